@@ -1,0 +1,1 @@
+"""Datasets: sources, manifests, audit, splits, YOLO trees."""

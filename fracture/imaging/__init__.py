@@ -1,0 +1,1 @@
+"""Bytes to radiographs, radiographs to network pixels: the only decoder and the only preprocessing."""

@@ -1,0 +1,1 @@
+"""Networks: the card beside the weights, the torch-free runtime, and one file per trainer."""
