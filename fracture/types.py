@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,6 @@ def freeze(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array marked read-only, so that a frozen dataclass is frozen all the way down."""
     array.flags.writeable = False
     return array
-
-
-def _no_attributes() -> Mapping[str, str]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class ImageRecord:
     split: str | None = None
     licence: str = ""
     flags: frozenset[str] = frozenset()
-    attributes: Mapping[str, str] = field(default_factory=_no_attributes)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         who = f"record {self.image_id!r}"
@@ -70,7 +65,9 @@ class ImageRecord:
         safe = bool(self.path) and not self.path.startswith("/") and "\\" not in self.path
         _check(safe and ".." not in self.path.split("/"), f"{who} path", "a relative POSIX path", self.path)
         width, height = self.size_px
-        _check(width > 0 and height > 0, f"{who} size_px", "(width, height) above 0", self.size_px)
+        # A film nobody could decode has no size; it stays in the manifest, set aside, and is never lost.
+        sized = (width > 0 and height > 0) or self.split == "set_aside"
+        _check(sized, f"{who} size_px", "(width, height) above 0", self.size_px)
         known = bool(self.regions) and self.regions <= set(REGIONS)
         _check(known, f"{who} regions", f"a subset of {REGIONS}", sorted(self.regions))
         _check(self.split is None or self.split in SPLITS, f"{who} split", f"one of {SPLITS}", self.split)

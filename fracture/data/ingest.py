@@ -1,0 +1,195 @@
+"""What a source claims about its films, checked against the films themselves.
+
+A source file only parses labels. Here every film is decoded once, by the one decoder, and its claim becomes an
+`ImageRecord`: boxes are brought inside the film, disagreements are written down, films that cannot be used are set
+aside with a reason. One claim in, one record out; nothing is dropped.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from fracture import boxes as box_math
+from fracture.data import manifest
+from fracture.data.audit import fingerprint
+from fracture.data.stage import Journal, file_state, film_name, run_films, stamp, write_json
+from fracture.data.yolo import write_label
+from fracture.errors import FractureError
+from fracture.imaging.decode import decode
+from fracture.types import Box, ImageRecord
+
+MIN_BOX_PX = 2.0
+"""A box that is thinner than this after clipping marks nothing a reader could look at."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a source says about one film, unchecked. Boxes are xyxy px of the film as its annotators saw it.
+
+    ``sequence`` is the film's running number where the source numbers its films in the order of examination.
+    ``notes`` are disagreements that the source resolved; ``problem`` is one that it could not.
+    """
+
+    image_id: str
+    file: Path
+    source: str
+    licence: str
+    regions: frozenset[str]
+    fractured: bool | None
+    boxes: tuple[Box, ...] | None
+    view: str | None = None
+    patient_id: str | None = None
+    study_id: str | None = None
+    claimed_px: tuple[int, int] | None = None
+    sequence: int | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: int | None = None) -> list[ImageRecord]:
+    """Verify every claim and write the stage: ``images/``, ``labels/``, ``manifest.csv`` and ``report.json``.
+
+    Films are hard-linked where the file system allows it, copied otherwise or with ``copy``. A second run reads only
+    films that changed.
+    """
+    journal = Journal(out / "journal.jsonl")
+    jobs = [(claim.image_id, _stamp(claim), (claim, out, copy)) for claim in claims]
+    records = join_neighbours(run_films(jobs, _ingest_one, journal, "ingest", workers))
+    write_json(out / "report.json", report(records))
+    manifest.save(records, out)
+    return records
+
+
+def join_neighbours(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Give films of one examination one group_id, as far as running numbers can tell.
+
+    The rule, for sources without patient ids: consecutive running numbers, equal regions (and equal "mixed" flag) and
+    equal film size belong together.
+    """
+    groups: dict[str, str] = {}
+    previous: tuple[object, ...] | None = None
+    start = ""
+    numbered = [record for record in records if "sequence" in record.attributes]
+    for record in sorted(numbered, key=lambda record: (record.source, int(record.attributes["sequence"]))):
+        number = int(record.attributes["sequence"])
+        key = (record.source, record.regions, record.attributes.get("mixed"), record.size_px)
+        if previous != (*key, number - 1):
+            start = record.image_id
+        groups[record.image_id] = start
+        previous = (*key, number)
+    return [replace(record, group_id=groups.get(record.image_id, record.group_id)) for record in records]
+
+
+def report(records: Sequence[ImageRecord]) -> dict[str, object]:
+    """Account for every film: how many came, stay, are set aside and why, and every repair by film."""
+    aside = {record.image_id: record.attributes["reason"] for record in records if record.split == "set_aside"}
+    repairs = {record.image_id: record.attributes["notes"] for record in records if "notes" in record.attributes}
+    return {
+        "films": len(records),
+        "kept": len(records) - len(aside),
+        "set_aside": len(aside),
+        "set_aside_reasons": aside,
+        "flags": dict(sorted(Counter(flag for record in records for flag in record.flags).items())),
+        "fractured": sum(record.fractured is True for record in records),
+        "boxes": sum(len(record.boxes or ()) for record in records),
+        "repairs": repairs,
+    }
+
+
+def _stamp(claim: Claim) -> str:
+    """Name the state of a film and of what is said about it; a changed stamp means: read it again."""
+    return stamp(file_state(claim.file), replace(claim, regions=frozenset()), sorted(claim.regions))
+
+
+def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:
+    claim, out, copy = job
+    record = _verify(claim)
+    if record.split != "set_aside":
+        _place(claim.file, out / record.path, copy)
+        write_label(record, out / "labels" / f"{film_name(record)}.txt")
+    return record
+
+
+def _verify(claim: Claim) -> ImageRecord:
+    path = f"images/{claim.image_id.split('/', 1)[1]}{claim.file.suffix}"
+    attributes = dict(claim.attributes)
+    if claim.sequence is not None:
+        attributes["sequence"] = str(claim.sequence)
+    record = ImageRecord(
+        image_id=claim.image_id,
+        path=path,
+        source=claim.source,
+        size_px=claim.claimed_px or (0, 0),
+        regions=claim.regions,
+        patient_id=claim.patient_id,
+        study_id=claim.study_id,
+        view=claim.view,
+        fractured=claim.fractured,
+        licence=claim.licence,
+        split="set_aside",
+        attributes=attributes,
+    )
+    if claim.problem:
+        return replace(record, attributes={**attributes, "reason": claim.problem})
+    try:
+        film = decode(claim.file.read_bytes())
+    except FractureError as error:
+        return replace(record, attributes={**attributes, "reason": str(error)})
+    notes, flags = list(claim.notes), set(film.flags)
+    if notes:
+        flags.add("label_disagrees")
+    if claim.claimed_px and claim.claimed_px != film.size_px:
+        flags.add("size_differs")
+        notes.append(f"labels were drawn on {claim.claimed_px} px, the film has {film.size_px} px")
+        return replace(record, attributes={**attributes, "reason": notes[-1]}, flags=frozenset(flags))
+    kept, box_notes = _inside(claim.boxes, film.size_px)
+    if box_notes:
+        flags.add("boxes_repaired")
+        notes += box_notes
+    for flag, note in (("truncated", "the file ends early"), ("exif_rotated", "turned as its EXIF tag says")):
+        if flag in film.flags:
+            notes.append(note)
+    attributes |= fingerprint(film)
+    if notes:
+        attributes["notes"] = "; ".join(notes)
+    return replace(record, size_px=film.size_px, boxes=kept, flags=frozenset(flags), split=None, attributes=attributes)
+
+
+def _inside(boxes: tuple[Box, ...] | None, size_px: tuple[int, int]) -> tuple[tuple[Box, ...] | None, list[str]]:
+    """Bring boxes inside the film, drop doubles and slivers, and say what was done."""
+    if boxes is None:
+        return None, []
+    notes: list[str] = []
+    kept: list[Box] = []
+    for box in boxes:
+        x0, y0, x1, y1 = (float(edge) for edge in box_math.clip(np.array([box]), size_px)[0])
+        inside: Box = (x0, y0, x1, y1)
+        shown = [round(edge, 1) for edge in box]
+        if min(x1 - x0, y1 - y0) < MIN_BOX_PX:
+            notes.append(f"box {shown} dropped: less than {MIN_BOX_PX} px of it lies on the film")
+        elif inside in kept:
+            notes.append(f"box {shown} dropped: drawn twice")
+        else:
+            if inside != box:
+                notes.append(f"box {shown} clipped at the film's edge")
+            kept.append(inside)
+    return tuple(kept), notes
+
+
+def _place(source: Path, target: Path, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        if copy:
+            raise OSError
+        os.link(source, partial)
+    except OSError:
+        shutil.copy2(source, partial)
+    os.replace(partial, target)

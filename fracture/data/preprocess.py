@@ -1,0 +1,75 @@
+"""A stage of original films to a stage of harmonised ones: lossless grey PNG, boxes moved along."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from fracture.data import manifest
+from fracture.data.stage import Journal, file_state, film_name, run_films, stamp, write_bytes, write_json
+from fracture.data.yolo import write_label
+from fracture.errors import FractureError
+from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import encode_png, harmonise
+from fracture.types import Box, HarmoniseConfig, ImageRecord
+
+
+def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | None = None) -> list[ImageRecord]:
+    """Harmonise every film of the stage ``src`` into ``out``; films set aside stay set aside.
+
+    The manifest tells ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
+    """
+    records = manifest.load(src)
+    journal = Journal(out / "journal.jsonl")
+    jobs = [
+        (
+            record.image_id,
+            stamp(file_state(src / record.path), manifest.to_cells(record), config),
+            (record, src, out, config),
+        )
+        for record in records
+    ]
+    harmonised = run_films(jobs, _preprocess_one, journal, "preprocess", workers)
+    write_json(
+        out / "report.json",
+        {
+            "films": len(harmonised),
+            "kept": sum(record.split != "set_aside" for record in harmonised),
+            "set_aside": {r.image_id: r.attributes["reason"] for r in harmonised if r.split == "set_aside"},
+            "harmonise_id": config.harmonise_id,
+            "config": asdict(config),
+        },
+    )
+    manifest.save(harmonised, out)
+    return harmonised
+
+
+def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> ImageRecord:
+    record, src, out, config = job
+    if record.split == "set_aside":
+        return record
+    try:
+        film = decode((src / record.path).read_bytes())
+        prepared = harmonise(film, config)
+    except (FractureError, OSError) as error:
+        return replace(record, split="set_aside", attributes={**record.attributes, "reason": str(error)})
+    height, width = prepared.pixels.shape[:2]
+    moved: tuple[Box, ...] | None = None
+    if record.boxes is not None:
+        rows = prepared.from_film.forward(np.array(record.boxes, dtype=np.float64).reshape(-1, 4))
+        moved = tuple((float(x0), float(y0), min(float(x1), width), min(float(y1), height)) for x0, y0, x1, y1 in rows)
+    name = film_name(record)
+    harmonised = replace(
+        record,
+        path=f"images/{name}.png",
+        size_px=(width, height),
+        boxes=moved,
+        attributes={
+            **record.attributes,
+            "harmonise_id": config.harmonise_id,
+            "original_px": f"{record.size_px[0]}x{record.size_px[1]}",
+        },
+    )
+    write_bytes(out / harmonised.path, encode_png(prepared))
+    write_label(harmonised, out / "labels" / f"{name}.txt")
+    return harmonised

@@ -1,0 +1,106 @@
+"""How a stage works through thousands of films: in parallel, with a progress bar, and so that a killed run can go on.
+
+Every file is written beside its name and renamed when whole. What was done is kept in an append-only journal, one line
+per film, with a stamp of everything the result depends on; the manifest is written last. A next run trusts a journal
+line only when it is whole, its stamp still fits and its files are there.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from fracture.data.manifest import from_cells, to_cells
+from fracture.types import ImageRecord
+
+Job = TypeVar("Job")
+
+
+def film_name(record: ImageRecord) -> str:
+    """Give the film's name in a tree that mixes sources, unique because image ids are."""
+    return record.image_id.replace("/", "__")
+
+
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Give (size, modification time in ns) of a file, None where there is none."""
+    state = path.stat() if path.is_file() else None
+    return (state.st_size, state.st_mtime_ns) if state else None
+
+
+def stamp(*parts: object) -> str:
+    """Name the state of everything a result depends on, by the parts' text."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one step: nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that a person can read, in one step."""
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+class Journal:
+    """What earlier runs of a stage have finished: image_id -> (stamp, record)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[str, tuple[str, ImageRecord]] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._read(line)
+
+    def _read(self, line: str) -> None:
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            record = from_cells(entry["record"], self.path.name)
+            self.done[record.image_id] = (entry["stamp"], record)
+        except (ValueError, KeyError):
+            return  # the line a kill cut short; its film is simply read again
+
+    def finished(self, image_id: str, stamp: str) -> ImageRecord | None:
+        """Give the record of an earlier run if nothing it depends on has changed since."""
+        known = self.done.get(image_id)
+        if known is None or known[0] != stamp:
+            return None
+        record = known[1]
+        there = record.split == "set_aside" or (self.path.parent / record.path).is_file()
+        return record if there else None
+
+    def line(self, stamp: str, record: ImageRecord) -> str:
+        """Give the journal line of a finished film."""
+        return json.dumps({"stamp": stamp, "record": to_cells(record)}) + "\n"
+
+
+def run_films(
+    jobs: Sequence[tuple[str, str, Job]],
+    work: Callable[[Job], ImageRecord],
+    journal: Journal,
+    title: str,
+    workers: int | None = None,
+) -> list[ImageRecord]:
+    """Work through ``(image_id, stamp, job)``, skipping what the journal has; give the records in the jobs' order."""
+    results = {image_id: journal.finished(image_id, stamp) for image_id, stamp, _ in jobs}
+    todo = [(image_id, stamp, job) for image_id, stamp, job in jobs if results[image_id] is None]
+    journal.path.parent.mkdir(parents=True, exist_ok=True)
+    workers = workers or os.cpu_count() or 1
+    with journal.path.open("a", encoding="utf-8") as log, ProcessPoolExecutor(workers) as pool:
+        if journal.path.stat().st_size and todo:
+            log.write("\n")  # closes a line that a kill may have cut short
+        done = pool.map(work, [job for _, _, job in todo], chunksize=4)
+        bar = tqdm(done, total=len(jobs), initial=len(jobs) - len(todo), desc=title, unit="film")
+        for (image_id, stamp, _), record in zip(todo, bar, strict=True):
+            log.write(journal.line(stamp, record))
+            log.flush()
+            results[image_id] = record
+    return [record for image_id, _, _ in jobs if (record := results[image_id]) is not None]

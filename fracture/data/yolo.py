@@ -1,0 +1,88 @@
+"""Manifest to a YOLO tree: ``images/<split>/``, ``labels/<split>/``, and the dataset.yaml that names them."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from fracture import boxes as box_math
+from fracture.data import manifest
+from fracture.data.stage import film_name, write_bytes
+from fracture.errors import BadValue, MissingData
+from fracture.types import ImageRecord
+
+CLASSES = ("fracture",)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a dataset.yaml says: the folder, the image folder of every split, the class names by index."""
+
+    root: Path
+    splits: dict[str, Path]
+    names: tuple[str, ...]
+
+
+def label_text(record: ImageRecord) -> str:
+    """Give the YOLO label of a film: a line per box, nothing for a normal film."""
+    rows = (box_math.to_yolo(box, record.size_px) for box in record.boxes or ())
+    return "".join("0 " + " ".join(f"{value:.6f}" for value in row) + "\n" for row in rows)
+
+
+def write_label(record: ImageRecord, path: Path) -> None:
+    """Write the film's YOLO label file."""
+    write_bytes(path, label_text(record).encode())
+
+
+def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: bool = False) -> list[ImageRecord]:
+    """Write ``(record, film)`` pairs as a YOLO tree with its manifest, replacing an older tree as a whole.
+
+    Films set aside appear in the manifest only. The tree is built beside ``out`` and moved into place when complete.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / manifest.NAME).is_file():
+        raise BadValue(f"{out} is not empty and no dataset of ours; name another folder or empty it")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    placed: list[ImageRecord] = []
+    for record, film in tqdm(records, desc="write", unit="film"):
+        if record.split == "set_aside" or record.split is None:
+            placed.append(record)
+            continue
+        inside = replace(record, path=f"images/{record.split}/{film_name(record)}{film.suffix}")
+        target = partial / inside.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(film, target, copy)
+        write_label(inside, partial / "labels" / record.split / f"{film_name(record)}.txt")
+        placed.append(inside)
+    manifest.save(placed, partial)
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(partial, out)
+    return placed
+
+
+def load_dataset(path: Path, root: Path | None = None) -> Dataset:
+    """Read a dataset.yaml; ``root`` overrides its ``path``, which is relative to the yaml file itself."""
+    if not path.is_file():
+        raise MissingData(f"no dataset file at {path}")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or "names" not in content or "train" not in content:
+        raise BadValue(f"{path}: expected the keys path, train, val, test and names")
+    folder = root or (path.parent / content.get("path", ".")).resolve()
+    names = content["names"]
+    ordered = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
+    splits = {split: folder / content[split] for split in ("train", "val", "test") if content.get(split)}
+    return Dataset(folder, splits, tuple(str(name) for name in ordered))
+
+
+def _link(source: Path, target: Path, copy: bool) -> None:
+    try:
+        if copy:
+            raise OSError
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,187 @@
+"""Bytes to Radiograph, by content and never by file name. The only decoder: training and serving both use it.
+
+PNG, JPEG and TIFF are read by Pillow, DICOM by `fracture.imaging.dicom`. Grey is ITU-R 601 luma for colour files, which
+is the identity where R = G = B. Nothing is stretched: a file's full code range maps to [0, 1]. One assumption is made,
+for 16-bit files that hold the fewer bits of a detector, and it is flagged.
+"""
+
+import io
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from fracture.errors import BrokenFilm, EmptyFile, FilmTooLarge, NoPixels, SeveralFrames, UnsupportedFormat
+from fracture.imaging.dicom import dicom_frames, is_dicom
+from fracture.types import Radiograph
+
+MAX_PIXELS = 64_000_000
+"""More than any radiographic detector has (a 43 x 43 cm plate at 100 um is 18 million)."""
+
+HARMONISE_KEY = "fracture:harmonise_id"
+"""The PNG text chunk in which a harmonised film says so, which makes harmonising idempotent."""
+
+FORMATS = ("PNG", "JPEG", "TIFF")
+_PDF = b"%PDF-"
+_EXIF_ORIENTATION = 0x0112
+
+_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+)
+_DETECTOR_BITS = (8, 10, 12, 14)
+
+# Pillow's switch for reading what is left of a truncated file is global to the process: two threads must take turns.
+_truncation_switch = threading.Lock()
+
+
+def decode(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Radiograph:
+    """Decode the one film in the file.
+
+    ``window`` picks one of several DICOM VOI windows. Raises SeveralFrames where the file holds more than one film,
+    and the refusals of `frames`.
+    """
+    films = list(islice(frames(data, window=window, max_pixels=max_pixels), 2))
+    if len(films) > 1:
+        raise SeveralFrames("expected one film, got a file with several frames; send each frame as a film of its own")
+    return films[0]
+
+
+def frames(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Iterator[Radiograph]:
+    """Yield every frame of the file as a film.
+
+    Raises EmptyFile, UnsupportedFormat, FilmTooLarge (from the header, before any pixel is decoded), NoPixels or
+    BrokenFilm. A truncated raster file is read as far as it goes and flagged ``truncated``.
+    """
+    if not data:
+        raise EmptyFile("expected a film, got an empty file (0 bytes)")
+    if is_dicom(data):
+        yield from dicom_frames(data, window=window, max_pixels=max_pixels)
+        return
+    if data.startswith(_PDF):
+        raise NoPixels("expected a film (PNG, JPEG, TIFF or DICOM), got a PDF document")
+    yield from _raster_frames(data, max_pixels)
+
+
+def _raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
+    image = _open(data)
+    for index in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+        try:
+            image.seek(index)
+            width, height = image.size
+            if width * height > max_pixels:
+                raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {width} x {height}")
+            yield _raster_film(image, data)
+        except _PILLOW_ERRORS as error:
+            raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Our own limit, checked on the header before pixels are touched, stands in for Pillow's bomb warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise FilmTooLarge("the header announces more pixels than any film has") from error
+    except UnidentifiedImageError as error:
+        raise UnsupportedFormat("expected a film as PNG, JPEG, TIFF or DICOM, the bytes are none of these") from error
+    except _PILLOW_ERRORS as error:
+        raise BrokenFilm("the file starts like an image but its header cannot be read") from error
+
+
+def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
+    flags: set[str] = set()
+    # Read before pixels: loading may drop what the header said.
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    harmonise_id = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
+    try:
+        image.load()
+    except _PILLOW_ERRORS:
+        if image.format not in {"JPEG", "PNG"}:
+            raise
+        image = _recover(data)
+        flags.add("truncated")
+    if image.mode not in {"1", "L", "LA", "I", "F"} and not image.mode.startswith("I;16"):
+        flags.add("colour")
+    pixels = _grey(image, flags)
+    if orientation in _TURN:
+        # FracAtlas' annotators saw the films turned, so its boxes only fit turned films.
+        pixels = np.ascontiguousarray(_TURN[orientation](pixels))
+        flags.add("exif_rotated")
+    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=harmonise_id)
+
+
+# EXIF 2.32, tag 274: what must be done to the stored pixels to see the film upright.
+_TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    2: np.fliplr,
+    3: lambda film: np.rot90(film, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda film: np.rot90(film, -1),
+    7: lambda film: np.rot90(film, 2).T,
+    8: np.rot90,
+}
+
+
+def _recover(data: bytes) -> Image.Image:
+    """Read a file that ends early as far as it goes. What is missing stays black."""
+    with _truncation_switch:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            image = _open(data)
+            image.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if not image.getbbox():
+        raise BrokenFilm(f"the {image.format} file ends before the first pixel")
+    return image
+
+
+def _grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
+    """Turn any Pillow mode into (H, W) float32 in [0, 1]. Transparency is laid over black, the film's air."""
+    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+        return _wide_grey(image, flags)
+    if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
+    return np.asarray(image.convert("L")).astype(np.float32) / 255
+
+
+def _wide_grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
+    values = np.asarray(image).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise BrokenFilm("expected finite pixel values, got NaN or infinity")
+    if image.mode == "F" or low < 0 or high > 65535:
+        # No header states the range of such files; only what lies in [0, 1] already is taken at its word.
+        if not (image.mode == "F" and low >= 0 and high <= 1):
+            flags.add("assumed_range")
+            values = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    else:
+        bits = next((bits for bits in _DETECTOR_BITS if high < 2**bits), 16)
+        if bits < 16:
+            flags.add(f"assumed_{bits}_bit")
+        values /= 2**bits - 1
+    if _white_is_zero(image):
+        values = 1 - values
+        flags.add("inverted")
+    return np.asarray(np.clip(values, 0, 1), dtype=np.float32)
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Tell whether a wide TIFF stores white as zero; Pillow turns the 8-bit ones over itself but not these."""
+    tags = getattr(image, "tag_v2", {})
+    return image.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO

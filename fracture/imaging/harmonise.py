@@ -1,0 +1,92 @@
+"""Radiograph to the pixels a network sees. The only preprocessing: training and serving both use it.
+
+Two steps, each with an exact map between pixel frames:
+
+1. `harmonise`: contrast (CLAHE) on the windowed film, then an aspect-preserving shrink. What datasets store.
+2. `network_pixels`: resize to the network's scale, grey to three channels, padding. What a network is fed.
+"""
+
+import io
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from fracture.errors import BadValue
+from fracture.imaging.decode import HARMONISE_KEY
+from fracture.types import FrameMap, HarmoniseConfig, ModelInput, Radiograph
+
+PAD_VALUE = 114
+"""The grey that YOLO pads with; it must be the one the network was trained with."""
+
+_PNG_COMPRESSION = 3
+
+
+def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
+    """Prepare a film: CLAHE at its own resolution, then shrink its long side to the cap. Never enlarges.
+
+    A film that this very configuration has already prepared passes through untouched, so a harmonised dataset and the
+    files it came from give the same pixels. Raises BadValue for a film that another configuration has prepared:
+    contrast cannot be undone.
+    """
+    grey = np.rint(film.pixels * 255).astype(np.uint8)
+    if film.harmonise_id is not None:
+        if film.harmonise_id != config.harmonise_id:
+            raise BadValue(
+                f"the film was harmonised as {film.harmonise_id}, expected {config.harmonise_id} or an original film"
+            )
+        return ModelInput(grey, film.size_px, FrameMap(), config.harmonise_id)
+    if config.clahe_clip > 0:
+        grid = (config.clahe_grid, config.clahe_grid)
+        grey = cv2.createCLAHE(clipLimit=config.clahe_clip, tileGridSize=grid).apply(grey)
+    width, height = film.size_px
+    scale = min(1.0, config.long_side_px / max(width, height))
+    pixels = _resize(grey, scale)
+    return ModelInput(pixels, film.size_px, _map_between(grey, pixels), config.harmonise_id)
+
+
+def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 32) -> ModelInput:
+    """Make the (H, W, 3) uint8 pixels a network is fed, the long side scaled to ``long_side_px``.
+
+    With a ``stride`` the film is centred on grey padding so that both sides are multiples of it; with None it is not
+    padded, as training wants it (there the batch decides the padding).
+    """
+    height, width = film.pixels.shape[:2]
+    resized = _resize(film.pixels, long_side_px / max(width, height))
+    grow = _map_between(film.pixels, resized)
+    left = top = 0
+    if stride is not None:
+        new_height, new_width = resized.shape
+        extra_x, extra_y = -new_width % stride, -new_height % stride
+        left, top = extra_x // 2, extra_y // 2
+        resized = cv2.copyMakeBorder(
+            resized, top, extra_y - top, left, extra_x - left, cv2.BORDER_CONSTANT, value=(PAD_VALUE,)
+        )
+    pixels = np.repeat(resized[:, :, None], 3, axis=2)
+    shift = FrameMap(shift_x=float(left), shift_y=float(top))
+    return ModelInput(pixels, film.film_px, film.from_film.then(grow).then(shift), film.harmonise_id)
+
+
+def encode_png(film: ModelInput) -> bytes:
+    """Write a harmonised film as a lossless grey PNG that names its configuration."""
+    note = PngImagePlugin.PngInfo()
+    note.add_text(HARMONISE_KEY, film.harmonise_id)
+    out = io.BytesIO()
+    Image.fromarray(film.pixels).save(out, "PNG", pnginfo=note, compress_level=_PNG_COMPRESSION)
+    return out.getvalue()
+
+
+def _resize(grey: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    height, width = grey.shape
+    size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
+    if size == (width, height):
+        return grey
+    # Area averaging when shrinking: a bilinear shrink skips rows, and a hairline fracture is a row wide.
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, size, interpolation=way), dtype=np.uint8)
+
+
+def _map_between(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> FrameMap:
+    return FrameMap(after.shape[1] / before.shape[1], after.shape[0] / before.shape[0])
