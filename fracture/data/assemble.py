@@ -30,8 +30,8 @@ class SplitReport:
             for name, part in content["splits"].items()
         ]
         lines.append(
-            f" leaks: {len(leaks['groups_in_two_splits'])} groups and {len(leaks['duplicates_in_two_splits'])} duplicate "
-            f"pairs in two splits; {len(content['groups_to_review'])} groups to review; see {self.path}"
+            f" leaks: {len(leaks['groups_in_two_splits'])} groups and {len(leaks['duplicates_in_two_splits'])} "
+            f"duplicate pairs in two splits; {len(content['groups_to_review'])} groups to review; see {self.path}"
         )
         return "\n".join(lines)
 

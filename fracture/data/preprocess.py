@@ -1,5 +1,6 @@
 """A stage of original films to a stage of harmonised ones: lossless grey PNG, boxes moved along."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> Ima
         attributes={
             **record.attributes,
             "harmonise_id": config.harmonise_id,
+            "harmonise_config": json.dumps(asdict(config), sort_keys=True),
             "original_px": f"{record.size_px[0]}x{record.size_px[1]}",
         },
     )

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from fracture import __version__
 from fracture.data.manifest import from_cells, to_cells
 from fracture.types import ImageRecord
 
@@ -33,8 +34,8 @@ def file_state(path: Path) -> tuple[int, int] | None:
 
 
 def stamp(*parts: object) -> str:
-    """Name the state of everything a result depends on, by the parts' text."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    """Name the state of everything a result depends on: the parts' text, and the code that works on them."""
+    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:24]
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -188,6 +188,13 @@ def test_precision_and_recall_at_a_threshold_by_hand():
     assert (str(precision), recall.value) == ("not estimable (no boxes at or above the threshold)", 0.0)
 
 
+def test_precision_and_recall_are_read_at_iou_one_half():
+    half, less = [0, 0, 10, 5, 0.9], [0, 0, 10, 4.9, 0.9]
+    for found, expected in ((half, 1.0), (less, 0.0)):
+        precision, recall = precision_recall_at(match([detections([found])], [boxes(UNIT)]), 0.5, ["a"])
+        assert (precision.value, recall.value) == (expected, expected)
+
+
 def test_detection_estimates():
     rng = np.random.default_rng(7)
     films = [random_films(rng, "real") for _ in range(10)]

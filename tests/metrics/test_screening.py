@@ -201,6 +201,11 @@ def test_screening_stays_at_or_above_the_floor(lowest):
     assert (raised.sensitivity.value, raised.reached) == (0.5, False)
 
 
+def test_a_normal_film_exactly_on_a_cut_counts_as_flagged():
+    found = points([0.9], [0.001, 0.0])["specific"]  # the floor is a cut, and one normal film sits on it
+    assert (found.threshold, found.specificity.value) == (pytest.approx(0.4505), 1.0)
+
+
 def test_specific_never_flags_nothing():
     # The best-scored film is normal: only a cut above all scores has full specificity, and it would find nothing.
     found = points([0.8, 0.7], [0.9, 0.1])["specific"]

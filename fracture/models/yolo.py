@@ -1,0 +1,338 @@
+"""YOLOv8 training through Ultralytics (AGPL-3.0). The only file that imports it.
+
+What differs from Ultralytics' own loop, and why:
+
+- Films reach the network through `fracture.imaging`, the very code that serves, not through Ultralytics' loader.
+- An epoch takes every fractured film and an equal share of the normal ones, a different share each time: a set with
+  five normal films to one fractured would otherwise spend its hours on films that teach little.
+- On a CPU all cores work, in channels-last layout, and in bfloat16 where the processor has it.
+- Nothing phones home: no analytics, no hub, no automatic installs, no third-party loggers.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fracture.data import manifest
+from fracture.data.stage import write_bytes, write_json
+from fracture.data.yolo import Dataset, load_dataset
+from fracture.errors import BadValue, MissingData
+from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.types import HarmoniseConfig
+
+CONFIG = "config.json"
+AUGMENTATION: dict[str, float] = {
+    # A radiograph has no hue or saturation; exposure varies.
+    "hsv_h": 0.0,
+    "hsv_s": 0.0,
+    "hsv_v": 0.3,
+    # Limbs are laid on the plate roughly straight, left or right.
+    "degrees": 10.0,
+    "translate": 0.1,
+    "scale": 0.3,
+    "shear": 0.0,
+    "perspective": 0.0,
+    "fliplr": 0.5,
+    "flipud": 0.0,
+    "mosaic": 1.0,
+    "mixup": 0.0,
+    "erasing": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run. The defaults are for a GPU; on two cores see JOURNAL.md for what a few hours allow.
+
+    ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
+    (``yolov8n-coco.safetensors``). ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
+    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs.
+    """
+
+    model: str = "yolov8m.pt"
+    data: str = "dataset.yaml"
+    epochs: int = 150
+    imgsz: int = 800
+    batch: int = 8
+    name: str = "fracture_yolov8m"
+    patience: int = 50
+    hours: float | None = None
+    normals: float = 1.0
+    val_every: int = 1
+    seed: int = 0
+    runs: str = "runs"
+    device: str = ""
+
+    def __post_init__(self) -> None:
+        for what, value in (
+            ("epochs", self.epochs),
+            ("imgsz", self.imgsz),
+            ("batch", self.batch),
+            ("val_every", self.val_every),
+        ):
+            if value < 1:
+                raise BadValue(f"{what}: expected 1 or more, got {value}")
+        if self.imgsz % 32:
+            raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
+        if self.normals < 0:
+            raise BadValue(f"normals: expected 0 (all) or more, got {self.normals}")
+
+    @property
+    def folder(self) -> Path:
+        """Give the run's folder."""
+        return Path(self.runs) / self.name
+
+
+def train(config: Config, *, resume: bool = False) -> Path:
+    """Train, writing weights and curves into the run's folder; give the best checkpoint.
+
+    ``resume`` goes on from the last finished epoch of a run that was stopped. Raises MissingData without a dataset or a
+    checkpoint to resume from, BadValue where the films are not harmonised.
+    """
+    folder = config.folder
+    last = folder / "weights" / "last.pt"
+    if resume:
+        if not last.is_file():
+            raise MissingData(f"nothing to resume: no {last}")
+        saved = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = replace(Config(**saved), hours=config.hours, runs=config.runs, device=config.device)
+    elif last.exists():
+        raise BadValue(f"{folder} holds a run already; name another one or resume it")
+    dataset = load_dataset(Path(config.data))
+    harmonise_config = harmonise_config_of(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, asdict(config))
+    data_file = folder / "data.yaml"
+    where = {split: str(path.resolve()) for split, path in dataset.splits.items() if split in ("train", "val")}
+    write_bytes(data_file, yaml.safe_dump(where | {"names": dict(enumerate(dataset.names))}).encode())
+    overrides: dict[str, Any] = {
+        "model": str(last) if resume else _architecture(config.model),
+        "data": str(data_file),
+        "epochs": config.epochs,
+        "imgsz": config.imgsz,
+        "batch": config.batch,
+        "patience": config.patience,
+        "time": config.hours,
+        "seed": config.seed,
+        "project": str(folder.parent.resolve()),
+        "name": folder.name,
+        "exist_ok": True,
+        "device": config.device,
+        "amp": _precision(config.device),
+        "cos_lr": True,
+        "close_mosaic": 10,
+        "deterministic": False,
+        "single_cls": False,
+        **AUGMENTATION,
+    }
+    if resume:
+        overrides["resume"] = str(last)
+    trainer = _trainer_class()(overrides, config, harmonise_config)
+    trainer.train()
+    return Path(trainer.best if trainer.best.is_file() else trainer.last)
+
+
+def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
+    """Give how the dataset's films were harmonised, from its manifest. Raises BadValue where they were not."""
+    stored = {
+        record.attributes.get("harmonise_config", "")
+        for record in manifest.load(dataset.root)
+        if record.split != "set_aside"
+    }
+    if len(stored) != 1 or "" in stored:
+        raise BadValue(f"expected a dataset harmonised by scripts/preprocess.py in one way, got {sorted(stored)}")
+    return HarmoniseConfig(**json.loads(stored.pop()))
+
+
+def _architecture(model: str) -> str:
+    """Name what Ultralytics builds: the .pt itself, or the architecture a .safetensors file is named after."""
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise MissingData(f"no weights at {model}")
+        return path.name.split("-")[0].split(".")[0] + ".yaml"
+    return model if path.suffix in {".pt", ".yaml"} else model + ".pt"
+
+
+def _precision(device: str) -> bool | str:
+    if device not in {"", "cpu"}:
+        return True
+    import torch
+
+    if device == "" and torch.cuda.is_available():
+        return True
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else False
+
+
+class EpochSampler:
+    """Deal an epoch: every fractured film, and ``normals`` as many normal ones, walking through all of them in turn."""
+
+    def __init__(self, fractured: list[bool], normals: float, seed: int) -> None:
+        truth = np.array(fractured)
+        self.positive, self.negative = np.flatnonzero(truth), np.flatnonzero(~truth)
+        wanted = round(len(self.positive) * normals) if normals and len(self.positive) else len(self.negative)
+        self.share = min(wanted, len(self.negative))
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.positive) + self.share
+
+    def __iter__(self) -> Iterator[int]:
+        round_, offset = divmod(self.epoch * self.share, max(1, len(self.negative)))
+        walk = np.concatenate([self._order(round_), self._order(round_ + 1)])
+        chosen = np.concatenate([self.positive, walk[offset : offset + self.share]])
+        np.random.default_rng([self.seed, 1, self.epoch]).shuffle(chosen)
+        return iter(chosen.tolist())
+
+    def _order(self, round_: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.random.default_rng([self.seed, 0, round_]).permutation(self.negative)
+
+
+@cache
+def _ultralytics() -> Any:
+    """Import Ultralytics with every connection to the outside switched off."""
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path("runs").resolve() / ".ultralytics"))
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    import ultralytics
+    from ultralytics.utils import SETTINGS
+    from ultralytics.utils.events import events
+
+    loggers = ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "tensorboard", "wandb")
+    dict.update(SETTINGS, {"sync": False, **dict.fromkeys(loggers, False)})
+    events.enabled = False
+    return ultralytics
+
+
+@cache
+def _dataset_class() -> Any:
+    _ultralytics()
+    from ultralytics.data.dataset import YOLODataset
+
+    class FilmDataset(YOLODataset):  # type: ignore[misc, unused-ignore]
+        """Ultralytics' dataset, its films read and scaled by `fracture.imaging`."""
+
+        def __init__(self, *args: Any, harmonise_config: HarmoniseConfig, **kwargs: Any) -> None:
+            self.harmonise_config = harmonise_config
+            super().__init__(*args, **kwargs)
+
+        def load_image(self, i: int, rect_mode: bool = True, resize_short: bool = False) -> Any:
+            """Give network pixels before padding, (h, w) of the film and (h, w) of the pixels."""
+            if self.ims[i] is None:
+                film = harmonise(decode(Path(self.im_files[i]).read_bytes()), self.harmonise_config)
+                pixels = np.array(network_pixels(film, self.imgsz, stride=None).pixels)
+                self.im_hw0[i], self.im_hw[i] = film.pixels.shape[:2], pixels.shape[:2]
+                if not self.augment:
+                    return pixels, self.im_hw0[i], self.im_hw[i]
+                self.ims[i] = pixels
+                self.buffer.append(i)
+                if len(self.buffer) > max(1, self.max_buffer_length):
+                    self.ims[self.buffer.pop(0)] = None
+            return self.ims[i], self.im_hw0[i], self.im_hw[i]
+
+    return FilmDataset
+
+
+@cache
+def _trainer_class() -> Any:
+    _ultralytics()
+    import torch
+    from ultralytics.data.build import InfiniteDataLoader, seed_worker
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
+        """Ultralytics' trainer with our films, our epochs, and a CPU used to the full."""
+
+        def __init__(self, overrides: dict[str, Any], config: Config, harmonise_config: HarmoniseConfig) -> None:
+            self.config = config
+            self.harmonise_config = harmonise_config
+            super().__init__(overrides=overrides)
+            self.add_callback("on_train_epoch_start", _deal_epoch)
+
+        def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+            model = super().get_model(cfg, weights, verbose)
+            if self.config.model.endswith(".safetensors") and weights is None:
+                load_matching(model, Path(self.config.model))
+            return model
+
+        def _setup_train(self) -> None:
+            super()._setup_train()
+            if self.device.type == "cpu":
+                torch.set_num_threads(os.cpu_count() or 1)
+                self.model = self.model.to(memory_format=torch.channels_last)
+
+        def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+            batch = super().preprocess_batch(batch)
+            if self.device.type == "cpu":
+                batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+            return batch
+
+        def validate(self) -> Any:
+            """Validate on every ``val_every``-th epoch and on the last; an epoch in between can never be the best."""
+            last = self.epoch + 1 >= self.epochs or self.stop
+            if last or (self.epoch + 1) % self.config.val_every == 0:
+                return super().validate()
+            return self.metrics, 0.0
+
+        def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+            training = mode == "train"
+            return _dataset_class()(
+                img_path=img_path,
+                imgsz=self.args.imgsz,
+                batch_size=batch,
+                augment=training,
+                hyp=self.args,
+                rect=not training,
+                stride=32,
+                pad=0.0 if training else 0.5,
+                task="detect",
+                data=self.data,
+                harmonise_config=self.harmonise_config,
+            )
+
+        def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
+            if mode != "train":
+                return super().get_dataloader(dataset_path, batch_size, rank, mode)
+            dataset = self.build_dataset(dataset_path, mode, batch_size)
+            fractured = [len(label["cls"]) > 0 for label in dataset.labels]
+            return InfiniteDataLoader(
+                dataset=dataset,
+                batch_size=min(batch_size, len(dataset)),
+                num_workers=self.args.workers,
+                sampler=EpochSampler(fractured, self.config.normals, self.config.seed),
+                collate_fn=dataset.collate_fn,
+                worker_init_fn=seed_worker,
+                pin_memory=self.device.type == "cuda",
+            )
+
+    return Trainer
+
+
+def _deal_epoch(trainer: Any) -> None:
+    trainer.train_loader.sampler.epoch = trainer.epoch
+
+
+def load_matching(model: Any, path: Path) -> int:
+    """Load every tensor of a .safetensors state dict whose name and shape fit; give how many did.
+
+    Raises BadValue where fewer than half fit: then it is another architecture.
+    """
+    from safetensors.torch import load_file
+
+    own = model.state_dict()
+    given = load_file(path)
+    fitting = {name: value.float() for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if len(fitting) < len(own) / 2:
+        raise BadValue(f"{path.name}: expected weights of this architecture, {len(fitting)} of {len(own)} tensors fit")
+    model.load_state_dict(fitting, strict=False)
+    return len(fitting)

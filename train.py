@@ -1,0 +1,40 @@
+"""Train a detector on a dataset built by scripts/make_splits.py."""
+
+import argparse
+import sys
+
+from fracture.errors import FractureError
+from fracture.models import yolo
+
+
+def main() -> int:
+    """Parse flags, train, say where the run is."""
+    default = yolo.Config()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
+    parser.add_argument("--data", default=default.data)
+    parser.add_argument("--epochs", type=int, default=default.epochs)
+    parser.add_argument("--imgsz", type=int, default=default.imgsz)
+    parser.add_argument("--batch", type=int, default=default.batch)
+    parser.add_argument("--name", default=default.name)
+    parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
+    parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
+    parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
+    parser.add_argument("--val-every", type=int, default=default.val_every, help="validate every so many epochs")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
+    parser.add_argument("--runs", default=default.runs, help="folder of all runs")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
+    args = vars(parser.parse_args())
+    resume = args.pop("resume")
+    try:
+        best = yolo.train(yolo.Config(**args), resume=resume)
+    except FractureError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    print(f"best checkpoint: {best}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
