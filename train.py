@@ -5,6 +5,7 @@ import sys
 
 from fracture.errors import FractureError
 from fracture.models import yolo
+from fracture.pipeline import bundle
 
 
 def main() -> int:
@@ -28,11 +29,15 @@ def main() -> int:
     args = vars(parser.parse_args())
     resume = args.pop("resume")
     try:
-        best = yolo.train(yolo.Config(**args), resume=resume)
+        config = yolo.Config(**args)
+        best = yolo.train(config, resume=resume)
+        card = bundle(config.folder)
     except FractureError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    print(f"best checkpoint: {best}")
+    print(f"best checkpoint: {best}; bundle: {config.folder}/model.onnx and card.json")
+    for point in card.operating_points:
+        print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")
     return 0
 
 

@@ -157,7 +157,7 @@ def _grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
     if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
-    return np.asarray(image.convert("L")).astype(np.float32) / 255
+    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
 
 
 def _wide_grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:

@@ -19,23 +19,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.pixels.utils import get_expected_length
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
 
 from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat
 from fracture.types import Radiograph
+
+_Pixels = NDArray[Any]  # integers or floats of any width, as the header has them
 
 _MAGIC = slice(128, 132)
 _EXECUTABLES = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
@@ -107,17 +102,17 @@ def _refusing(what: str) -> Iterator[None]:
             raise BrokenFilm(f"{what} cannot be decoded") from None
 
 
-def _plain_syntax(head: bytes) -> UID | None:
+def _plain_syntax(head: bytes) -> uid.UID | None:
     """Judge by its first element how a data set without file meta information is encoded (PS3.5 7.1, A.1 to A.3)."""
     if len(head) < 8:
         return None
-    for order, syntax in (("<", ExplicitVRLittleEndian), (">", ExplicitVRBigEndian)):
+    for order, syntax in (("<", uid.ExplicitVRLittleEndian), (">", uid.ExplicitVRBigEndian)):
         group, vr = struct.unpack_from(f"{order}H2x2s", head)
         if group in {0x0002, 0x0008} and vr.isalpha() and vr.isupper():
             return syntax
     group, length = struct.unpack_from("<H2xI", head)
     fits = length % 2 == 0 and 0 < length <= len(head) - 8
-    return ImplicitVRLittleEndian if group in {0x0002, 0x0008} and fits else None
+    return uid.ImplicitVRLittleEndian if group in {0x0002, 0x0008} and fits else None
 
 
 def _read(data: bytes, max_bytes: int) -> Dataset:
@@ -125,16 +120,16 @@ def _read(data: bytes, max_bytes: int) -> Dataset:
     source = io.BytesIO(data)
     source.seek(132 if data[_MAGIC] == b"DICM" else 0)
     meta = read_dataset(source, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    syntax = meta.get("TransferSyntaxUID") or _plain_syntax(data[source.tell() :]) or ImplicitVRLittleEndian
+    syntax = meta.get("TransferSyntaxUID") or _plain_syntax(data[source.tell() :]) or uid.ImplicitVRLittleEndian
     try:
         known = get_decoder(syntax).is_available
     except NotImplementedError:
         known = False
     if not known:
-        uid = _uid(meta, "TransferSyntaxUID") or "not a UID"
-        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, got {uid} ({_name(uid)})")
-    if syntax == DeflatedExplicitVRLittleEndian:
-        source, syntax = io.BytesIO(_inflate(source.read(), max_bytes)), ExplicitVRLittleEndian
+        named = _uid(meta, "TransferSyntaxUID") or "one that is none"
+        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, got {named} ({_name(named)})")
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        source, syntax = io.BytesIO(_inflate(source.read(), max_bytes)), uid.ExplicitVRLittleEndian
     dataset = read_dataset(source, syntax.is_implicit_VR, syntax.is_little_endian)
     dataset.file_meta = FileMetaDataset(meta)
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -167,25 +162,28 @@ def _check_header(dataset: Dataset, max_pixels: int, *, cut_off: bool) -> int:
         raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
     if dataset.PhotometricInterpretation not in (*_GREY, *_COLOUR):
         raise UnsupportedFormat(f"expected a photometric interpretation among {', '.join((*_GREY, *_COLOUR))}")
+    samples = 1 if dataset.PhotometricInterpretation in (*_GREY, "PALETTE COLOR") else 3
+    if dataset.SamplesPerPixel != samples or dataset.BitsAllocated not in {1, 8, 16, 32, 64}:
+        raise BrokenFilm(f"expected {samples} sample(s) a pixel, of 1, 8, 16, 32 or 64 bits")
     return count
 
 
-def _stored_frames(dataset: Dataset, count: int) -> Iterator[tuple[NDArray[Any], int]]:
+def _stored_frames(dataset: Dataset, count: int) -> Iterator[tuple[_Pixels, int]]:
     """Yield each frame's stored values, (H, W) or (H, W, 3), and how many of its pixels the file holds (C.7.6.3.1).
 
     Of the values only the bits from HighBit down to HighBit - BitsStored + 1 count (PS3.5 8.1.1). Y comes alone where
     the colours are Y, Cb, Cr: it is the luma already (C.7.6.3.1.2).
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    raw = not syntax.is_encapsulated or syntax == RLELossless
+    raw = not syntax.is_encapsulated or syntax == uid.RLELossless
     high, bits = dataset.get("HighBit"), dataset.get("BitsStored")
     # pydicom takes HighBit for BitsStored - 1; where the header says otherwise the bits are cut out here.
     shifted = raw and bits is not None and high is not None and bits <= high < dataset.BitsAllocated
     options: dict[str, Any] = {"correct_unused_bits": False} if shifted else {}
-    if syntax == RLELossless:
+    if syntax == uid.RLELossless:
         options["decoding_plugin"] = "pylibjpeg"  # the one that stops where the frame should
-    coded = _coded_frames(dataset, count) if syntax.is_encapsulated else repeat(None)
-    held = _held_pixels(dataset, count) if not syntax.is_encapsulated else [dataset.Rows * dataset.Columns] * count
+    coded = _coded_frames(dataset, count) if syntax.is_encapsulated else repeat(b"")
+    held = repeat(dataset.Rows * dataset.Columns) if syntax.is_encapsulated else _held_pixels(dataset, count)
     decoded = get_decoder(syntax).iter_array(dataset, raw=True, **options)
     for _, here, (cells, properties) in zip(coded, held, decoded, strict=False):
         width = cells.dtype.itemsize * 8
@@ -203,7 +201,7 @@ def _coded_frames(dataset: Dataset, count: int) -> Iterator[bytes]:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     for frame in generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets):
         expected = (dataset.Rows, dataset.Columns)
-        if dataset.file_meta.TransferSyntaxUID != RLELossless and (size := _coded_size(frame)) != expected:
+        if dataset.file_meta.TransferSyntaxUID != uid.RLELossless and (size := _coded_size(frame)) != expected:
             raise BrokenFilm(f"expected a codestream of (rows, columns) {expected}, it announces {size}")
         yield frame
 
@@ -230,20 +228,21 @@ def _coded_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _held_pixels(dataset: Dataset, count: int) -> list[int]:
+def _held_pixels(dataset: Dataset, count: int) -> Iterator[int]:
     """Count the pixels the file holds of each native frame, and fill a short file up to the length announced."""
     element = next(dataset[keyword] for keyword in _PIXELS if keyword in dataset)
     expected, present = get_expected_length(dataset), len(element.value or b"")
     if present < expected:
         element.value = (element.value or b"") + bytes(expected - present)
     size = dataset.Rows * dataset.Columns
-    held = [(present * count - index * expected) * size // expected for index in range(count)]
-    if dataset.get("PlanarConfiguration") == 1 and dataset.SamplesPerPixel == 3:
-        held = [3 * n - 2 * size for n in held]  # a pixel is there when its blue, in the last plane, is
-    return [min(max(n, 0), size) for n in held]
+    # By plane a pixel is there when its blue is, the last of the three planes.
+    planes = 3 if dataset.SamplesPerPixel == 3 and dataset.get("PlanarConfiguration") == 1 else 1
+    for index in range(count):
+        held = planes * ((present * count - index * expected) * size // expected) - (planes - 1) * size
+        yield min(max(held, 0), size)
 
 
-def _film(dataset: Dataset, index: int, stored: NDArray[Any], held: int, window: int) -> Radiograph:
+def _film(dataset: Dataset, index: int, stored: _Pixels, held: int, window: int) -> Radiograph:
     absent = np.zeros(stored.shape[:2], dtype=bool)
     absent.reshape(-1)[held:] = True
     flags = {"truncated"} if held < absent.size else set()
@@ -265,8 +264,8 @@ def _film(dataset: Dataset, index: int, stored: NDArray[Any], held: int, window:
 
 
 def _grey(
-    dataset: Dataset, index: int, stored: NDArray[Any], absent: NDArray[np.bool_], window: int, flags: set[str]
-) -> NDArray[Any]:
+    dataset: Dataset, index: int, stored: _Pixels, absent: NDArray[np.bool_], window: int, flags: set[str]
+) -> _Pixels:
     """Take one frame through PS3.4 N.2. Adds padding (C.7.5.1.1.2) to ``absent``, and what was assumed to ``flags``.
 
     Presentation LUT (C.11.6): on an image its shape only restates the photometric interpretation, INVERSE for
@@ -290,20 +289,20 @@ def _grey(
     return grey
 
 
-def _padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
+def _padding(dataset: Dataset, stored: _Pixels) -> NDArray[np.bool_]:
     """Mark the pixels that fill the frame up to a rectangle, from PixelPaddingValue to PixelPaddingRangeLimit."""
     ends = (_numbers(dataset, "PixelPaddingValue") + _numbers(dataset, "PixelPaddingRangeLimit"))[:2]
     if not ends or stored.dtype.kind == "f" or not all(map(math.isfinite, ends)):
         return np.zeros(stored.shape, dtype=bool)
     # Written as US where SS was meant, and the other way round, the value is off by a full turn.
     span, least = 1 << stored.dtype.itemsize * 8, int(np.iinfo(stored.dtype).min)
-    low, high = min(turned := [(int(end) - least) % span + least for end in ends]), max(turned)
+    low, high = sorted((int(end) - least) % span + least for end in (ends * 2)[:2])
     return (stored >= low) & (stored <= high)
 
 
-def _rescaled(dataset: Dataset, index: int, stored: NDArray[Any], flags: set[str]) -> NDArray[Any]:
+def _rescaled(dataset: Dataset, index: int, stored: _Pixels, flags: set[str]) -> _Pixels:
     """Apply the modality LUT: a table or slope and intercept (C.11.1), of the frame (C.7.6.16.2.9) or the image."""
-    values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
+    values: _Pixels = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
     source = _macro(dataset, index, "PixelValueTransformationSequence")
     for item in source.get("ModalityLUTSequence") or ():
         return _look_up(values, *_table(dataset, item.LUTDescriptor, item.LUTData)[:2])
@@ -315,10 +314,10 @@ def _rescaled(dataset: Dataset, index: int, stored: NDArray[Any], flags: set[str
     return values if (slope, intercept) == (1, 0) else values * slope + intercept
 
 
-def _windowed(dataset: Dataset, index: int, values: NDArray[Any], window: int, flags: set[str]) -> NDArray[Any] | None:
+def _windowed(dataset: Dataset, index: int, values: _Pixels, window: int, flags: set[str]) -> _Pixels | None:
     """Apply one VOI LUT or window (C.11.2), of the frame (C.7.6.16.2.10) or the image; None where there is none usable.
 
-    Where both are present either may be applied but not both: they are alternative views (C.11.2.1.1). The tables come
+    Where both are present either may be applied but not both: they are alternative views (C.11.2.1). The tables come
     first, because a maker who adds one means more by it than a straight line can say.
     """
     source = _macro(dataset, index, "FrameVOILUTSequence")
@@ -338,7 +337,7 @@ def _windowed(dataset: Dataset, index: int, values: NDArray[Any], window: int, f
     return grey
 
 
-def _apply_window(values: NDArray[Any], centre: float, width: float, function: str) -> NDArray[Any] | None:
+def _apply_window(values: _Pixels, centre: float, width: float, function: str) -> _Pixels | None:
     """Map values to greys, those of the window to 0..1; None where the standard does not allow the window.
 
     LINEAR is C.11.2.1.2.1 (width at least 1), SIGMOID C.11.2.1.3.1 and LINEAR_EXACT C.11.2.1.3.2 (width above 0).
@@ -360,7 +359,7 @@ def _check_window(window: int, count: int) -> None:
         raise BadValue(f"window: expected 0 to {max(count, 1) - 1}, got {window}; the film has {count} windows")
 
 
-def _table(dataset: Dataset, descriptor: Any, data: Any) -> tuple[int, NDArray[Any], int]:
+def _table(dataset: Dataset, descriptor: Any, data: Any) -> tuple[int, _Pixels, int]:
     """Give a table's first mapped value, its entries, and their bits (C.11.1.1, C.11.2.1.1, C.7.6.3.1.5)."""
     entries, first, bits = (int(number) for number in descriptor)
     entries = entries or 1 << 16
@@ -374,12 +373,12 @@ def _table(dataset: Dataset, descriptor: Any, data: Any) -> tuple[int, NDArray[A
     return first, table, max(bits, int(table.max()).bit_length(), 1)
 
 
-def _look_up(values: NDArray[Any], first: int, table: NDArray[Any]) -> NDArray[Any]:
+def _look_up(values: _Pixels, first: int, table: _Pixels) -> _Pixels:
     index = np.clip(np.rint(np.nan_to_num(values)) - first, 0, len(table) - 1)
     return np.take(table, index.astype(np.intp))
 
 
-def _luma(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
+def _luma(dataset: Dataset, stored: _Pixels) -> _Pixels:
     """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, to the bit as Pillow does."""
     bits = dataset.BitsStored
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
@@ -390,7 +389,7 @@ def _luma(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
     return stored.astype(np.float32) / np.float32(2**bits - 1)
 
 
-def _painted(dataset: Dataset, stored: NDArray[Any]) -> tuple[NDArray[Any], int]:
+def _painted(dataset: Dataset, stored: _Pixels) -> tuple[_Pixels, int]:
     """Look palette indices up: (H, W, 3) and its bits (C.7.6.3.1.5, C.7.6.3.1.6; segmented: C.7.9.2)."""
     if "SegmentedRedPaletteColorLookupTableData" in dataset:
         painted = apply_color_lut(stored, dataset)[..., :3]
@@ -436,7 +435,7 @@ def _uid(dataset: Dataset, keyword: str) -> str | None:
     return value if re.fullmatch(r"[0-9.]{1,64}", value) else None
 
 
-def _name(uid: str) -> str:
-    """Name a UID in words if it is one the standard registers (PS3.6 A); another may hold anything."""
-    name = str(UID(uid).name)
-    return name if name and name != uid else "of no registered class"
+def _name(identifier: str) -> str:
+    """Name a UID in words if the standard registers it (PS3.6 A); another may hold anything."""
+    name = str(uid.UID(identifier).name)
+    return name if name and name != identifier else "of no registered class"

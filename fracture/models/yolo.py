@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from fracture.data import manifest
 from fracture.data.stage import write_bytes, write_json
@@ -102,8 +103,7 @@ def train(config: Config, *, resume: bool = False) -> Path:
     if resume:
         if not last.is_file():
             raise MissingData(f"nothing to resume: no {last}")
-        saved = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config = replace(Config(**saved), hours=config.hours, runs=config.runs, device=config.device)
+        config = replace(run_config(folder), hours=config.hours, runs=config.runs, device=config.device)
     elif last.exists():
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
     dataset = load_dataset(Path(config.data))
@@ -138,6 +138,19 @@ def train(config: Config, *, resume: bool = False) -> Path:
     trainer = _trainer_class()(overrides, config, harmonise_config)
     trainer.train()
     return Path(trainer.best if trainer.best.is_file() else trainer.last)
+
+
+def run_config(run: Path) -> Config:
+    """Give the configuration a run was started with. Raises MissingData where the folder is no run."""
+    if not (run / CONFIG).is_file():
+        raise MissingData(f"{run} is no run: it has no {CONFIG}")
+    return Config(**json.loads((run / CONFIG).read_text(encoding="utf-8")))
+
+
+def epochs_run(run: Path) -> int:
+    """Give how many epochs a run has finished."""
+    curves = run / "results.csv"
+    return max(0, len(curves.read_text(encoding="utf-8").splitlines()) - 1) if curves.is_file() else 0
 
 
 def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
@@ -194,7 +207,7 @@ class EpochSampler:
         np.random.default_rng([self.seed, 1, self.epoch]).shuffle(chosen)
         return iter(chosen.tolist())
 
-    def _order(self, round_: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _order(self, round_: int) -> NDArray[np.int64]:
         return np.random.default_rng([self.seed, 0, round_]).permutation(self.negative)
 
 
@@ -269,7 +282,7 @@ def _trainer_class() -> Any:
             super()._setup_train()
             if self.device.type == "cpu":
                 torch.set_num_threads(os.cpu_count() or 1)
-                self.model = self.model.to(memory_format=torch.channels_last)
+                self.model.to(memory_format=torch.channels_last)
 
         def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
             batch = super().preprocess_batch(batch)
@@ -336,3 +349,59 @@ def load_matching(model: Any, path: Path) -> int:
         raise BadValue(f"{path.name}: expected weights of this architecture, {len(fitting)} of {len(own)} tensors fit")
     model.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+class TorchNetwork:
+    """A trained checkpoint run by torch: the reference that the exported network is compared with."""
+
+    name = "torch"
+
+    def __init__(self, checkpoint: Path) -> None:
+        import torch
+
+        self._torch = torch
+        self._model: Any = _ultralytics().YOLO(str(checkpoint)).model.float().eval()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        tensor = self._torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).float() / 255
+        with self._torch.inference_mode():
+            return np.asarray(self._model(tensor)[0][0].numpy(), dtype=np.float32)
+
+
+def export_onnx(checkpoint: Path, target: Path, long_side_px: int, *, half_weights: bool = True) -> Path:
+    """Export a checkpoint to ONNX with free height, width and batch; weights stored in half precision by default.
+
+    Stored halves are cast back to float32 when the network is opened, so arithmetic is the same on every machine and
+    the file half the size.
+    """
+    import onnx
+
+    exported = (
+        _ultralytics()
+        .YOLO(str(checkpoint))
+        .export(format="onnx", dynamic=True, simplify=True, imgsz=long_side_px, device="cpu", verbose=False)
+    )
+    model = onnx.load(str(exported))
+    Path(exported).unlink()
+    if half_weights:
+        _store_halves(model)
+    onnx.checker.check_model(model)
+    del model.metadata_props[:]  # Ultralytics notes the path of the training data there
+    write_bytes(target, model.SerializeToString())
+    return target
+
+
+def _store_halves(model: Any) -> None:
+    """Store every large float32 constant as float16 with a cast back in front of its readers."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype == np.float32 and values.size >= 64 and np.abs(values).max() < 6e4:
+            name = constant.name
+            constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_half"))
+            casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

@@ -1,0 +1,62 @@
+# Two environments: .venv-serve holds the base set and no torch, .venv the full set with torch and the tools.
+# A stamp file marks an environment as complete; it is remade when the requirements change.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+SERVE := .venv-serve
+FULL := .venv
+PINS := constraints.txt
+
+.PHONY: help serve test check bench clean
+
+help:
+	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
+	@echo "make test    run every test (installs the full set)"
+	@echo "make check   format, lint, types, architecture"
+	@echo "make bench   measure reading speed on this machine"
+
+serve: $(SERVE)/.complete
+	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
+	@echo "try:  curl -F file=@xray.png http://$(HOST):$(PORT)/detect"
+	@$(SERVE)/bin/python -m uvicorn app.main:app --host $(HOST) --port $(PORT)
+
+test: $(FULL)/.complete $(SERVE)/.complete
+	$(FULL)/bin/python -m pytest
+
+check: $(FULL)/.complete
+	$(FULL)/bin/ruff format --check .
+	$(FULL)/bin/ruff check .
+	$(FULL)/bin/mypy
+	$(FULL)/bin/python -m pytest tests/test_architecture.py
+
+bench: $(SERVE)/.complete
+	$(SERVE)/bin/python scripts/bench.py
+
+# uv installs in seconds; where it cannot be had, pip does the same work.
+define install
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || echo "no uv, pip will do"
+	$(call pip,$(1),$(2))
+endef
+define pip
+	if [ -x $(1)/bin/uv ]; then VIRTUAL_ENV=$(CURDIR)/$(1) $(1)/bin/uv pip install -q -c $(PINS) $(2); \
+	else $(1)/bin/python -m pip install -q --disable-pip-version-check -c $(PINS) $(2); fi
+endef
+
+$(SERVE)/.complete: pyproject.toml $(PINS)
+	@echo "installing the base set into $(SERVE) ..."
+	@$(call install,$(SERVE),-e .)
+	@touch $@
+
+# ultralytics wants opencv-python, roboflow opencv-python-headless; both install one cv2 folder and the last one wins.
+# They are pinned to one version, and the headless one goes last: it needs no libGL, so cv2 imports on any machine.
+$(FULL)/.complete: pyproject.toml requirements.txt $(PINS)
+	@echo "installing the full set into $(FULL) (torch is large) ..."
+	@$(call install,$(FULL),-r requirements.txt)
+	@if [ -x $(FULL)/bin/uv ]; then again=--reinstall; else again=--force-reinstall; fi; \
+	$(call pip,$(FULL),$$again --no-deps opencv-python-headless)
+	@touch $@
+
+clean:
+	rm -rf $(SERVE) $(FULL) build dist *.egg-info

@@ -1,0 +1,117 @@
+"""The model card: one JSON file beside the weights that says what they are, how to feed them, and what was measured.
+
+Nothing about a model lives in code: preprocessing, input size, thresholds and their measurements all come from here.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fracture.errors import BadValue, MissingData
+from fracture.types import Estimate, HarmoniseConfig, OperatingPoint
+
+NAME = "card.json"
+SHIPPED = Path(__file__).parent / "shipped"
+"""The model that comes with the package."""
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about one set of weights.
+
+    ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
+    it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
+    dropped. ``measured`` holds figures with the command that made them, ``training`` how the weights came to be.
+    """
+
+    model_id: str
+    version: str
+    classes: tuple[str, ...]
+    long_side_px: int
+    stride: int
+    nms_iou: float
+    harmonise: HarmoniseConfig
+    files: dict[str, str]
+    operating_points: tuple[OperatingPoint, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    licence: str = "AGPL-3.0-or-later"
+
+    def __post_init__(self) -> None:
+        if self.long_side_px < self.stride or self.long_side_px % self.stride:
+            raise BadValue(f"long_side_px: expected a multiple of the stride {self.stride}, got {self.long_side_px}")
+        if not self.files:
+            raise BadValue("files: expected at least one weights file, got none")
+
+    def operating_point(self, name: str) -> OperatingPoint:
+        """Give the named operating point. Raises BadValue that lists the ones this model was measured at."""
+        for point in self.operating_points:
+            if point.name == name:
+                return point
+        known = ", ".join(point.name for point in self.operating_points) or "none: this model was not measured"
+        raise BadValue(f"mode: expected one of {known}; got {name!r}")
+
+
+def save(card: ModelCard, folder: Path) -> Path:
+    """Write ``folder/card.json``."""
+    path = folder / NAME
+    path.write_text(json.dumps({"schema": _SCHEMA} | asdict(card), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def load(folder: Path) -> ModelCard:
+    """Read ``folder/card.json`` and verify the hash of every file it names that is there.
+
+    Raises MissingData without a card or with none of its files, BadValue for a card this version cannot read or a file
+    whose content differs.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise MissingData(f"no {NAME} in {folder}: a model needs its card to be fed rightly")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("schema") != _SCHEMA:
+            raise BadValue(f"{path}: expected card schema {_SCHEMA}")
+        content["classes"] = tuple(content["classes"])
+        content["harmonise"] = HarmoniseConfig(**content["harmonise"])
+        content["operating_points"] = tuple(_operating_point(point) for point in content["operating_points"])
+        card = ModelCard(**content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadValue(f"{path} is not a model card of this version: {error}") from error
+    verify(card, folder)
+    return card
+
+
+def verify(card: ModelCard, folder: Path) -> None:
+    """Compare the files on disk with the card's hashes; a bundle may leave files out, but never change them."""
+    present = [name for name in card.files if (folder / name).is_file()]
+    if not present:
+        raise MissingData(f"none of the model's files is in {folder}: {', '.join(card.files)}")
+    for name in present:
+        found = file_hash(folder / name)
+        if found != card.files[name]:
+            raise BadValue(f"{folder / name}: expected SHA-256 {card.files[name]}, got {found}; the file was changed")
+
+
+def find(weights: Path) -> Path:
+    """Give the folder of the card that belongs to ``weights``: a folder, or a file in it or in its ``weights/``."""
+    candidates = [weights] if weights.is_dir() else [weights.parent, weights.parent.parent]
+    for folder in candidates:
+        if (folder / NAME).is_file():
+            return folder
+    raise MissingData(f"no {NAME} beside {weights}: expected a run's folder, its weights, or a model bundle")
+
+
+def file_hash(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _operating_point(content: dict[str, Any]) -> OperatingPoint:
+    for rate in ("sensitivity", "specificity"):
+        content[rate] = Estimate(**content[rate])
+    return OperatingPoint(**content)

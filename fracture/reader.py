@@ -1,0 +1,56 @@
+"""The pipeline from a film's bytes to an answer. Everybody who predicts calls it, so everybody gets the same answer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fracture.errors import MissingData
+from fracture.imaging.decode import MAX_PIXELS, decode, frames
+from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models import card as cards
+from fracture.models.card import ModelCard
+from fracture.models.runtime import Network, detections_from, open_network
+from fracture.types import ModelInput, Prediction, Radiograph
+
+
+class Reader:
+    """Reads films with one model, exactly as its card says. Safe to share between threads."""
+
+    def __init__(self, card: ModelCard, network: Network) -> None:
+        self.card = card
+        self.network = network
+
+    @classmethod
+    def load(cls, weights: Path | None = None, backend: str | None = None) -> "Reader":
+        """Open a model: the shipped one, a run's folder, a bundle, an ``.onnx``, or a ``.pt`` (which needs torch).
+
+        Raises MissingData where a card or its weights are not there, BadValue where a file's hash differs.
+        """
+        folder = cards.find(weights or cards.SHIPPED)
+        card = cards.load(folder)
+        if weights is not None and weights.suffix == ".pt":
+            from fracture.models.yolo import TorchNetwork
+
+            return cls(card, TorchNetwork(weights))
+        for name in card.files:
+            if name.endswith(".onnx") and (folder / name).is_file():
+                return cls(card, open_network(folder / name, backend))
+        raise MissingData(f"no .onnx in {folder}; export the run or name its .pt")
+
+    def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
+        """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
+        return self.read_film(decode(data, window=window, max_pixels=max_pixels))
+
+    def read_frames(self, data: bytes, *, window: int = 0) -> Iterator[Prediction]:
+        """Read every frame of a file as a film of its own."""
+        return (self.read_film(film) for film in frames(data, window=window))
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film; boxes come back in its pixels, however it was prepared for the network."""
+        prepared = self.prepare(film)
+        found = detections_from(self.network(prepared.pixels), prepared, self.card.nms_iou)
+        return Prediction(film.size_px, found, self.card.model_id, prepared.harmonise_id, film.flags)
+
+    def prepare(self, film: Radiograph) -> ModelInput:
+        """Give the pixels the network is fed for a film."""
+        harmonised = harmonise(film, self.card.harmonise)
+        return network_pixels(harmonised, self.card.long_side_px, stride=self.card.stride)

@@ -1,0 +1,1 @@
+"""Predictions and a manifest to figures a reader can check."""

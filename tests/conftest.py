@@ -1,0 +1,25 @@
+"""Films and trees that several tests share: a phantom FracAtlas with every trap, and the real mini set where it lies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracture.data.phantom import write_fracatlas
+
+MINI = Path(__file__).parents[1].parent / "shared/data/fracatlas-mini"
+
+
+@pytest.fixture(scope="session")
+def fracatlas_tree(tmp_path_factory):
+    """Give (root, traps) of a phantom FracAtlas. Shared by all tests: read it, never write into it."""
+    root = tmp_path_factory.mktemp("native") / "FracAtlas"
+    return root, write_fracatlas(root, np.random.default_rng(20240229))
+
+
+@pytest.fixture(scope="session")
+def mini_fracatlas():
+    """Give the root of 159 real films in FracAtlas' native layout."""
+    if not MINI.is_dir():
+        pytest.skip("the real films of shared/data/fracatlas-mini are not beside this checkout")
+    return MINI

@@ -1,0 +1,114 @@
+"""The import law of docs/ARCHITECTURE.md, run: who may import whom, and what must never be imported where."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Lower may not import higher; rooms on one level may not import each other.
+LEVELS = [
+    {"errors"},
+    {"types"},
+    {"boxes", "best_guess"},
+    {"imaging", "metrics"},
+    {"data", "render"},
+    {"models"},
+    {"reader", "explain"},
+    {"batch"},
+    {"outputs", "report"},
+    {"pipeline", "bench"},
+]
+RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
+
+# Heavy or special libraries, and the only places that may name them.
+HOMES = {
+    "torch": {"models", "explain"},
+    "torchvision": {"models", "explain"},
+    "ultralytics": {"models/yolo.py"},
+    "timm": {"models"},
+    "lightning": {"models"},
+    "fastapi": {"app"},
+    "ray": {"batch.py", "app/ray_serve.py"},
+    "pydicom": {"imaging/dicom.py"},
+}
+
+
+def _sources() -> list[Path]:
+    return sorted(
+        [*ROOT.glob("fracture/**/*.py"), *ROOT.glob("app/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("*.py")]
+    )
+
+
+def _imports(file: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+            if node.module and node.module.split(".")[0] == "fracture":
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "fracture" and len(parts) > 1 and parts[1] in RANK else None
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_rooms_import_only_what_stands_below(file: Path) -> None:
+    inside = file.relative_to(ROOT / "fracture")
+    own = inside.parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    assert own in RANK, f"{own} has no place in the import law: give it one here and in docs/ARCHITECTURE.md"
+    for module in _imports(file):
+        room = _room(module)
+        if room and room != own:
+            assert RANK[room] < RANK[own], f"{inside} imports {module}: {room} does not stand below {own}"
+
+
+@pytest.mark.parametrize("file", _sources(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_heavy_libraries_stay_at_home(file: Path) -> None:
+    inside = file.relative_to(ROOT).as_posix().removeprefix("fracture/")
+    for module in _imports(file):
+        homes = HOMES.get(module.split(".")[0])
+        if homes is not None:
+            assert any(inside == home or inside.startswith(home + "/") for home in homes), f"{inside} imports {module}"
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_torch_is_imported_only_when_used(file: Path) -> None:
+    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx"}
+    assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
+
+
+def test_nobody_imports_a_door() -> None:
+    doors = {path.stem for path in ROOT.glob("*.py")} | {"scripts"}
+    for file in _sources():
+        if file.parent != ROOT:
+            assert not doors & {module.split(".")[0] for module in _imports(file)}, f"{file} imports a door"
+
+
+def test_doors_are_thin() -> None:
+    for door in [*ROOT.glob("*.py"), *ROOT.glob("scripts/*.py")]:
+        functions = [
+            node.name for node in ast.parse(door.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+        ]
+        assert functions == ["main"], f"{door.name} defines {functions}: a door parses flags, makes one call, prints"
+
+
+def test_the_path_is_never_bent() -> None:
+    for file in _sources():
+        assert "sys.path" not in file.read_text(encoding="utf-8"), f"{file} touches sys.path"
+
+
+def test_the_service_starts_without_torch() -> None:
+    code = "import sys, app.main, fracture.pipeline; assert not {'torch', 'ultralytics'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
