@@ -1,4 +1,4 @@
-"""Films and trees that several tests share: a phantom FracAtlas with every trap, and the real mini set where it lies."""
+"""What several tests share: a phantom FracAtlas with every trap, and the real mini set where it lies."""
 
 from pathlib import Path
 

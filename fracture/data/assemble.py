@@ -62,11 +62,12 @@ def assemble(
     usable = [record for record in records if record.split != "set_aside"]
     aside = [record for record in records if record.split == "set_aside"]
     pairs = audit.find_pairs(usable, [folder[record.image_id] / record.path for record in usable])
-    grouped = split.set_contradictions_aside(split.group(usable, pairs), pairs)
+    grouped = split.group(usable, pairs)
     if official:
         dealt = split.split_as_published(grouped)
     else:
-        dealt = split.split(grouped, val=val, test=test, seed=seed, stratify=stratify)
+        sound = split.set_contradictions_aside(grouped, pairs)
+        dealt = split.split(sound, val=val, test=test, seed=seed, stratify=stratify)
     ordered = sorted([*dealt, *aside], key=lambda record: record.image_id)
     written = write_tree([(record, folder[record.image_id] / record.path) for record in ordered], out, copy=copy)
     named = [(usable[p.first].image_id, usable[p.second].image_id, round(p.correlation, 4)) for p in pairs]

@@ -17,7 +17,7 @@ import numpy as np
 from fracture import boxes as box_math
 from fracture.data import manifest
 from fracture.data.audit import fingerprint
-from fracture.data.stage import Journal, file_state, film_name, run_films, stamp, write_json
+from fracture.data.stage import JOURNAL, Journal, file_state, film_name, run_films, stamp, write_json
 from fracture.data.yolo import write_label
 from fracture.errors import FractureError
 from fracture.imaging.decode import decode
@@ -58,7 +58,7 @@ def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: i
     Films are hard-linked where the file system allows it, copied otherwise or with ``copy``. A second run reads only
     films that changed.
     """
-    journal = Journal(out / "journal.jsonl")
+    journal = Journal(out / JOURNAL)
     jobs = [(claim.image_id, _stamp(claim), (claim, out, copy)) for claim in claims]
     records = join_neighbours(run_films(jobs, _ingest_one, journal, "ingest", workers))
     write_json(out / "report.json", report(records))
@@ -193,3 +193,4 @@ def _place(source: Path, target: Path, copy: bool) -> None:
     except OSError:
         shutil.copy2(source, partial)
     os.replace(partial, target)
+    partial.unlink(missing_ok=True)  # where target was this very link already, replacing does nothing

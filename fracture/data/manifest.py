@@ -60,7 +60,15 @@ def load(folder: Path) -> list[ImageRecord]:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
             raise BadValue(f"{path}: expected the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
-        records = [from_cells(row, f"{path} row {number}") for number, row in enumerate(reader, start=2)]
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise BadValue(f"{path} line {reader.line_num}: expected a row of cells, got {error}") from error
+    records: list[ImageRecord] = []
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise BadValue(f"{path} row {number}: expected a cell for every column, got fewer or more")
+        records.append(from_cells(row, f"{path} row {number}"))
     check_unique(records)
     return records
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fracture.data import manifest
-from fracture.data.stage import Journal, file_state, film_name, run_films, stamp, write_bytes, write_json
+from fracture.data.stage import JOURNAL, Journal, file_state, film_name, run_films, stamp, write_bytes, write_json
 from fracture.data.yolo import write_label
-from fracture.errors import FractureError
+from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
@@ -21,7 +21,7 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
     The manifest tells ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
     """
     records = manifest.load(src)
-    journal = Journal(out / "journal.jsonl")
+    journal = Journal(out / JOURNAL)
     jobs = [
         (
             record.image_id,
@@ -51,6 +51,8 @@ def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> Ima
         return record
     try:
         film = decode((src / record.path).read_bytes())
+        if film.size_px != record.size_px:
+            raise BadValue(f"the manifest says {record.size_px} px, the film has {film.size_px} px; ingest it again")
         prepared = harmonise(film, config)
     except (FractureError, OSError) as error:
         return replace(record, split="set_aside", attributes={**record.attributes, "reason": str(error)})

@@ -17,7 +17,10 @@ from tqdm import tqdm
 
 from fracture import __version__
 from fracture.data.manifest import from_cells, to_cells
+from fracture.errors import FractureError
 from fracture.types import ImageRecord
+
+JOURNAL = "journal.jsonl"
 
 Job = TypeVar("Job")
 
@@ -66,8 +69,8 @@ class Journal:
             entry: dict[str, Any] = json.loads(line)
             record = from_cells(entry["record"], self.path.name)
             self.done[record.image_id] = (entry["stamp"], record)
-        except (ValueError, KeyError):
-            return  # the line a kill cut short; its film is simply read again
+        except (ValueError, KeyError, TypeError, FractureError):
+            return  # a line that a kill cut short or another version wrote; its film is simply read again
 
     def finished(self, image_id: str, stamp: str) -> ImageRecord | None:
         """Give the record of an earlier run if nothing it depends on has changed since."""

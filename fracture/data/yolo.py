@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fracture import boxes as box_math
 from fracture.data import manifest
-from fracture.data.stage import film_name, write_bytes
+from fracture.data.stage import JOURNAL, film_name, write_bytes
 from fracture.errors import BadValue, MissingData
 from fracture.types import ImageRecord
 
@@ -43,7 +43,9 @@ def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: 
 
     Films set aside appear in the manifest only. The tree is built beside ``out`` and moved into place when complete.
     """
-    if out.exists() and any(out.iterdir()) and not (out / manifest.NAME).is_file():
+    # A stage has a manifest too, but films that nobody may replace by a selection of them.
+    ours = (out / manifest.NAME).is_file() and not (out / JOURNAL).exists()
+    if out.exists() and any(out.iterdir()) and not ours:
         raise BadValue(f"{out} is not empty and no dataset of ours; name another folder or empty it")
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

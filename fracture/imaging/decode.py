@@ -43,7 +43,8 @@ _PILLOW_ERRORS = (
 )
 _DETECTOR_BITS = (8, 10, 12, 14)
 
-# Pillow's switch for reading what is left of a truncated file is global to the process: two threads must take turns.
+# Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
+# other may read: a truncated film would pass for a whole one.
 _truncation_switch = threading.Lock()
 
 
@@ -76,16 +77,18 @@ def frames(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Ite
 
 
 def _raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
-    image = _open(data)
-    for index in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
-        try:
+    with _truncation_switch:
+        image = _open(data)
+    try:
+        # Counting a TIFF's pages reads every page's header, which may be broken.
+        for index in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
             image.seek(index)
             width, height = image.size
             if width * height > max_pixels:
                 raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {width} x {height}")
             yield _raster_film(image, data)
-        except _PILLOW_ERRORS as error:
-            raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
+    except _PILLOW_ERRORS as error:
+        raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -108,7 +111,8 @@ def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     harmonise_id = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
     try:
-        image.load()
+        with _truncation_switch:
+            image.load()
     except _PILLOW_ERRORS:
         if image.format not in {"JPEG", "PNG"}:
             raise
@@ -118,8 +122,9 @@ def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
         flags.add("colour")
     pixels = _grey(image, flags)
     if orientation in _TURN:
-        # FracAtlas' annotators saw the films turned, so its boxes only fit turned films.
-        pixels = np.ascontiguousarray(_TURN[orientation](pixels))
+        # FracAtlas' annotators saw the films turned, so its boxes only fit turned films. Pillow turns TIFFs by itself.
+        if image.format != "TIFF":
+            pixels = np.ascontiguousarray(_TURN[orientation](pixels))
         flags.add("exif_rotated")
     return Radiograph(pixels, flags=frozenset(flags), harmonise_id=harmonise_id)
 

@@ -69,7 +69,7 @@ def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int) -> Iterator[R
         raise UnsupportedFormat("the preamble is that of an executable file (CVE-2019-11687)")
     with _refusing("the DICOM header"):
         dataset = _read(data, 2 * max_pixels + _HEADER_BYTES)
-        count = _check_header(dataset, max_pixels, cut_off=b"\xe0\x7f\x10\x00" in data)
+        count = _check_header(dataset, max_pixels)
     stored = _stored_frames(dataset, count)
     for index in range(count):
         what = f"frame {index + 1} of {count}"
@@ -126,11 +126,16 @@ def _read(data: bytes, max_bytes: int) -> Dataset:
     except NotImplementedError:
         known = False
     if not known:
-        named = _uid(meta, "TransferSyntaxUID") or "one that is none"
-        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, got {named} ({_name(named)})")
+        named = _uid(meta, "TransferSyntaxUID") or ""
+        raise UnsupportedFormat(
+            f"expected a transfer syntax with a codec here, got {named or 'no UID'} ({_name(named)})"
+        )
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         source, syntax = io.BytesIO(_inflate(source.read(), max_bytes)), uid.ExplicitVRLittleEndian
+    start = source.tell()
     dataset = read_dataset(source, syntax.is_implicit_VR, syntax.is_little_endian)
+    if not dataset and source.seek(0, io.SEEK_END) > start:
+        raise BrokenFilm("the file ends within an element, as encapsulated pixels cut short do")
     dataset.file_meta = FileMetaDataset(meta)
     dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
@@ -145,12 +150,10 @@ def _inflate(packed: bytes, max_bytes: int) -> bytes:
     return plain
 
 
-def _check_header(dataset: Dataset, max_pixels: int, *, cut_off: bool) -> int:
+def _check_header(dataset: Dataset, max_pixels: int) -> int:
     """Give the number of frames. Raises NoPixels, FilmTooLarge and the like before any pixel is touched (C.7.6.3)."""
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     has_pixels = any(keyword in dataset for keyword in _PIXELS)
-    if rows and columns and cut_off and not has_pixels:
-        raise BrokenFilm("the file ends within its pixel data")
     if rows <= 0 or columns <= 0 or not has_pixels:
         kind = _name(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
         raise NoPixels(f"expected an image, got a DICOM object without pixels ({kind})")
@@ -238,7 +241,7 @@ def _held_pixels(dataset: Dataset, count: int) -> Iterator[int]:
     # By plane a pixel is there when its blue is, the last of the three planes.
     planes = 3 if dataset.SamplesPerPixel == 3 and dataset.get("PlanarConfiguration") == 1 else 1
     for index in range(count):
-        held = planes * ((present * count - index * expected) * size // expected) - (planes - 1) * size
+        held = (present * count - index * expected) * size * planes // expected - (planes - 1) * size
         yield min(max(held, 0), size)
 
 
@@ -375,7 +378,8 @@ def _table(dataset: Dataset, descriptor: Any, data: Any) -> tuple[int, _Pixels, 
 
 def _look_up(values: _Pixels, first: int, table: _Pixels) -> _Pixels:
     index = np.clip(np.rint(np.nan_to_num(values)) - first, 0, len(table) - 1)
-    return np.take(table, index.astype(np.intp))
+    found: _Pixels = table[index.astype(np.intp)]
+    return found
 
 
 def _luma(dataset: Dataset, stored: _Pixels) -> _Pixels:
@@ -438,4 +442,4 @@ def _uid(dataset: Dataset, keyword: str) -> str | None:
 def _name(identifier: str) -> str:
     """Name a UID in words if the standard registers it (PS3.6 A); another may hold anything."""
     name = str(uid.UID(identifier).name)
-    return name if name and name != identifier else "of no registered class"
+    return name if name and name != identifier else "unknown to the standard"

@@ -1,0 +1,89 @@
+"""The card travels with the weights and vouches for them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fracture.errors import BadValue, MissingData
+from fracture.metrics.uncertainty import wilson
+from fracture.models import card as cards
+from fracture.models.card import ModelCard
+from fracture.types import HarmoniseConfig, OperatingPoint
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+    point = OperatingPoint("balanced", 0.25, "largest Youden index", wilson(9, 10), wilson(0, 0), "val")
+    card = ModelCard(
+        "m",
+        "1",
+        ("fracture",),
+        448,
+        32,
+        0.5,
+        HarmoniseConfig(),
+        {"model.onnx": cards.file_hash(tmp_path / "model.onnx")},
+        (point,),
+    )
+    cards.save(card, tmp_path)
+    return tmp_path, card
+
+
+def test_what_is_saved_is_loaded(bundle):
+    folder, card = bundle
+    assert cards.load(folder) == card
+
+
+def test_changed_weights_are_refused(bundle):
+    folder, _ = bundle
+    (folder / "model.onnx").write_bytes(b"other")
+    with pytest.raises(BadValue, match="the file was changed"):
+        cards.load(folder)
+
+
+def test_missing_weights_are_named(bundle):
+    folder, _ = bundle
+    (folder / "model.onnx").unlink()
+    with pytest.raises(MissingData, match=r"model\.onnx"):
+        cards.load(folder)
+
+
+def test_an_unknown_mode_lists_the_measured_ones(bundle):
+    _, card = bundle
+    with pytest.raises(BadValue, match="balanced"):
+        card.operating_point("reckless")
+    with pytest.raises(BadValue, match="not measured"):
+        replace(card, operating_points=()).operating_point("balanced")
+
+
+def test_a_card_of_another_version_is_refused(bundle):
+    folder, _ = bundle
+    content = json.loads((folder / cards.NAME).read_text())
+    (folder / cards.NAME).write_text(json.dumps(content | {"schema": 99}))
+    with pytest.raises(BadValue, match="schema"):
+        cards.load(folder)
+
+
+def test_the_card_is_found_from_a_run_its_weights_and_a_file_beside_it(bundle):
+    folder, _ = bundle
+    (folder / "weights").mkdir()
+    (folder / "weights/best.pt").write_bytes(b"x")
+    assert cards.find(folder) == cards.find(folder / "model.onnx") == cards.find(folder / "weights/best.pt") == folder
+    with pytest.raises(MissingData, match="no card"):
+        cards.find(folder.parent)
+
+
+def test_an_input_scale_off_the_stride_is_refused(bundle):
+    with pytest.raises(BadValue, match="stride"):
+        replace(bundle[1], long_side_px=450)
+
+
+def test_the_shipped_model_is_whole_and_measured():
+    card = cards.load(cards.SHIPPED)
+    assert sum((cards.SHIPPED / name).stat().st_size for name in ("model.onnx", "card.json")) < 60e6
+    assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
+    assert all(point.sensitivity.n >= 20 and point.specificity.n >= 20 for point in card.operating_points)
+    assert card.measured["parity"]["least_iou"] >= 0.99
+    assert card.measured["parity"]["largest_score_difference"] <= 0.01

@@ -1,0 +1,183 @@
+"""Training, resuming, exporting: a real fit of one epoch on phantom films."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracture import pipeline
+from fracture.data.yolo import load_dataset
+from fracture.errors import BadValue, MissingData
+from fracture.models import card as cards
+from fracture.models import yolo
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+from fracture.reader import Reader
+
+pytest.importorskip("ultralytics", reason="training needs the full set of packages")
+COCO = Path(__file__).parents[2].parent / "shared/data/yolov8n-coco.safetensors"
+
+
+def test_a_run_leaves_weights_curves_and_its_configuration(tiny_run):
+    assert (tiny_run / "weights/best.pt").is_file()
+    assert len(list(csv.DictReader((tiny_run / "results.csv").open()))) == 1
+    assert yolo.run_config(tiny_run).imgsz == 64
+    assert yolo.epochs_run(tiny_run) == 1
+
+
+def test_a_finished_name_is_not_overwritten(tiny_run):
+    with pytest.raises(BadValue, match="holds a run already"):
+        yolo.train(yolo.run_config(tiny_run))
+
+
+def test_nothing_to_resume_is_said(tmp_path, tiny_dataset):
+    with pytest.raises(MissingData, match="nothing to resume"):
+        yolo.train(yolo.Config(data=str(tiny_dataset), runs=str(tmp_path)), resume=True)
+
+
+def test_a_killed_run_goes_on_where_it_was(tiny_dataset, tmp_path):
+    """Kill a run after its first epoch, resume it, and find both epochs in one table of curves."""
+    config = yolo.Config(
+        model="yolov8n.yaml",
+        data=str(tiny_dataset),
+        epochs=2,
+        imgsz=64,
+        batch=4,
+        name="cut",
+        runs=str(tmp_path),
+        device="cpu",
+    )
+    code = (
+        "import json, os, sys; from fracture.models import yolo; Trainer = yolo._trainer_class(); "
+        "saved = Trainer.save_model; "
+        "Trainer.save_model = lambda self: (saved(self), os._exit(9)); "
+        "yolo.train(yolo.Config(**json.loads(sys.argv[1])))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, json.dumps(config.__dict__)], check=False, capture_output=True)
+    assert killed.returncode == 9, killed.stderr[-2000:]
+    assert yolo.epochs_run(config.folder) == 1
+    yolo.train(replace(config), resume=True)
+    epochs = [row["epoch"] for row in csv.DictReader((config.folder / "results.csv").open())]
+    assert epochs == ["1", "2"]
+
+
+def test_the_export_answers_as_the_checkpoint_does(tiny_run, tmp_path):
+    model = yolo.export_onnx(tiny_run / "weights/best.pt", tmp_path / "model.onnx", 64)
+    torch_net = yolo.TorchNetwork(tiny_run / "weights/best.pt")
+    for shape in ((64, 64, 3), (96, 64, 3)):
+        pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+        expected = torch_net(pixels)
+        for network in (OnnxNetwork(model), OpenVinoNetwork(model)):
+            got = network(pixels)
+            assert got.shape == expected.shape
+            np.testing.assert_allclose(got[:4], expected[:4], atol=0.15)
+            np.testing.assert_allclose(got[4:], expected[4:], atol=0.01)
+
+
+def test_half_weights_halve_the_file(tiny_run, tmp_path):
+    checkpoint = tiny_run / "weights/best.pt"
+    half = yolo.export_onnx(checkpoint, tmp_path / "half.onnx", 64)
+    whole = yolo.export_onnx(checkpoint, tmp_path / "whole.onnx", 64, half_weights=False)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert str(tmp_path).encode() not in half.read_bytes()
+
+
+def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
+    card = pipeline.bundle(tiny_run, long_side_px=64)
+    assert card.training["dataset_id"]
+    assert card.measured["parity"]["least_iou"] >= 0.99
+    assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
+    assert all("val split" in point.measured_on for point in card.operating_points)
+    assert cards.load(tiny_run) == card
+    film = next(load_dataset(tiny_dataset).splits["test"].iterdir())
+    code = "import sys, pathlib; from fracture.reader import Reader; "
+    code += "Reader.load(pathlib.Path(sys.argv[1])).read(pathlib.Path(sys.argv[2]).read_bytes()); "
+    code += "assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(tiny_run), str(film)], check=True)
+
+
+def test_the_checkpoint_itself_can_be_named(tiny_run, tiny_dataset):
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    film = next(load_dataset(tiny_dataset).splits["test"].iterdir()).read_bytes()
+    by_torch = Reader.load(tiny_run / "weights/best.pt")
+    assert by_torch.network.name == "torch"
+    assert by_torch.read(film).film_px == Reader.load(tiny_run).read(film).film_px
+
+
+def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    reader = Reader.load(tiny_run)
+
+    class Shifted:
+        name = "shifted"
+
+        def __call__(self, pixels):
+            raw = reader.network(pixels).copy()
+            raw[4] = np.clip(raw[4] + 0.1, 0, 1)
+            return raw
+
+    films = pipeline.parity_films(load_dataset(tiny_dataset))
+    with pytest.raises(BadValue, match="does not answer"):
+        pipeline.compare(reader, Reader(reader.card, Shifted()), films)
+
+
+def test_every_film_has_its_turn_and_fractures_have_every_epoch():
+    fractured = [True] * 4 + [False] * 10
+    sampler = yolo.EpochSampler(fractured, normals=1.0, seed=3)
+    seen: list[int] = []
+    for epoch in range(5):
+        sampler.epoch = epoch
+        dealt = list(sampler)
+        assert len(dealt) == len(sampler) == 8
+        assert {0, 1, 2, 3} <= set(dealt)
+        seen += [film for film in dealt if film >= 4]
+    assert all(seen.count(film) == 2 for film in range(4, 14))
+    sampler.epoch = 2
+    assert list(sampler) == list(sampler)
+
+
+@pytest.mark.skipif(not COCO.is_file(), reason="the COCO state dict of shared/data is not beside this checkout")
+def test_a_state_dict_is_loaded_by_name_and_shape():
+    yolo._ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    model = DetectionModel("yolov8n.yaml", nc=1, verbose=False)
+    before = model.state_dict()["model.0.conv.weight"].clone()
+    assert yolo.load_matching(model, COCO) > 0.8 * len(model.state_dict())
+    assert not (model.state_dict()["model.0.conv.weight"] == before).all()
+    with pytest.raises(BadValue, match="of this architecture"):
+        yolo.load_matching(DetectionModel("yolov8s.yaml", nc=1, verbose=False), COCO)
+
+
+def test_nothing_phones_home(tiny_run):
+    """A real run tries no connection, and the switches stay off: analytics, hub, loggers, automatic installs."""
+    assert (tiny_run / "calls.txt").read_text() == ""
+    from ultralytics.utils import SETTINGS
+    from ultralytics.utils.events import events
+
+    assert events.enabled is False
+    assert not any(SETTINGS[name] for name in ("sync", "hub", "wandb", "comet", "mlflow", "clearml"))
+    assert os.environ["YOLO_AUTOINSTALL"] == "false"
+
+
+@pytest.mark.parametrize(("field", "value"), [("imgsz", 100), ("epochs", 0), ("normals", -1.0), ("batch", 0)])
+def test_bad_settings_are_refused(field, value):
+    with pytest.raises(BadValue, match=field):
+        yolo.Config(**{field: value})
+
+
+def test_films_that_were_not_harmonised_are_refused(tmp_path, tiny_dataset):
+    from fracture.data import manifest
+
+    records = manifest.load(load_dataset(tiny_dataset).root)
+    bare = [replace(r, attributes={k: v for k, v in r.attributes.items() if k != "harmonise_config"}) for r in records]
+    manifest.save(bare, tmp_path)
+    with pytest.raises(BadValue, match="harmonised"):
+        yolo.harmonise_config_of(replace(load_dataset(tiny_dataset), root=tmp_path))

@@ -1,0 +1,86 @@
+"""Box arithmetic against figures worked out by hand."""
+
+import numpy as np
+import pytest
+
+from fracture.boxes import area, clip, from_yolo, iou, nms, to_yolo
+
+
+def boxes(*rows):
+    return np.array(rows, float).reshape(-1, 4)
+
+
+def test_yolo_by_hand():
+    # 100 x 50 film; the box spans x 10..30 and y 20..25.
+    assert to_yolo((10, 20, 30, 25), (100, 50)) == pytest.approx((0.2, 0.45, 0.2, 0.1))
+
+
+def test_yolo_there_and_back():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        width, height = map(int, rng.integers(50, 3000, 2))
+        x0, x1 = sorted(rng.uniform(0, width, 2))
+        y0, y1 = sorted(rng.uniform(0, height, 2))
+        there = to_yolo((x0, y0, x1, y1), (width, height))
+        assert from_yolo(there, (width, height)) == pytest.approx((x0, y0, x1, y1), abs=1e-9)
+
+
+def test_the_whole_film_in_yolo():
+    assert to_yolo((0, 0, 373, 454), (373, 454)) == (0.5, 0.5, 1, 1)
+
+
+def test_area_of_a_box_turned_inside_out_is_0():
+    assert area(boxes([0, 0, 4, 5], [4, 0, 0, 5])).tolist() == [20, 0]
+
+
+def test_iou_by_hand():
+    a = boxes([0, 0, 10, 10])
+    b = boxes([0, 0, 10, 10], [5, 0, 15, 10], [2, 2, 4, 4], [10, 0, 20, 10], [50, 50, 60, 60])
+    # Shared 50 of 150; 4 of 100; an edge only; nothing.
+    assert iou(a, b)[0] == pytest.approx([1, 1 / 3, 0.04, 0, 0])
+
+
+def test_iou_is_symmetric_and_has_a_row_per_box():
+    rng = np.random.default_rng(1)
+    corner = rng.uniform(0, 50, (7, 2))
+    some = np.hstack([corner, corner + rng.uniform(1, 30, (7, 2))])
+    assert iou(some[:3], some).shape == (3, 7)
+    np.testing.assert_allclose(iou(some, some), iou(some, some).T)
+    np.testing.assert_allclose(np.diag(iou(some, some)), 1)
+
+
+def test_iou_of_nothing_is_0_and_not_nan():
+    assert iou(boxes([5, 5, 5, 5]), boxes([5, 5, 5, 5])).tolist() == [[0]]
+    assert iou(boxes(), boxes([0, 0, 1, 1])).shape == (0, 1)
+
+
+def test_clip_cuts_at_every_edge():
+    cut = clip(boxes([-5, -6, 120, 60], [10, 10, 20, 20], [101, 0, 130, 20]), (100, 50))
+    assert cut.tolist() == [[0, 0, 100, 50], [10, 10, 20, 20], [100, 0, 100, 20]]
+
+
+def test_nms_keeps_the_best_of_those_that_overlap():
+    found = boxes([0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60])
+    assert nms(found, np.array([0.5, 0.9, 0.1]), 0.5).tolist() == [1, 2]
+
+
+def test_nms_breaks_ties_by_order():
+    found = boxes([0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10])
+    assert nms(found, np.array([0.7, 0.7, 0.7]), 0.5).tolist() == [0]
+
+
+def test_nms_drops_only_above_the_threshold():
+    # The two share exactly half of the first.
+    found = boxes([0, 0, 10, 10], [0, 0, 5, 10])
+    assert nms(found, np.array([0.9, 0.8]), 0.5).tolist() == [0, 1]
+    assert nms(found, np.array([0.9, 0.8]), 0.49).tolist() == [0]
+
+
+def test_a_box_that_was_dropped_drops_no_other():
+    # 0 beats 1, 1 would beat 2, 0 and 2 do not touch.
+    chain = boxes([0, 0, 10, 10], [4, 0, 14, 10], [10, 0, 20, 10])
+    assert nms(chain, np.array([0.9, 0.8, 0.7]), 0.2).tolist() == [0, 2]
+
+
+def test_nms_of_nothing():
+    assert nms(boxes(), np.zeros(0), 0.5).tolist() == []
