@@ -30,7 +30,7 @@ class Rate(BaseModel):
     low: float | None
     high: float | None
     n: int
-    note: str = Field(default="", description="Why there is no value, where there is none.")
+    note: str = Field(default="", description="Only where there is something to say, as why there is no value.")
 
 
 class Measured(BaseModel):
@@ -158,4 +158,7 @@ def recommendation(found: int, flags: frozenset[str]) -> str:
 
 
 def _rate(estimate: Estimate) -> Rate:
-    return Rate(value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n, note=estimate.note)
+    rate = Rate(value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
+    if estimate.note:
+        rate.note = estimate.note
+    return rate

@@ -18,7 +18,10 @@ TIMEOUT_S = 5.0
 GOOGLE = "https://maps.googleapis.com"
 
 _EARTH_RADIUS_M = 6_371_009
-_FAILURES = (ApiError, TransportError, Timeout, OSError, ValueError, TypeError, LookupError, AttributeError)
+_FAILURES = (
+    *(ApiError, TransportError, Timeout, OSError),
+    *(AttributeError, LookupError, RecursionError, TypeError, ValueError),  # an answer of another shape
+)
 _STATUSES = {"REQUEST_DENIED", "OVER_QUERY_LIMIT", "OVER_DAILY_LIMIT", "INVALID_REQUEST", "UNKNOWN_ERROR"}
 
 # Google takes the key in the URL, and these libraries log URLs.

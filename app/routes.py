@@ -110,11 +110,11 @@ async def _refuse_several(request: Request) -> None:
 
 
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:
-    """Take the threshold from conf, else from the card. An unknown mode is refused even where conf makes it moot."""
-    point = card.operating_point(mode or DEFAULT_MODE) if mode is not None or conf is None else None
-    if conf is not None or point is None:
-        return answers.custom_mode(conf or 0.0)
-    return answers.measured_mode(point)
+    if conf is None:
+        return answers.measured_mode(card.operating_point(mode or DEFAULT_MODE))
+    if mode is not None:
+        card.operating_point(mode)  # an unknown mode is a mistake even where conf makes it moot
+    return answers.custom_mode(conf)
 
 
 def _place(lat: float | None, lng: float | None) -> tuple[float, float] | None:
@@ -126,7 +126,7 @@ def _place(lat: float | None, lng: float | None) -> tuple[float, float] | None:
 
 
 def _read(service: Service, film: BinaryIO, /) -> Prediction:
-    """Read the upload, decode and infer. Runs in a worker thread: the bytes leave the disk only when it is their turn."""
+    """Decode and infer, in a worker thread. A film waiting for its turn waits on disk, not in memory."""
     data = film.read(service.max_upload_bytes + 1)
     if len(data) > service.max_upload_bytes:
         raise too_large(service.max_upload_bytes)

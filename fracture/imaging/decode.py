@@ -42,6 +42,8 @@ _PILLOW_ERRORS = (
     MemoryError,
 )
 _DETECTOR_BITS = (8, 10, 12, 14)
+_BLOCK_ROWS = 16
+"""A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
 
 # Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
 # other may read: a truncated film would pass for a whole one.
@@ -107,20 +109,22 @@ def _open(data: bytes) -> Image.Image:
 
 def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
     flags: set[str] = set()
-    # Read before pixels: loading may drop what the header said.
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     harmonise_id = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
     try:
         with _truncation_switch:
+            orientation = _orientation(image)
             image.load()
     except _PILLOW_ERRORS:
         if image.format not in {"JPEG", "PNG"}:
             raise
         image = _recover(data)
+        orientation = _orientation(image)
         flags.add("truncated")
     if image.mode not in {"1", "L", "LA", "I", "F"} and not image.mode.startswith("I;16"):
         flags.add("colour")
     pixels = _grey(image, flags)
+    if "truncated" in flags and np.count_nonzero(np.ptp(pixels, axis=1)) <= _BLOCK_ROWS:
+        raise BrokenFilm(f"the {image.format} file ends before its first rows")
     if orientation in _TURN:
         # FracAtlas' annotators saw the films turned, so its boxes only fit turned films. Pillow turns TIFFs by itself.
         if image.format != "TIFF":
@@ -141,8 +145,14 @@ _TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 }
 
 
+def _orientation(image: Image.Image) -> int:
+    """Give the EXIF orientation. To be asked before a TIFF is loaded, which drops it; asking loads a PNG."""
+    orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return orientation
+
+
 def _recover(data: bytes) -> Image.Image:
-    """Read a file that ends early as far as it goes. What is missing stays black."""
+    """Read a file that ends early as far as it goes. What is missing is flat: grey in a JPEG, black in a PNG."""
     with _truncation_switch:
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         try:
@@ -150,8 +160,6 @@ def _recover(data: bytes) -> Image.Image:
             image.load()
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
-    if not image.getbbox():
-        raise BrokenFilm(f"the {image.format} file ends before the first pixel")
     return image
 
 

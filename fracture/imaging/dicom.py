@@ -171,6 +171,18 @@ def _check_header(dataset: Dataset, max_pixels: int) -> int:
     return count
 
 
+def _uid(dataset: Dataset, keyword: str) -> str | None:
+    """Read an identifier that consists of digits and dots (PS3.5 9.1), so that it can hide no name and no path."""
+    value = str(dataset.get(keyword) or "")
+    return value if re.fullmatch(r"[0-9.]{1,64}", value) else None
+
+
+def _name(identifier: str) -> str:
+    """Name a UID in words if the standard registers it (PS3.6 A); another may hold anything."""
+    name = str(uid.UID(identifier).name)
+    return name if name and name != identifier else "unknown to the standard"
+
+
 def _stored_frames(dataset: Dataset, count: int) -> Iterator[tuple[_Pixels, int]]:
     """Yield each frame's stored values, (H, W) or (H, W, 3), and how many of its pixels the file holds (C.7.6.3.1).
 
@@ -431,15 +443,3 @@ def _spacing_mm(dataset: Dataset, index: int) -> tuple[float, float] | None:
             if len(spacing) == 2 and all(_SPACING_MM[0] <= mm <= _SPACING_MM[1] for mm in spacing):
                 return spacing[0], spacing[1]
     return None
-
-
-def _uid(dataset: Dataset, keyword: str) -> str | None:
-    """Read an identifier that consists of digits and dots (PS3.5 9.1), so that it can hide no name and no path."""
-    value = str(dataset.get(keyword) or "")
-    return value if re.fullmatch(r"[0-9.]{1,64}", value) else None
-
-
-def _name(identifier: str) -> str:
-    """Name a UID in words if the standard registers it (PS3.6 A); another may hold anything."""
-    name = str(uid.UID(identifier).name)
-    return name if name and name != identifier else "unknown to the standard"

@@ -225,20 +225,21 @@ def test_a_truncated_film_is_read_as_far_as_it_goes(kind, options):
     assert cut.flags == whole.flags | {"truncated"}
     assert cut.size_px == whole.size_px
     upright = slice(None, None, -1 if "exif" in options else 1)
-    there, missing = cut.pixels[upright], whole.pixels[upright]
-    rows = int(np.flatnonzero((there > 0).all(axis=1))[-1]) + 1
-    intact = rows - 16  # a JPEG ends within a row of 16 x 16 blocks
+    there, all_of_it = cut.pixels[upright], whole.pixels[upright]
+    rows = int(np.flatnonzero(np.ptp(there, axis=1))[-1]) + 1
+    intact = rows - 16  # a JPEG ends somewhere in a row of blocks
     assert 100 < intact < 200
-    np.testing.assert_array_equal(there[:intact], missing[:intact])
-    assert not there[rows + 1 :].any()
+    np.testing.assert_array_equal(there[:intact], all_of_it[:intact])
+    assert np.ptp(there[rows:]) == 0
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_film_cut_before_its_first_pixel_is_broken(kind):
+@pytest.mark.parametrize("tail", [0, 1, 100])
+def test_a_film_cut_within_its_first_rows_is_broken(kind, tail):
     data = save(noise(240, 180, least=60), kind)
-    start = data.index(b"\xff\xda") + 10 if kind == "JPEG" else data.index(b"IDAT") + 6
+    start = data.index(b"\xff\xda") + 10 if kind == "JPEG" else data.index(b"IDAT") + 4
     with pytest.raises(BrokenFilm):
-        decode(data[:start])
+        decode(data[: start + tail])
 
 
 def test_a_truncated_tiff_is_broken():
@@ -274,6 +275,7 @@ def test_every_page_of_a_tiff_is_a_film():
 # --- what is no film --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [
@@ -318,6 +320,7 @@ def test_the_limit_is_the_callers():
         decode(save(noise(), "PNG"), max_pixels=599)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_mutation_of_a_film_brings_anything_but_a_film_or_a_refusal():
     rng = np.random.default_rng(7)
     image = Image.fromarray(noise(40, 30))
@@ -347,5 +350,4 @@ def test_no_mutation_of_a_film_brings_anything_but_a_film_or_a_refusal():
             came |= {type(film) for film in frames(bytes(data))}
         except FractureError as refusal:
             came.add(type(refusal))
-            assert 10 < len(str(refusal)) < 200
     assert came >= {Radiograph, BrokenFilm, UnsupportedFormat}

@@ -3,12 +3,13 @@
 import copy
 import io
 import logging
-import resource
 import struct
 import time
 import traceback
+import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from pydicom import config, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
-from pydicom.sequence import Sequence
 
 from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, FractureError, NoPixels, UnsupportedFormat
 from fracture.imaging.dicom import dicom_frames, is_dicom
@@ -121,6 +121,19 @@ def decode_all(source: Dataset | bytes, **options: Any) -> list[Radiograph]:
     return list(dicom_frames(data, **{"max_pixels": LIMIT, **options}))
 
 
+@contextmanager
+def frugal(*, mib: int) -> Iterator[None]:
+    """Fail if what happens inside takes more memory than that, or a second."""
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        yield
+        assert time.perf_counter() - started < 1
+        assert tracemalloc.get_traced_memory()[1] < mib << 20
+    finally:
+        tracemalloc.stop()
+
+
 def stretch(pixels: NDArray[Any]) -> NDArray[Any]:
     """Map the least value to 0 and the greatest to 1."""
     low, high = float(pixels.min()), float(pixels.max())
@@ -180,11 +193,8 @@ class TestRefusals:
 
     def test_a_header_of_3600_million_pixels_costs_nothing(self) -> None:
         data = save(film(ramp(), Rows=60000, Columns=60000))
-        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(FilmTooLarge, match="60000 x 60000"):
+        with frugal(mib=1), pytest.raises(FilmTooLarge, match="60000 x 60000"):
             decode(data, max_pixels=64_000_000)
-        assert time.perf_counter() - started < 1
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
     def test_frames_count_towards_the_limit(self) -> None:
         dataset = film(ramp(), NumberOfFrames="3", PixelData=ramp().tobytes() * 3)
@@ -232,16 +242,13 @@ class TestRefusals:
         with pytest.raises(UnsupportedFormat, match="photometric"):
             decode(film(ramp(), PhotometricInterpretation="HSV"))
 
-    def test_sequences_300_deep(self) -> None:
-        inner = item(PatientComments="x")
-        for _ in range(3):
-            inner = item(ReferencedStudySequence=Sequence([inner]))
+    def test_sequences_250_deep(self) -> None:
         opened = b"\x08\0\x10\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
         closed = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
         data = save(film(ramp()))
         at = data.index(b"\x10\0\x10\0PN")
         with pytest.raises(BrokenFilm):
-            decode(data[:at] + opened * 300 + closed * 300 + data[at:])
+            decode(data[:at] + opened * 250 + closed * 250 + data[at:])
         assert decode(data[:at] + opened * 3 + closed * 3 + data[at:]).size_px == (W, H)
 
     def test_a_number_of_frames_below_one(self) -> None:
@@ -726,11 +733,8 @@ class TestCodecs:
         if nested:  # a deflated file within a deflated file: only the outer one is deflated
             outer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
             body = outer.compress(meta + body) + outer.flush()
-        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises((NoPixels, BrokenFilm) if nested else FilmTooLarge):
+        with frugal(mib=10), pytest.raises((NoPixels, BrokenFilm) if nested else FilmTooLarge):
             decode(meta + body)
-        assert time.perf_counter() - started < 1
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
     @pytest.mark.parametrize("kind", ["JPEG2000", "JPEG"])
     def test_a_codestream_larger_than_the_header_says(self, kind: str) -> None:
@@ -739,7 +743,7 @@ class TestCodecs:
         Image.new("L", (4000, 3000)).save(out, kind, **options)
         dataset = film(ramp(0, 255, "u1"))
         encapsulated(dataset, uid.JPEG2000 if kind == "JPEG2000" else uid.JPEGBaseline8Bit, out.getvalue())
-        with pytest.raises(BrokenFilm, match=r"announces \(3000, 4000\)"):
+        with frugal(mib=2), pytest.raises(BrokenFilm, match=r"announces \(3000, 4000\)"):
             decode(dataset)
 
     def test_jp2_boxes_that_never_end(self) -> None:

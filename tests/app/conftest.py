@@ -1,0 +1,166 @@
+"""A real Reader whose network alone is scripted: it boxes bright rectangles, so every answer depends on the film."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from fracture.models.card import ModelCard
+from fracture.reader import Reader
+from fracture.types import Estimate, HarmoniseConfig, OperatingPoint
+
+DARKEST_SPOT = 130  # above the padding's grey
+
+
+class Spots:
+    """Give a box per bright rectangle; its score rises from 0 at a brightness of 130 to 1 at 255."""
+
+    name = "scripted"
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.before = before
+
+    def __call__(self, pixels):
+        self.before()
+        grey = pixels[:, :, 0]
+        _, _, found, _ = cv2.connectedComponentsWithStats((grey > DARKEST_SPOT).astype(np.uint8))
+        columns = [
+            (x + w / 2, y + h / 2, w, h, (int(grey[y : y + h, x : x + w].max()) - DARKEST_SPOT) / (255 - DARKEST_SPOT))
+            for x, y, w, h, _ in found[1:]
+        ]
+        return np.array(columns, np.float32).reshape(-1, 5).T
+
+
+def rate(value, n):
+    return Estimate(value, value - 0.05, value + 0.05, n, n, "wilson")
+
+
+def point(name, threshold, sensitivity, specificity, **options):
+    return OperatingPoint(name, threshold, f"rule of {name}", sensitivity, specificity, "made-up val", **options)
+
+
+def make_card(**changes):
+    unknown = Estimate(None, None, None, 0, 0, "wilson", "no normal films")
+    points = (
+        point("screening", 0.21, rate(0.91, 70), rate(0.61, 300)),
+        point("balanced", 0.47, rate(0.83, 70), rate(0.84, 300)),
+        point("specific", 0.83, rate(0.52, 70), unknown, reached=False),
+    )
+    fields = {
+        "model_id": "scripted-model",
+        "version": "7",
+        "classes": ("fracture",),
+        "long_side_px": 64,
+        "stride": 32,
+        "nms_iou": 0.5,
+        "harmonise": HarmoniseConfig(clahe_clip=0),
+        "files": {"model.onnx": "0" * 64},
+        "operating_points": points,
+    }
+    return ModelCard(**(fields | changes))
+
+
+@pytest.fixture
+def card():
+    """Give the way to make a card, with changes."""
+    return make_card
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., TestClient]]:
+    """Give the way to start the service; ``before`` runs in the network before each film."""
+    with ExitStack() as running:
+
+        def start(before=lambda: None, card=None, **settings):
+            app = create_app(Settings(**settings), Reader(card or make_card(), Spots(before)))
+            context: AbstractContextManager[TestClient] = TestClient(app)
+            return running.enter_context(context)
+
+        yield start
+
+
+@pytest.fixture
+def client(serve):
+    return serve()
+
+
+@pytest.fixture
+def detect(client):
+    """Give the way to send one film."""
+
+    def send(data, name="film.png", client=client, **query):
+        return client.post("/detect", files={"file": (name, data)}, params=query)
+
+    return send
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    for name in ("FRACTURE_WEIGHTS", "GOOGLE_MAPS_API_KEY", "FRACTURE_MAX_UPLOAD_MB"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def paint_film(*spots, size=(64, 64)):
+    """Paint spots (x0, y0, x1, y1, brightness) on a dark film of (width, height)."""
+    film = np.full(size[::-1], 20, np.uint8)
+    for x0, y0, x1, y1, brightness in spots:
+        film[y0:y1, x0:x1] = brightness
+    return film
+
+
+@pytest.fixture
+def paint():
+    return paint_film
+
+
+def encode(film, kind="PNG", **options):
+    out = io.BytesIO()
+    Image.fromarray(film).save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def picture():
+    """Give the way to write a film as PNG, JPEG or TIFF bytes."""
+    return encode
+
+
+@pytest.fixture
+def dicom():
+    """Give the way to write (H, W) or (frames, H, W) pixels, or none, as DICOM bytes."""
+
+    def write(pixels=None, **elements):
+        head = Dataset()
+        head.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1.1")
+        head.SOPInstanceUID = generate_uid()
+        head.PatientName = "Secret^Patient"
+        if pixels is not None:
+            head.Rows, head.Columns = pixels.shape[-2:]
+            if pixels.ndim == 3:
+                head.NumberOfFrames = len(pixels)
+            head.SamplesPerPixel, head.PixelRepresentation = 1, 0
+            head.BitsAllocated = head.BitsStored = 8
+            head.HighBit = 7
+            head.PhotometricInterpretation = "MONOCHROME2"
+            head.WindowCenter, head.WindowWidth = 128, 256
+            head.PixelData = pixels.tobytes()
+        for keyword, value in elements.items():
+            setattr(head, keyword, value)
+        head.file_meta = FileMetaDataset()
+        head.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        head.file_meta.MediaStorageSOPClassUID = head.SOPClassUID
+        head.file_meta.MediaStorageSOPInstanceUID = head.SOPInstanceUID
+        out = io.BytesIO()
+        head.save_as(out, enforce_file_format=True)
+        return out.getvalue()
+
+    return write

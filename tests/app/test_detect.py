@@ -1,0 +1,254 @@
+"""Whole answers: a film through the real decoder, preparation and reader, with only the network scripted."""
+
+import logging
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SPOT = (10, 20, 30, 40, 255)
+THREE = (SPOT, (40, 5, 50, 15, 200), (40, 40, 60, 60, 165))  # scores 1, .56, .28
+
+
+def test_one_film_whole_answer(detect, paint, picture):
+    response = detect(picture(paint(SPOT)))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    notes = answer["detections"][0].pop("notes")
+    assert "best guess" in notes
+    recommendation, disclaimer = answer.pop("recommendation"), answer.pop("disclaimer")
+    assert "suspected in 1 place" in recommendation
+    assert disclaimer.startswith("Not a medical device")
+    assert "no diagnosis" in disclaimer
+    assert answer == {
+        "image_size": {"width": 64, "height": 64},
+        "operating_mode": {
+            "mode": "balanced",
+            "conf_threshold": 0.47,
+            "note": "threshold chosen on made-up val: rule of balanced",
+            "measured": {
+                "measured_on": "made-up val",
+                "rule": "rule of balanced",
+                "reached": True,
+                "sensitivity": {"value": 0.83, "low": pytest.approx(0.78), "high": pytest.approx(0.88), "n": 70},
+                "specificity": {"value": 0.84, "low": pytest.approx(0.79), "high": pytest.approx(0.89), "n": 300},
+            },
+        },
+        "fracture_detected": True,
+        "num_detections": 1,
+        "detections": [
+            {
+                "bbox_xyxy": [10.0, 20.0, 30.0, 40.0],
+                "confidence": 1.0,
+                "class": "fracture",
+                "fracture_type": "comminuted or displaced (best guess)",
+                "severity": "severe (best guess)",
+            }
+        ],
+        "warnings": [],
+        "model": {"id": "scripted-model", "version": "7"},
+    }
+
+
+def test_modes_are_the_cards(detect, paint, picture):
+    film = picture(paint(*THREE))
+    found = {mode: detect(film, mode=mode).json() for mode in ("screening", "balanced", "specific")}
+    assert [answer["num_detections"] for answer in found.values()] == [3, 2, 1]
+    assert [answer["operating_mode"]["conf_threshold"] for answer in found.values()] == [0.21, 0.47, 0.83]
+    assert [answer["operating_mode"]["mode"] for answer in found.values()] == list(found)
+    assert "suspected in 3 places" in found["screening"]["recommendation"]
+
+
+def test_a_missed_target_and_a_rate_that_cannot_be_estimated_are_said(detect, paint, picture):
+    mode = detect(picture(paint()), mode="specific").json()["operating_mode"]
+    assert "NOT reached" in mode["note"]
+    assert mode["measured"]["reached"] is False
+    unknown = {"value": None, "low": None, "high": None, "n": 0, "note": "no normal films"}
+    assert mode["measured"]["specificity"] == unknown
+
+
+def test_another_card_has_other_modes(serve, card, detect, paint, picture):
+    points = tuple(point for point in card().operating_points if point.name == "screening")
+    client = serve(card=card(operating_points=points))
+    assert detect(picture(paint()), client=client, mode="screening").status_code == 200
+    refused = detect(picture(paint()), client=client)
+    assert refused.status_code == 422
+    assert "expected one of screening; got 'balanced'" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(("conf", "count"), [(0, 3), (0.5, 2), (0.9, 1), (1, 1)])
+def test_conf_overrides_and_claims_no_measurement(detect, paint, picture, conf, count):
+    for extra in ({}, {"mode": "specific"}):
+        answer = detect(picture(paint(*THREE)), conf=conf, **extra).json()
+        assert answer["num_detections"] == len(answer["detections"]) == count
+        mode = answer["operating_mode"]
+        assert (mode["mode"], mode["conf_threshold"], mode["measured"]) == ("custom", conf, None)
+        assert "not measured" in mode["note"]
+
+
+@pytest.mark.parametrize("conf", [0, 0.5])
+def test_nothing_found_does_not_rule_out(detect, paint, picture, conf):
+    answer = detect(picture(paint()), conf=conf).json()
+    assert (answer["fracture_detected"], answer["num_detections"], answer["detections"]) == (False, 0, [])
+    assert "does not rule out" in answer["recommendation"]
+
+
+def test_boxes_are_in_pixels_of_the_decoded_film(detect, paint, picture):
+    # The network sees this film four times smaller, padded at its top and bottom.
+    answer = detect(picture(paint((40, 20, 120, 60, 255), size=(256, 100)))).json()
+    assert answer["image_size"] == {"width": 256, "height": 100}
+    assert answer["detections"][0]["bbox_xyxy"] == pytest.approx([40, 20, 120, 60], abs=4)
+
+
+def test_every_format_gives_the_same_answer(detect, dicom, paint, picture):
+    film = paint(*THREE)
+    expected = detect(picture(film)).json()
+    assert detect(picture(film, "TIFF"), "x.dcm").json() == expected
+    assert detect(dicom(film), "x.png").json() == expected
+    assert detect(picture(np.stack([film] * 3, axis=2)), "no extension").json() == expected
+
+
+def test_monochrome1_equals_monochrome2(detect, dicom, paint):
+    film = paint(*THREE)
+    expected = detect(dicom(film)).json()
+    assert expected["num_detections"] == 2
+    assert detect(dicom(255 - film, PhotometricInterpretation="MONOCHROME1")).json() == expected
+
+
+def test_a_truncated_film_is_never_a_plain_no(detect, paint, picture):
+    noise = np.random.default_rng(1).integers(0, 100, (64, 64), dtype=np.uint8)
+    whole = picture(noise, "JPEG", quality=95)
+    assert detect(whole).json()["warnings"] == []
+    answer = detect(whole[: len(whole) // 2]).json()
+    assert answer["num_detections"] == 0
+    assert any("part of the film is missing" in warning for warning in answer["warnings"])
+    assert "Part of the film is missing" in answer["recommendation"]
+    assert "absence of a fracture cannot be concluded" in answer["recommendation"]
+    assert "does not rule out" in answer["recommendation"]
+
+    noise[4:14, 4:24] = 255
+    whole = picture(noise, "JPEG", quality=95)
+    answer = detect(whole[: len(whole) * 3 // 4]).json()
+    assert answer["fracture_detected"] is True
+    assert "absence of a fracture cannot be concluded" in answer["recommendation"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["jane_doe.png", "../../jane_doe.png", "C:\\jane_doe.dcm", "/etc/jane_doe", "jane_doe\r\nX: 1", "jane_doe" * 400],
+)
+def test_the_uploads_name_matters_to_nothing_and_reaches_nothing(detect, dicom, paint, picture, caplog, name):
+    caplog.set_level(logging.DEBUG)
+    expected = detect(picture(paint(SPOT)), "x").json()
+    answered = detect(picture(paint(SPOT)), name)
+    assert answered.json() == expected
+    refused = detect(b"no film", name)
+    assert refused.status_code == 415
+    tagged = detect(dicom(paint(SPOT)), name)
+    said = answered.text + refused.text + tagged.text + str([*answered.headers.items(), *refused.headers.items()])
+    assert "jane_doe" not in said + caplog.text
+    assert "Secret" not in said + caplog.text
+
+
+def test_concurrent_answers_equal_lone_answers(detect, paint, picture):
+    films = [picture(paint((n, 2 * n, n + 15, 2 * n + 10, 200 + n), (50, 50, 60, 60, 255))) for n in range(16)]
+    alone = [detect(film).json() for film in films]
+    assert len({str(answer) for answer in alone}) == 16
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(lambda film: detect(film).json(), films * 2))
+    assert together == alone * 2
+
+
+def test_a_slow_network_does_not_block_the_service(serve, detect, paint, picture):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait():
+        entered.set()
+        assert go_on.wait(20)
+
+    client = serve(before=wait)
+    with ThreadPoolExecutor(1) as pool:
+        film = pool.submit(detect, picture(paint(SPOT)), client=client)
+        try:
+            assert entered.wait(20)
+            with ThreadPoolExecutor(1) as other:
+                health = other.submit(client.get, "/health").result(timeout=10)
+        finally:
+            go_on.set()
+        assert health.json()["status"] == "ok"
+        assert film.result().status_code == 200
+
+
+def test_no_more_films_at_once_than_cores(serve, detect, paint, picture, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    lock, running, most, full = threading.Lock(), 0, 0, threading.Event()
+
+    def count():
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            if running >= 3:
+                full.set()
+        full.wait(20)  # hold the first ones until all places are taken
+        threading.Event().wait(0.02)
+        with lock:
+            running -= 1
+
+    client = serve(before=count)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: detect(picture(paint(SPOT)), client=client), range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert most == 3
+
+
+def test_health(client):
+    assert client.get("/health").json() == {
+        "status": "ok",
+        "model": {"id": "scripted-model", "version": "7"},
+        "backend": "scripted",
+        "operating_modes": ["screening", "balanced", "specific"],
+    }
+
+
+def test_signpost_and_docs(client):
+    links = client.get("/").json()
+    assert {links["detect"], links["health"], links["docs"]} == {"/detect", "/health", "/docs"}
+    assert "Not a medical device" in links["disclaimer"]
+    assert client.get("/docs").status_code == 200
+    described = client.get("/openapi.json").json()["paths"]["/detect"]["post"]
+    assert {"200", "400", "413", "415", "422"} == set(described["responses"])
+    assert list(described["responses"]["422"]["content"]) == ["application/problem+json"]
+
+
+def test_headers(client, detect, paint, picture):
+    responses = [client.get("/health"), client.get("/nowhere"), detect(picture(paint())), detect(b"")]
+    for response in responses:
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+    assert len({response.headers["x-request-id"] for response in responses}) == 4
+    foreign = client.get("/health", headers={"Origin": "https://elsewhere.example", "X-Request-ID": "theirs"})
+    assert not [name for name in foreign.headers if name.startswith("access-control")]
+    assert foreign.headers["x-request-id"] != "theirs"
+
+
+def test_torch_is_never_imported():
+    code = f"""
+import runpy, sys
+made = runpy.run_path({str(Path(__file__).with_name("conftest.py"))!r})
+from starlette.testclient import TestClient
+from app.main import create_app
+from fracture.reader import Reader
+film = made["encode"](made["paint_film"]((5, 5, 20, 20, 255)))
+with TestClient(create_app(reader=Reader(made["make_card"](), made["Spots"]()))) as client:
+    assert client.get("/health").status_code == 200
+    assert client.post("/detect", files={{"file": film}}).json()["num_detections"] == 1
+print(sorted({{"torch", "torchvision", "ultralytics"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,268 @@
+"""Every refusal is a problem document with the right status and code; nothing a sender can do is a 500."""
+
+import asyncio
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from app.guard import Guard
+from app.main import create_app
+from app.settings import Settings
+
+PROBLEM = "application/problem+json"
+
+
+def check(response, status, code):
+    """Check the refusal's form and give its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == PROBLEM
+    body = response.json()
+    assert set(body) - {"errors"} == {"type", "title", "status", "detail", "code"}
+    assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
+    assert body["title"]
+    for trace in ("Traceback", ".py", "line "):
+        assert trace not in response.text
+    return body["detail"]
+
+
+def png_header(width, height):
+    """Give a PNG of a few bytes that announces a size."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0"))]
+    coded = [
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in [*chunks, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(coded)
+
+
+@pytest.mark.parametrize("name", ["film.png", "film.dcm", ""])
+def test_empty_file(detect, name):
+    assert "0 bytes" in check(detect(b"", name or "blob"), 400, "empty_file")
+
+
+@pytest.mark.parametrize("data", [b"just text, renamed", b"GIF89a....", b"PK\x03\x04 a zip", bytes(4000)])
+def test_not_a_film(detect, data):
+    check(detect(data, "film.png"), 415, "unsupported_format")
+
+
+def test_pdf(detect):
+    check(detect(b"%PDF-1.7 ...", "film.dcm"), 422, "no_pixels")
+
+
+def test_dicom_without_pixels(detect, dicom):
+    check(detect(dicom(), "film.dcm"), 422, "no_pixels")
+
+
+def test_dicom_with_several_frames(detect, dicom, paint):
+    check(detect(dicom(np.stack([paint(), paint()]))), 422, "several_frames")
+
+
+def test_dicom_that_is_also_an_executable(detect, dicom, paint):
+    data = dicom(paint())
+    check(detect(b"MZ" + data[2:]), 415, "unsupported_format")
+
+
+def test_raster_with_several_frames(detect, paint, picture):
+    from PIL import Image
+
+    more = [Image.fromarray(paint())]
+    check(detect(picture(paint(), "TIFF", save_all=True, append_images=more)), 422, "several_frames")
+
+
+@pytest.mark.parametrize("size", [(32_000, 32_000), (2**31 - 1, 2**31 - 1), (8001, 8000)])
+def test_more_pixels_than_a_film_has(detect, size):
+    check(detect(png_header(*size)), 413, "film_too_large")
+
+
+def test_dicom_header_that_announces_more(detect, dicom, paint):
+    check(detect(dicom(paint(), Rows=65_000, Columns=65_000)), 413, "film_too_large")
+
+
+def test_broken_pixels(detect, paint, picture):
+    check(detect(picture(paint())[:45]), 422, "broken_film")
+
+
+def test_a_film_of_another_preparation(detect, paint, picture):
+    from PIL import PngImagePlugin
+
+    note = PngImagePlugin.PngInfo()
+    note.add_text("fracture:harmonise_id", "h1-000000000000")
+    check(detect(picture(paint(), pnginfo=note)), 422, "bad_value")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"data": {"file": "text, not a file"}},
+        {"data": {"file": "text"}, "files": {"other": b"x"}},
+        {"files": {"film": b"x"}},
+        {"json": {"file": "aGVsbG8="}},
+        {"content": b"\x89PNG", "headers": {"content-type": "image/png"}},
+    ],
+)
+def test_missing_file_field(client, request_):
+    response = client.post("/detect", **request_)
+    assert "expected one film as a file in the multipart field 'file'" in check(response, 422, "invalid_request")
+    assert response.json()["errors"][0]["loc"] == ["body", "file"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n\r\n"),
+        ("multipart/form-data; boundary=x", b"this is no multipart body"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nhello\r\n--x--\r\n"),
+        ("multipart/form-data; boundary=" + "x" * 5000, b"--x--"),
+    ],
+)
+def test_broken_form(client, content_type, body):
+    response = client.post("/detect", content=body, headers={"content-type": content_type})
+    assert response.status_code in {400, 422}
+    check(response, response.status_code, {400: "bad_request", 422: "invalid_request"}[response.status_code])
+
+
+@pytest.mark.parametrize("fields", [("file", "file"), ("file", "second")])
+def test_several_files(client, fields, paint, picture):
+    film = picture(paint())
+    response = client.post("/detect", files=[(field, ("jane_doe.png", film)) for field in fields])
+    assert "got 2" in check(response, 422, "several_files")
+    assert "jane_doe" not in response.text
+
+
+@pytest.mark.parametrize("extra", [{}, {"conf": 0.5}])
+@pytest.mark.parametrize("mode", ["sensitive", "", "Balanced", "0.5"])
+def test_unknown_mode_lists_the_cards(detect, paint, picture, mode, extra):
+    detail = check(detect(picture(paint()), mode=mode, **extra), 422, "bad_value")
+    assert "screening, balanced, specific" in detail
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"conf": value} for value in ("2", "-0.1", "nan", "inf", "half", "", "1.0000001")),
+        *({"lat": value, "lng": 0} for value in ("90.1", "-91", "nan", "north")),
+        *({"lat": 0, "lng": value} for value in ("180.5", "-181", "nan", "-inf", "east")),
+    ],
+)
+def test_numbers_out_of_range(detect, paint, picture, query):
+    response = detect(picture(paint()), **query)
+    wrong = next(name for name in ("conf", "lat", "lng") if query.get(name, 0) != 0)
+    assert check(response, 422, "invalid_request").startswith(f"query.{wrong}: ")
+    assert [found["loc"] for found in response.json()["errors"]] == [["query", wrong]]
+
+
+@pytest.mark.parametrize("given", ["lat", "lng"])
+def test_half_a_place(detect, paint, picture, given):
+    assert f"got only {given}" in check(detect(picture(paint()), **{given: 5}), 422, "bad_value")
+
+
+def test_upload_limit_is_exact(serve, detect):
+    client, limit = serve(fracture_max_upload_mb=1), 1 << 20
+    check(detect(bytes(limit), client=client), 415, "unsupported_format")  # read, and found to be no film
+    assert f"at most {limit} bytes" in check(detect(bytes(limit + 1), client=client), 413, "upload_too_large")
+    check(detect(bytes(2 * limit), client=client), 413, "upload_too_large")
+
+
+def post_raw(headers, receive):
+    """Call the app as a server would; give the status, the content type and how often the body was asked for."""
+    app = create_app(Settings(fracture_max_upload_mb=1))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/detect",
+        "raw_path": b"/detect",
+    }
+    scope |= {
+        "query_string": b"",
+        "root_path": "",
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    scope["headers"] = [(b"content-type", b"multipart/form-data; boundary=x"), *headers]
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], dict(sent[0]["headers"])
+
+
+def test_content_length_is_refused_before_a_byte_is_read():
+    async def receive():
+        raise AssertionError("the body was read")
+
+    status, headers = post_raw([(b"content-length", b"70000000")], receive)
+    assert (status, headers[b"content-type"], headers[b"connection"]) == (413, PROBLEM.encode(), b"close")
+
+
+def test_a_body_without_length_is_refused_as_it_passes_the_limit():
+    chunks = 0
+
+    async def receive():
+        nonlocal chunks
+        chunks += 1
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' if chunks == 1 else b""
+        return {"type": "http.request", "body": head + bytes(1 << 16), "more_body": True}
+
+    assert post_raw([], receive)[0] == 413
+    assert chunks <= 18
+
+
+def test_unknown_address_and_method(client):
+    assert "/docs" in check(client.get("/jane_doe"), 404, "not_found")
+    assert "jane_doe" not in client.get("/jane_doe").text
+    response = client.get("/detect")
+    check(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+
+
+def test_what_nobody_foresaw(serve, detect, paint, picture, caplog):
+    def fail():
+        raise RuntimeError("jane_doe and the key")
+
+    response = detect(picture(paint()), client=serve(before=fail))
+    detail = check(response, 500, "internal_error")
+    request_id = response.headers["x-request-id"]
+    assert request_id in detail
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert request_id in record.getMessage()
+    assert "RuntimeError" in record.getMessage()
+    assert "in fail" in record.getMessage()
+    assert "jane_doe" not in response.text + caplog.text
+
+
+def test_a_failure_after_the_answer_began_is_not_answered_twice(caplog):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        raise RuntimeError("jane_doe")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(app, 10)({"type": "http", "headers": []}, None, send))
+    assert len(sent) == 1
+    assert "RuntimeError" in caplog.text
+    assert "jane_doe" not in caplog.text
+
+
+def test_mutilated_films_are_never_a_500(detect, dicom, paint, picture):
+    rng = np.random.default_rng(3)
+    film = paint((10, 20, 30, 40, 255))
+    for whole in (picture(film), picture(film, "JPEG"), picture(film, "TIFF"), dicom(film)):
+        for _ in range(40):
+            data = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+            for at in rng.integers(0, len(data), rng.integers(0, 8)):
+                data[at] = rng.integers(256)
+            response = detect(bytes(data))
+            assert response.status_code < 500, bytes(data)
+            if response.status_code != 200:
+                check(response, response.status_code, response.json()["code"])
