@@ -63,7 +63,7 @@ class Guard:
             if hopeless:
                 raise too_large(self.max_body_bytes)
             message = await receive()
-            received += len(message.get("body", b""))
+            received -= len(message.get("body", b""))
             if received > self.max_body_bytes:
                 raise too_large(self.max_body_bytes)
             return message

@@ -111,7 +111,7 @@ async def _refuse_several(request: Request) -> None:
 
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:
     if conf is None:
-        return answers.measured_mode(card.operating_point(mode or DEFAULT_MODE))
+        return answers.measured_mode(card.operating_point(DEFAULT_MODE if mode is None else mode))
     if mode is not None:
         card.operating_point(mode)  # an unknown mode is a mistake even where conf makes it moot
     return answers.custom_mode(conf)

@@ -16,13 +16,12 @@ _WARNINGS = {
     "no_window": "The file states no display window: the film's whole range was used.",
     "bad_window": "The file's display window is not valid: the film's whole range was used.",
     "assumed_range": "The file does not state its range of values: the film's own range was used.",
-    "colour": "The file is in colour, a copy perhaps: it was read as grey.",
 }
 
 
 def warnings_for(flags: frozenset[str]) -> list[str]:
-    """Put what decoding had to repair or assume into words a person can act on; colour alone is no news for a JPEG."""
-    return [text for flag, text in _WARNINGS.items() if flag in flags and flag != "colour"]
+    """Put what decoding had to repair or assume into words a person can act on."""
+    return [text for flag, text in _WARNINGS.items() if flag in flags]
 
 
 def detections_json(detections: Detections, film_px: tuple[int, int], classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from app.main import create_app
 from app.settings import Settings
 
 PROBLEM = "application/problem+json"
+SECRET = "jane" + "_doe"  # in two parts, for a log may quote the line of code that raises
 
 
 def check(response, status, code):
@@ -23,6 +24,7 @@ def check(response, status, code):
     assert set(body) - {"errors"} == {"type", "title", "status", "detail", "code"}
     assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
     assert body["title"]
+    assert all(set(found) == {"loc", "msg", "type"} for found in body.get("errors", []))
     for trace in ("Traceback", ".py", "line "):
         assert trace not in response.text
     return body["detail"]
@@ -129,7 +131,7 @@ def test_several_files(client, fields, paint, picture):
     film = picture(paint())
     response = client.post("/detect", files=[(field, ("jane_doe.png", film)) for field in fields])
     assert "got 2" in check(response, 422, "several_files")
-    assert "jane_doe" not in response.text
+    assert SECRET not in response.text
 
 
 @pytest.mark.parametrize("extra", [{}, {"conf": 0.5}])
@@ -208,6 +210,7 @@ def test_a_body_without_length_is_refused_as_it_passes_the_limit():
     async def receive():
         nonlocal chunks
         chunks += 1
+        assert chunks < 100, "nothing stops the upload"
         head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' if chunks == 1 else b""
         return {"type": "http.request", "body": head + bytes(1 << 16), "more_body": True}
 
@@ -217,7 +220,7 @@ def test_a_body_without_length_is_refused_as_it_passes_the_limit():
 
 def test_unknown_address_and_method(client):
     assert "/docs" in check(client.get("/jane_doe"), 404, "not_found")
-    assert "jane_doe" not in client.get("/jane_doe").text
+    assert SECRET not in client.get("/jane_doe").text
     response = client.get("/detect")
     check(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
@@ -225,7 +228,7 @@ def test_unknown_address_and_method(client):
 
 def test_what_nobody_foresaw(serve, detect, paint, picture, caplog):
     def fail():
-        raise RuntimeError("jane_doe and the key")
+        raise RuntimeError(f"{SECRET} and the key")
 
     response = detect(picture(paint()), client=serve(before=fail))
     detail = check(response, 500, "internal_error")
@@ -235,13 +238,13 @@ def test_what_nobody_foresaw(serve, detect, paint, picture, caplog):
     assert request_id in record.getMessage()
     assert "RuntimeError" in record.getMessage()
     assert "in fail" in record.getMessage()
-    assert "jane_doe" not in response.text + caplog.text
+    assert SECRET not in response.text + caplog.text
 
 
 def test_a_failure_after_the_answer_began_is_not_answered_twice(caplog):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200})
-        raise RuntimeError("jane_doe")
+        raise RuntimeError(SECRET)
 
     sent = []
 
@@ -251,7 +254,7 @@ def test_a_failure_after_the_answer_began_is_not_answered_twice(caplog):
     asyncio.run(Guard(app, 10)({"type": "http", "headers": []}, None, send))
     assert len(sent) == 1
     assert "RuntimeError" in caplog.text
-    assert "jane_doe" not in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_mutilated_films_are_never_a_500(detect, dicom, paint, picture):

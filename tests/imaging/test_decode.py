@@ -23,6 +23,9 @@ from fracture.errors import (
 from fracture.imaging.decode import decode, frames
 from fracture.types import Radiograph
 
+# Pillow warns of everything that it skips in a broken header.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
 
@@ -275,7 +278,6 @@ def test_every_page_of_a_tiff_is_a_film():
 # --- what is no film --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [
@@ -320,7 +322,6 @@ def test_the_limit_is_the_callers():
         decode(save(noise(), "PNG"), max_pixels=599)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_mutation_of_a_film_brings_anything_but_a_film_or_a_refusal():
     rng = np.random.default_rng(7)
     image = Image.fromarray(noise(40, 30))

@@ -1,0 +1,104 @@
+"""The doors as a person uses them: real commands, real files, a small real network where one is needed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fracture.data.phantom import draw_film
+from fracture.models import card as cards
+
+ROOT = Path(__file__).parents[1]
+shipped = pytest.mark.skipif(not (cards.SHIPPED / cards.NAME).is_file(), reason="no model is shipped in this checkout")
+
+
+def run(*args, cwd):
+    return subprocess.run([sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def films(tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for number in range(2):
+        pixels, _ = draw_film(np.random.default_rng(number), fractured=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"this is no film")
+    (folder / "labels.txt").write_text("0 .5 .5 .1 .1")
+    return folder
+
+
+@shipped
+def test_inference_writes_a_line_for_every_film_and_counts_refusals(films, tmp_path):
+    done = run(ROOT / "inference.py", films, "--out", tmp_path / "predictions.jsonl", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [Path(line["path"]).name for line in lines] == ["0.png", "1.png", "broken.png"]
+    assert lines[2]["error"]["code"] == "unsupported_format"
+    assert "3 films, 1 refused" in done.stderr
+    for line in lines[:2]:
+        scores = [box["confidence"] for box in line["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        assert all(score >= 0.001 for score in scores)
+        assert all("best guess" in box["severity"] for box in line["detections"])
+
+
+@shipped
+def test_inference_prints_to_standard_output(films, tmp_path):
+    done = run(ROOT / "inference.py", films / "0.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image_size"] == [373, 454]
+
+
+@shipped
+def test_visualize_writes_a_picture(films, tmp_path):
+    done = run(ROOT / "visualize.py", "--image", films / "0.png", "--out", "prediction.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "prediction.png").size[0] > 700
+
+
+@shipped
+def test_visualize_refuses_what_is_no_film(films, tmp_path):
+    done = run(ROOT / "visualize.py", "--image", films / "broken.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected a film" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@shipped
+def test_evaluate_without_a_dataset_says_how_to_build_it(tmp_path):
+    for name in ("evaluate.py", "dataset.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = run("evaluate.py", "--target-recall", "0.90", cwd=tmp_path)
+    assert done.returncode == 2
+    for script in ("fracatlas_to_yolo.py", "preprocess.py", "make_splits.py"):
+        assert script in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_that_are_not_there_are_named(films, tmp_path):
+    done = run(ROOT / "inference.py", films, "--weights", tmp_path / "no.onnx", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "card.json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "train.py",
+        "evaluate.py",
+        "inference.py",
+        "visualize.py",
+        *sorted(p.name for p in (ROOT / "scripts").glob("*.py")),
+    ],
+)
+def test_every_door_explains_itself(door):
+    path = ROOT / door if (ROOT / door).is_file() else ROOT / "scripts" / door
+    done = run(path, "--help", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
