@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from typing import Any, Literal
 
 import anyio
@@ -22,12 +23,20 @@ _FAILURES = (
     *(ApiError, TransportError, Timeout, OSError),
     *(AttributeError, LookupError, RecursionError, TypeError, ValueError),  # an answer of another shape
 )
+_KEY_IN_URL = re.compile(r"\bkey=[^&\s\"']*")
 _STATUSES = {"REQUEST_DENIED", "OVER_QUERY_LIMIT", "OVER_DAILY_LIMIT", "INVALID_REQUEST", "UNKNOWN_ERROR"}
 
-# Google takes the key in the URL, and these libraries log URLs.
-for _library in ("googlemaps", "requests", "urllib3"):
-    logging.getLogger(_library).addHandler(logging.NullHandler())
-    logging.getLogger(_library).propagate = False
+
+def _hide_key(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _KEY_IN_URL.sub("key=[hidden]", record.getMessage()), ()
+    record.exc_info = record.exc_text = None
+    return True
+
+
+# Google takes the key in the URL, and these libraries log URLs. A filter works for the very logger it is put on only.
+for _name in list(logging.root.manager.loggerDict):
+    if _name.partition(".")[0] in {"googlemaps", "requests", "urllib3"}:
+        logging.getLogger(_name).addFilter(_hide_key)
 
 
 class Clinic(BaseModel):

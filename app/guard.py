@@ -5,12 +5,19 @@ import traceback
 import uuid
 from http import HTTPStatus
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import RequestRefused, problem
+from app.settings import BYTES_PER_MB
 
 logger = logging.getLogger(__name__)
+
+FORM_OVERHEAD_BYTES = 1 << 16
+"""What a multipart form may add to its film: boundaries, headers, a long file name."""
+
+LINGER_S = 5.0
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
@@ -18,21 +25,22 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "R
 class Guard:
     """The outermost middleware. Plain ASGI: nothing is buffered, neither on the way in nor on the way out.
 
-    A body above ``max_body_bytes`` is refused with a 413 when somebody starts to read it: by its Content-Length before
-    its first byte, else as soon as it passes the bound. An exception that nobody handled answers 500 with the
-    request's id; the log has the place in the code under that id, but not the exception's text, which may quote what
-    was sent.
+    A body that cannot hold a film within ``max_upload_bytes`` is refused with a 413 when somebody starts to read it: by
+    its Content-Length before its first byte, else as soon as it passes the bound. An exception that nobody handled
+    answers 500 with the request's id; the log has the place in the code under that id, but not the exception's text,
+    which may quote what was sent.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
+        body = _Body(receive, Headers(scope=scope), self.max_upload_bytes)
         started = False
 
         async def send_guarded(message: Message) -> None:
@@ -41,10 +49,14 @@ class Guard:
                 started = True
                 message.setdefault("headers", [])
                 MutableHeaders(scope=message).update(_HEADERS | {"X-Request-ID": request_id})
+            elif body.refused:
+                await send({**message, "more_body": True})
+                await body.drop_rest()
+                message = {"type": "http.response.body"}
             await send(message)
 
         try:
-            await self.app(scope, self._bounded(scope, receive), send_guarded)
+            await self.app(scope, body.receive, send_guarded)
         except Exception as error:  # noqa: BLE001 - the last wall
             places = "".join(traceback.format_tb(error.__traceback__))
             logger.error("request %s failed: %s at\n%s", request_id, type(error).__name__, places)
@@ -53,25 +65,37 @@ class Guard:
                 answer = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
                 await answer(scope, receive, send_guarded)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        announced = Headers(scope=scope).get("content-length", "")
-        hopeless = announced.isdecimal() and int(announced) > self.max_body_bytes
-        received = 0
 
-        async def receive_bounded() -> Message:
-            nonlocal received
-            if hopeless:
-                raise too_large(self.max_body_bytes)
-            message = await receive()
-            received -= len(message.get("body", b""))
-            if received > self.max_body_bytes:
-                raise too_large(self.max_body_bytes)
-            return message
+class _Body:
+    """A request's body, up to a bound."""
 
-        return receive_bounded
+    def __init__(self, receive: Receive, headers: Headers, max_upload_bytes: int) -> None:
+        announced = headers.get("content-length", "")
+        self._receive = receive
+        self._max_upload_bytes = max_upload_bytes
+        self._left = max_upload_bytes + FORM_OVERHEAD_BYTES
+        self._hopeless = announced.isdecimal() and int(announced) > self._left
+        self.refused = False
+
+    async def receive(self) -> Message:
+        message: Message = {} if self._hopeless else await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._hopeless or self._left < 0:
+            self.refused = True
+            raise too_large(self._max_upload_bytes)
+        return message
+
+    async def drop_rest(self) -> None:
+        """Read what the client still sends, for a while, and drop it.
+
+        Closing on unread bytes resets the connection, and most clients then never see the answer.
+        """
+        with anyio.move_on_after(LINGER_S):
+            while (await self._receive()).get("more_body", False):
+                pass
 
 
-def too_large(max_bytes: int) -> RequestRefused:
-    """Refuse an upload for its size. The connection closes, so that the rest need not be read."""
-    detail = f"expected an upload of at most {max_bytes} bytes"
+def too_large(max_upload_bytes: int) -> RequestRefused:
+    """Refuse an upload for its size. The connection closes, so that nobody need read the rest."""
+    detail = f"expected a film of at most {max_upload_bytes / BYTES_PER_MB:g} MB"
     return RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload_too_large", detail, {"Connection": "close"})

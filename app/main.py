@@ -18,9 +18,6 @@ from fracture import __version__
 from fracture.models import card as cards
 from fracture.reader import Reader
 
-_FORM_OVERHEAD_BYTES = 1 << 16
-"""What a multipart form may add to its film: boundaries, headers, a long file name."""
-
 
 class State(TypedDict):
     """What the lifespan hands to every request."""
@@ -44,7 +41,7 @@ def create_app(settings: Settings | None = None, reader: Reader | None = None) -
 
     app = FastAPI(title="fracture", version=__version__, description=DISCLAIMER, lifespan=lifespan)
     problems.install(app)
-    app.add_middleware(Guard, max_body_bytes=settings.max_upload_bytes + _FORM_OVERHEAD_BYTES)
+    app.add_middleware(Guard, max_upload_bytes=settings.max_upload_bytes)
     app.include_router(routes.router)
     return app
 

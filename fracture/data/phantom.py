@@ -24,6 +24,7 @@ Plane = NDArray[np.float32]
 
 _EXIF_ORIENTATION, _TURN_CLOCKWISE = 0x0112, 6
 _LABELS = (*fracatlas.REGION_FLAGS, "mixed", "hardware", "multiscan", "fractured", "fracture_count")
+_TRAP_FILMS = 15
 _COLUMNS = ("image_id", *_LABELS, *fracatlas.VIEW_FLAGS)
 
 
@@ -117,8 +118,10 @@ class _Film:
 def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) -> Traps:
     """Write a tree laid out as FracAtlas is published, with every known trap of the real set, and name the traps.
 
-    Raises BadValue for fewer films than there are traps.
+    Raises BadValue for too few films to set every trap.
     """
+    if films < _TRAP_FILMS:
+        raise BadValue(f"expected at least {_TRAP_FILMS} films, as many as sit in traps, got {films}")
     shelf: list[_Film] = []
 
     def draw(fractured: bool, region: str | None = None, *, size_px: tuple[int, int] = (373, 454)) -> _Film:
@@ -153,9 +156,7 @@ def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) ->
             add(replace(near, jpeg=_jpeg(brighter), listed="test")),
         ),
     )
-    if films < len(shelf):
-        raise BadValue(f"expected at least {len(shelf)} films, one for every trap, got {films}")
-    for index in range(films - len(shelf)):
+    for index in range(films - _TRAP_FILMS):
         size_px = (373, 454) if rng.random() < 0.7 else (454, 373)
         plain = draw(index % 2 == 0, size_px=size_px)
         add(replace(plain, listed=("train", "train", "val", "train", "test")[index % 5]))

@@ -15,6 +15,8 @@ _WARNINGS = {
     "truncated": "The file ends early: part of the film is missing, and a fracture there cannot be seen.",
     "no_window": "The file states no display window: the film's whole range was used.",
     "bad_window": "The file's display window is not valid: the film's whole range was used.",
+    "bad_rescale": "The file's rescale slope or intercept is not valid: stored values were used as they are.",
+    "polarity_conflict": "The file contradicts itself on whether bone is bright: it was read as bone bright.",
     "assumed_range": "The file does not state its range of values: the film's own range was used.",
 }
 

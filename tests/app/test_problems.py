@@ -1,12 +1,17 @@
 """Every refusal is a problem document with the right status and code; nothing a sender can do is a 500."""
 
 import asyncio
+import http.client
+import json
 import logging
 import struct
+import threading
+import time
 import zlib
 
 import numpy as np
 import pytest
+import uvicorn
 
 from app.guard import Guard
 from app.main import create_app
@@ -164,58 +169,84 @@ def test_half_a_place(detect, paint, picture, given):
 def test_upload_limit_is_exact(serve, detect):
     client, limit = serve(fracture_max_upload_mb=1), 1 << 20
     check(detect(bytes(limit), client=client), 415, "unsupported_format")  # read, and found to be no film
-    assert f"at most {limit} bytes" in check(detect(bytes(limit + 1), client=client), 413, "upload_too_large")
+    assert "at most 1 MB" in check(detect(bytes(limit + 1), client=client), 413, "upload_too_large")
     check(detect(bytes(2 * limit), client=client), 413, "upload_too_large")
 
 
 def post_raw(headers, receive):
-    """Call the app as a server would; give the status, the content type and how often the body was asked for."""
+    """Call the app as a server would; ``receive`` is given the messages sent so far. Give them all."""
     app = create_app(Settings(fracture_max_upload_mb=1))
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/detect",
-        "raw_path": b"/detect",
-    }
-    scope |= {
-        "query_string": b"",
-        "root_path": "",
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-        "state": {},
-    }
+    scope = {"type": "http", "method": "POST", "path": "/detect", "root_path": "", "query_string": b"", "state": {}}
     scope["headers"] = [(b"content-type", b"multipart/form-data; boundary=x"), *headers]
     sent = []
 
     async def send(message):
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
-    return sent[0]["status"], dict(sent[0]["headers"])
+    asyncio.run(app(scope, lambda: receive(sent), send))
+    assert not sent[-1].get("more_body")
+    return sent
 
 
 def test_content_length_is_refused_before_a_byte_is_read():
-    async def receive():
-        raise AssertionError("the body was read")
+    async def receive(sent):
+        assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+        return {"type": "http.disconnect"}
 
-    status, headers = post_raw([(b"content-length", b"70000000")], receive)
-    assert (status, headers[b"content-type"], headers[b"connection"]) == (413, PROBLEM.encode(), b"close")
+    start, *_ = post_raw([(b"content-length", b"70000000")], receive)
+    headers = dict(start["headers"])
+    assert (start["status"], headers[b"content-type"], headers[b"connection"]) == (413, PROBLEM.encode(), b"close")
 
 
-def test_a_body_without_length_is_refused_as_it_passes_the_limit():
-    chunks = 0
+def test_a_body_without_length_is_refused_as_it_passes_the_limit_and_the_rest_is_dropped():
+    chunks = {"read": 0, "dropped": 0}
 
-    async def receive():
-        nonlocal chunks
-        chunks += 1
-        assert chunks < 100, "nothing stops the upload"
-        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' if chunks == 1 else b""
-        return {"type": "http.request", "body": head + bytes(1 << 16), "more_body": True}
+    async def receive(sent):
+        chunks["dropped" if sent else "read"] += 1
+        assert chunks["read"] < 20, "nothing stops the upload"
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        return {
+            "type": "http.request",
+            "body": (head if chunks["read"] == 1 else b"") + bytes(1 << 16),
+            "more_body": chunks["dropped"] < 30,
+        }
 
-    assert post_raw([], receive)[0] == 413
-    assert chunks <= 18
+    assert post_raw([], receive)[0]["status"] == 413
+    assert (chunks["read"], chunks["dropped"]) == (17, 30)
+
+
+def test_the_rest_of_a_refused_body_is_not_waited_for_long(monkeypatch):
+    monkeypatch.setattr("app.guard.LINGER_S", 0.05)
+
+    async def receive(sent):
+        return await asyncio.sleep(60, {"type": "http.request", "body": b"", "more_body": True})
+
+    began = time.monotonic()
+    assert post_raw([(b"content-length", b"70000000")], receive)[0]["status"] == 413
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_sends_everything_first_sees_the_refusal(chunked):
+    """Over a real connection: a server that closes on unread bytes resets it instead."""
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(Settings(fracture_max_upload_mb=1)), port=0, lifespan="off", log_config=None)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + bytes(20 << 20)
+        connection = http.client.HTTPConnection(*server.servers[0].sockets[0].getsockname(), timeout=30)
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        connection.request("POST", "/detect", iter([body]) if chunked else body, headers, encode_chunked=chunked)
+        response = connection.getresponse()
+        assert (response.status, json.load(response)["code"]) == (413, "upload_too_large")
+        connection.close()
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def test_unknown_address_and_method(client):
