@@ -31,10 +31,13 @@ class Reader:
             from fracture.models.yolo import TorchNetwork
 
             return cls(card, TorchNetwork(weights))
-        for name in card.files:
-            if name.endswith(".onnx") and (folder / name).is_file():
-                return cls(card, open_network(folder / name, backend))
-        raise MissingData(f"no .onnx in {folder}; export the run or name its .pt")
+        exported = [folder / name for name in card.files if name.endswith(".onnx")]
+        if weights is not None and weights.suffix == ".onnx":
+            exported = [file for file in exported if file == weights]
+        for file in exported:
+            if file.is_file():
+                return cls(card, open_network(file, backend))
+        raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""

@@ -65,8 +65,10 @@ def test_nms_keeps_the_best_of_those_that_overlap():
 
 
 def test_nms_breaks_ties_by_order():
-    found = boxes([0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10])
-    assert nms(found, np.array([0.7, 0.7, 0.7]), 0.5).tolist() == [0]
+    same = boxes(*[[0, 0, 10, 10]] * 100)
+    assert nms(same, np.full(100, 0.7), 0.5).tolist() == [0]
+    apart = same + 20.0 * np.arange(100)[:, None]
+    assert nms(apart, np.full(100, 0.7), 0.5).tolist() == list(range(100))
 
 
 def test_nms_drops_only_above_the_threshold():

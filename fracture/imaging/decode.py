@@ -6,6 +6,8 @@ for 16-bit files that hold the fewer bits of a detector, and it is flagged.
 """
 
 import io
+import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,6 +46,9 @@ _PILLOW_ERRORS = (
 _DETECTOR_BITS = (8, 10, 12, 14)
 _BLOCK_ROWS = 16
 """A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
+
+# Pillow logs TIFF tags, which may hold a patient's name.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 # Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
 # other may read: a truncated film would pass for a whole one.
@@ -109,7 +114,7 @@ def _open(data: bytes) -> Image.Image:
 
 def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
     flags: set[str] = set()
-    harmonise_id = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
+    mark = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
     try:
         with _truncation_switch:
             orientation = _orientation(image)
@@ -130,7 +135,12 @@ def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
         if image.format != "TIFF":
             pixels = np.ascontiguousarray(_TURN[orientation](pixels))
         flags.add("exif_rotated")
-    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=harmonise_id)
+    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=_harmonise_id(mark))
+
+
+def _harmonise_id(mark: object) -> str | None:
+    """Accept nothing but an id as HarmoniseConfig makes them: anybody can write anything into a PNG."""
+    return mark if isinstance(mark, str) and re.fullmatch(r"h1-[0-9a-f]{12}", mark) else None
 
 
 # EXIF 2.32, tag 274: what must be done to the stored pixels to see the film upright.

@@ -46,7 +46,7 @@ _RAISED_BY_CODECS = (
 )
 
 # pydicom's warnings and errors quote element values, which a patient's name may be among.
-logging.getLogger("pydicom").propagate = False
+logging.getLogger("pydicom").disabled = True
 
 
 def is_dicom(data: bytes) -> bool:

@@ -23,7 +23,9 @@ _WARNINGS = {
 
 def warnings_for(flags: frozenset[str]) -> list[str]:
     """Put what decoding had to repair or assume into words a person can act on."""
-    return [text for flag, text in _WARNINGS.items() if flag in flags]
+    known = [text for flag, text in _WARNINGS.items() if flag in flags]
+    bits = sorted(flag.split("_")[1] for flag in flags if flag.startswith("assumed_") and flag.endswith("_bit"))
+    return known + [f"The file holds 16-bit values that only use {n} bits: they were read as {n}-bit." for n in bits]
 
 
 def detections_json(detections: Detections, film_px: tuple[int, int], classes: Sequence[str]) -> list[dict[str, Any]]:

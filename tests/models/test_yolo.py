@@ -110,6 +110,17 @@ def test_the_checkpoint_itself_can_be_named(tiny_run, tiny_dataset):
     assert by_torch.read(film).film_px == Reader.load(tiny_run).read(film).film_px
 
 
+def test_a_stray_onnx_beside_a_card_is_not_opened(tiny_run, tiny_dataset, tmp_path):
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    for name in ("model.onnx", "card.json"):
+        (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
+    (tmp_path / "stranger.onnx").write_bytes((tiny_run / "model.onnx").read_bytes())
+    assert Reader.load(tmp_path / "model.onnx").network.name == "openvino"
+    with pytest.raises(MissingData, match="stranger"):
+        Reader.load(tmp_path / "stranger.onnx")
+
+
 def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
     if not (tiny_run / cards.NAME).is_file():
         pipeline.bundle(tiny_run, long_side_px=64)
