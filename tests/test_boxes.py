@@ -67,8 +67,8 @@ def test_nms_keeps_the_best_of_those_that_overlap():
 def test_nms_breaks_ties_by_order():
     same = boxes(*[[0, 0, 10, 10]] * 100)
     assert nms(same, np.full(100, 0.7), 0.5).tolist() == [0]
-    apart = same + 20.0 * np.arange(100)[:, None]
-    assert nms(apart, np.full(100, 0.7), 0.5).tolist() == list(range(100))
+    apart, score = same + 20.0 * np.arange(100)[:, None], np.tile([0.6, 0.7], 50)
+    assert nms(apart, score, 0.5).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
 
 
 def test_nms_drops_only_above_the_threshold():

@@ -64,11 +64,12 @@ def assemble(
     pairs = audit.find_pairs(usable, [folder[record.image_id] / record.path for record in usable])
     grouped = split.group(usable, pairs)
     if official:
-        dealt = split.split_as_published(grouped)
+        dealt = split.split_as_published([*grouped, *aside])
     else:
         sound = split.set_contradictions_aside(grouped, pairs)
-        dealt = split.split(sound, val=val, test=test, seed=seed, stratify=stratify)
-    ordered = sorted([*dealt, *aside], key=lambda record: record.image_id)
+        # Films set aside earlier go along: a published one still keeps its group out of training.
+        dealt = split.split([*sound, *aside], val=val, test=test, seed=seed, stratify=stratify)
+    ordered = sorted(dealt, key=lambda record: record.image_id)
     written = write_tree([(record, folder[record.image_id] / record.path) for record in ordered], out, copy=copy)
     named = [(usable[p.first].image_id, usable[p.second].image_id, round(p.correlation, 4)) for p in pairs]
     content = split.report(written, named)

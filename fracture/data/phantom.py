@@ -108,11 +108,7 @@ class _Film:
     regions: tuple[str, ...]
     jpeg: bytes
     listed: str = "train"
-    row_fractured: bool | None = None
-
-    @property
-    def fractured(self) -> bool:
-        return bool(self.boxes)
+    row_says: bool | None = None
 
 
 def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) -> Traps:
@@ -135,8 +131,7 @@ def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) ->
         shelf.append(replace(film, name=f"IMG{number:07d}.jpg"))
         return f"fracatlas/IMG{number:07d}"
 
-    whole, both, near = draw(False), draw(True), draw(True)
-    turned, sideways, off_film = draw(True), draw(True), draw(True)
+    whole, (both, near, turned, sideways, off_film) = draw(False), (draw(True) for _ in range(5))
     x0, y0, _, y1 = off_film.boxes[0]
     leaving: tuple[Box, ...] = ((x0, y0, 373 + 9.5, y1), (371.5, 20.0, 395.0, 60.0))
     brighter = np.clip(near.pixels * 1.15 + 6, 0, 255).astype(np.uint8)
@@ -149,7 +144,7 @@ def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) ->
         wrong_size=add(replace(sideways, jpeg=_jpeg(np.rot90(sideways.pixels)))),
         examination=(add(draw(False, "leg")), add(draw(True, "leg"), 1), add(draw(False, "leg"), 1)),
         several_regions=add(replace(draw(False), regions=("hand", "leg")), 1),
-        wrong_row=add(replace(draw(True), row_fractured=False)),
+        wrong_row=add(replace(draw(True), row_says=False)),
         near=(
             add(near),
             add(replace(near, jpeg=_jpeg(near.pixels, quality=50))),
@@ -166,11 +161,11 @@ def write_fracatlas(root: Path, rng: np.random.Generator, *, films: int = 24) ->
 
 def _write_tree(root: Path, films: Sequence[_Film]) -> None:
     for film in films:
-        folder = root / "images" / ("Fractured" if film.fractured else "Non_fractured")
+        folder = root / "images" / ("Fractured" if film.boxes else "Non_fractured")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / film.name).write_bytes(film.jpeg)
     _write_csv(root / "dataset.csv", _COLUMNS, ([film.name, *_flags(film)] for film in films))
-    broken = [film for film in films if film.fractured]
+    broken = [film for film in films if film.boxes]
     for split, name in fracatlas.OFFICIAL.items():
         listed = ([film.name] for film in broken if film.listed == split)
         _write_csv(root / "Utilities" / "Fracture Split" / name, ["image_id"], listed)
@@ -191,10 +186,9 @@ def _write_tree(root: Path, films: Sequence[_Film]) -> None:
 
 def _flags(film: _Film) -> list[int]:
     """Give a row of dataset.csv after its image_id: regions, mixed, hardware, multiscan, fractures, views."""
-    fractured = film.fractured if film.row_fractured is None else film.row_fractured
+    fractured = bool(film.boxes) if film.row_says is None else film.row_says
     regions = [int(region in film.regions) for region in fracatlas.REGION_FLAGS]
-    mixed = int(len(film.regions) > 1)
-    return [*regions, mixed, 0, 0, int(fractured), len(film.boxes) * fractured, 1, 0, 0]
+    return [*regions, int(len(film.regions) > 1), 0, 0, int(fractured), len(film.boxes) * fractured, 1, 0, 0]
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -205,8 +199,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 def _jpeg(pixels: NDArray[np.uint8], *, quality: int = 90, orientation: int = 1) -> bytes:
     exif = Image.Exif()
-    if orientation != 1:
-        exif[_EXIF_ORIENTATION] = orientation
+    exif[_EXIF_ORIENTATION] = orientation
     out = io.BytesIO()
     # FracAtlas' films are grey saved as colour.
     Image.fromarray(pixels).convert("RGB").save(out, "JPEG", quality=quality, exif=exif)

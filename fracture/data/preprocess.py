@@ -55,7 +55,8 @@ def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> Ima
             raise BadValue(f"the manifest says {record.size_px} px, the film has {film.size_px} px; ingest it again")
         prepared = harmonise(film, config)
     except (FractureError, OSError) as error:
-        return replace(record, split="set_aside", attributes={**record.attributes, "reason": str(error)})
+        reason = f"the film cannot be opened: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return replace(record, split="set_aside", attributes={**record.attributes, "reason": reason})
     height, width = prepared.pixels.shape[:2]
     moved: tuple[Box, ...] | None = None
     if record.boxes is not None:

@@ -9,13 +9,12 @@ import io
 import logging
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from fracture.errors import BrokenFilm, EmptyFile, FilmTooLarge, NoPixels, SeveralFrames, UnsupportedFormat
 from fracture.imaging.dicom import dicom_frames, is_dicom
@@ -27,7 +26,16 @@ MAX_PIXELS = 64_000_000
 HARMONISE_KEY = "fracture:harmonise_id"
 """The PNG text chunk in which a harmonised film says so, which makes harmonising idempotent."""
 
-FORMATS = ("PNG", "JPEG", "TIFF")
+# Not Image.open: Ultralytics replaces it by one that installs a package when it meets bytes it does not know. And not
+# Pillow's limit on pixels: ours is checked on the header, before any pixel is touched.
+_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"II*\0": TiffImagePlugin.TiffImageFile,
+    b"MM\0*": TiffImagePlugin.TiffImageFile,
+    b"II+\0": TiffImagePlugin.TiffImageFile,
+    b"MM\0+": TiffImagePlugin.TiffImageFile,
+}
 _PDF = b"%PDF-"
 _EXIF_ORIENTATION = 0x0112
 
@@ -98,18 +106,14 @@ def _raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
         raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # Our own limit, checked on the header before pixels are touched, stands in for Pillow's bomb warning.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise FilmTooLarge("the header announces more pixels than any film has") from error
-    except UnidentifiedImageError as error:
-        raise UnsupportedFormat("expected a film as PNG, JPEG, TIFF or DICOM, the bytes are none of these") from error
-    except _PILLOW_ERRORS as error:
-        raise BrokenFilm("the file starts like an image but its header cannot be read") from error
+def _open(data: bytes) -> ImageFile.ImageFile:
+    for signature, reader in _READERS.items():
+        if data.startswith(signature):
+            try:
+                return reader(io.BytesIO(data))
+            except _PILLOW_ERRORS as error:
+                raise BrokenFilm("the file starts like an image but its header cannot be read") from error
+    raise UnsupportedFormat("expected a film as PNG, JPEG, TIFF or DICOM, the bytes are none of these")
 
 
 def _raster_film(image: Image.Image, data: bytes) -> Radiograph:

@@ -288,16 +288,28 @@ def test_every_page_of_a_tiff_is_a_film():
         (save(noise(), "BMP"), UnsupportedFormat),
         (save(noise(), "GIF"), UnsupportedFormat),
         (b"\x00" * 4096, UnsupportedFormat),
-        (PNG_SIGNATURE, FractureError),
-        (PNG_SIGNATURE + np.random.default_rng(0).bytes(500), FractureError),
-        (b"\xff\xd8\xff\xe0" + np.random.default_rng(1).bytes(500), FractureError),
-        (b"II*\x00\x08\x00\x00\x00" + np.random.default_rng(2).bytes(500), FractureError),
-        (b"MM\x00*\x00\x00\x00\x08" + np.random.default_rng(3).bytes(500), FractureError),
+        (PNG_SIGNATURE, BrokenFilm),
+        (PNG_SIGNATURE + np.random.default_rng(0).bytes(500), BrokenFilm),
+        (b"\xff\xd8\xff\xe0" + np.random.default_rng(1).bytes(500), BrokenFilm),
+        (b"II*\x00\x08\x00\x00\x00" + np.random.default_rng(2).bytes(500), BrokenFilm),
+        (b"MM\x00*\x00\x00\x00\x08" + np.random.default_rng(3).bytes(500), BrokenFilm),
     ],
 )
 def test_what_is_no_film_is_refused(data, refusal):
     with pytest.raises(refusal):
         decode(data)
+
+
+def test_a_library_that_replaces_pillows_open_changes_nothing(monkeypatch):
+    monkeypatch.setattr(Image, "open", None)
+    assert decode(save(noise(), "PNG")).size_px == (30, 20)
+    with pytest.raises(UnsupportedFormat):
+        decode(b"no film")
+
+
+def test_a_film_of_no_width_is_broken():
+    with pytest.raises(BrokenFilm):
+        decode(png_header(0, 20))
 
 
 @pytest.mark.parametrize("size", [(32_000, 32_000), (9_000, 9_000), (1, 2**31 - 1)])

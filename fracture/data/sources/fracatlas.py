@@ -48,7 +48,9 @@ def claims(root: Path) -> Iterator[Claim]:
         if row and (row["fractured"] == "1") != fractured:
             notes.append(f"dataset.csv says fractured={row['fractured']}, the folder and the boxes say otherwise")
         problem = None
-        if file is None:
+        if file is not None and all((root / "images" / folder / name).is_file() for folder in FOLDERS):
+            problem = "a film of this name lies in both folders"
+        elif file is None:
             problem = "listed in dataset.csv, no film on disk"
         elif fractured != bool(boxes):
             problem = f"in folder {file.parent.name} with {len(boxes)} boxes"
