@@ -127,3 +127,12 @@ def test_the_mini_set(mini_fracatlas):
     assert sum(len(claim.boxes) for claim in found.values()) == 83
     assert not [claim for claim in found.values() if claim.problem]
     assert [image_id for image_id, claim in found.items() if claim.notes] == ["fracatlas/IMG0003298"]
+
+
+def test_a_name_in_both_folders_is_a_problem_not_a_loss(fracatlas_tree, tmp_path):
+    root = tmp_path / "FracAtlas"
+    shutil.copytree(fracatlas_tree[0], root)
+    twice = next((root / "images/Fractured").glob("*.jpg"))
+    shutil.copy(twice, root / "images/Non_fractured")
+    problems = {claim.image_id: claim.problem for claim in claims("fracatlas", root) if claim.problem}
+    assert problems[f"fracatlas/{twice.stem}"] == "a film of this name lies in both folders"
