@@ -5,8 +5,6 @@ A source file only parses labels. Here every film is decoded once, by the one de
 aside with a reason. One claim in, one record out; nothing is dropped.
 """
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +15,7 @@ import numpy as np
 from fracture import boxes as box_math
 from fracture.data import manifest
 from fracture.data.audit import fingerprint
-from fracture.data.stage import JOURNAL, Journal, file_state, film_name, run_films, stamp, write_json
+from fracture.data.stage import JOURNAL, Journal, file_state, film_name, place, run_films, stamp, write_json
 from fracture.data.yolo import write_label
 from fracture.errors import FractureError
 from fracture.imaging.decode import decode
@@ -111,7 +109,7 @@ def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:
     claim, out, copy = job
     record = _verify(claim)
     if record.split != "set_aside":
-        _place(claim.file, out / record.path, copy)
+        place(claim.file, out / record.path, copy=copy)
         write_label(record, out / "labels" / f"{film_name(record)}.txt")
     return record
 
@@ -180,17 +178,3 @@ def _inside(boxes: tuple[Box, ...] | None, size_px: tuple[int, int]) -> tuple[tu
                 notes.append(f"box {shown} clipped at the film's edge")
             kept.append(inside)
     return tuple(kept), notes
-
-
-def _place(source: Path, target: Path, copy: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
-    try:
-        if copy:
-            raise OSError
-        os.link(source, partial)
-    except OSError:
-        shutil.copy2(source, partial)
-    os.replace(partial, target)
-    partial.unlink(missing_ok=True)  # where target was this very link already, replacing does nothing

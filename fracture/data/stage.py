@@ -8,6 +8,7 @@ line only when it is whole, its stamp still fits and its files are there.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -47,6 +48,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)
     os.replace(partial, path)
+
+
+def place(source: Path, target: Path, *, copy: bool) -> None:
+    """Hard-link a film to where a stage wants it, or copy it where links cannot be had or are not wanted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        if copy:
+            raise OSError
+        os.link(source, partial)
+    except OSError:
+        shutil.copy2(source, partial)
+    os.replace(partial, target)
+    partial.unlink(missing_ok=True)  # where target was this very link already, replacing does nothing
 
 
 def write_json(path: Path, content: object) -> None:

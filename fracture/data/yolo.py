@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fracture import boxes as box_math
 from fracture.data import manifest
-from fracture.data.stage import JOURNAL, film_name, write_bytes
+from fracture.data.stage import JOURNAL, film_name, place, write_bytes
 from fracture.errors import BadValue, MissingData
 from fracture.types import ImageRecord
 
@@ -55,9 +55,7 @@ def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: 
             placed.append(record)
             continue
         inside = replace(record, path=f"images/{record.split}/{film_name(record)}{film.suffix}")
-        target = partial / inside.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(film, target, copy)
+        place(film, partial / inside.path, copy=copy)
         write_label(inside, partial / "labels" / record.split / f"{film_name(record)}.txt")
         placed.append(inside)
     manifest.save(placed, partial)
@@ -79,12 +77,3 @@ def load_dataset(path: Path, root: Path | None = None) -> Dataset:
     ordered = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
     splits = {split: folder / content[split] for split in ("train", "val", "test") if content.get(split)}
     return Dataset(folder, splits, tuple(str(name) for name in ordered))
-
-
-def _link(source: Path, target: Path, copy: bool) -> None:
-    try:
-        if copy:
-            raise OSError
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
