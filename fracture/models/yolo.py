@@ -239,6 +239,7 @@ def _dataset_class() -> Any:
     _ultralytics()
     from ultralytics.data.dataset import YOLODataset
 
+    # Ultralytics is untyped, so its classes are Any to the type checker.
     class FilmDataset(YOLODataset):  # type: ignore[misc, unused-ignore]
         """Ultralytics' dataset, its films read and scaled by `fracture.imaging`."""
 
@@ -270,6 +271,7 @@ def _trainer_class() -> Any:
     from ultralytics.data.build import InfiniteDataLoader, seed_worker
     from ultralytics.models.yolo.detect import DetectionTrainer
 
+    # Untyped base, as above.
     class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         """Ultralytics' trainer with our films, our epochs, and a CPU used to the full."""
 

@@ -100,7 +100,10 @@ def test_bootstrap_interval_of_a_mean_is_the_textbook_one():
 
 def test_bootstrap_is_wider_where_films_of_a_group_agree():
     values = np.repeat(np.random.default_rng(3).normal(size=40), 10)
-    mean = lambda i: float(values[i].mean())  # noqa: E731
+
+    def mean(i):
+        return float(values[i].mean())
+
     by_group = bootstrap([str(i // 10) for i in range(400)], mean, np.random.default_rng(0))
     by_film = bootstrap([str(i) for i in range(400)], mean, np.random.default_rng(0))
     ratio = (by_group.high - by_group.low) / (by_film.high - by_film.low)
@@ -109,7 +112,10 @@ def test_bootstrap_is_wider_where_films_of_a_group_agree():
 
 def test_bootstrap_leaves_out_undefined_resamples_and_counts_them():
     has_truth = np.array([True, False, False])
-    statistic = lambda i: 0.5 if has_truth[i].any() else None  # noqa: E731
+
+    def statistic(i):
+        return 0.5 if has_truth[i].any() else None
+
     estimate = bootstrap(["a", "b", "c"], statistic, np.random.default_rng(0), 500, note="1 box")
     skipped = int(estimate.note.split("not defined on ")[1].split()[0])
     assert skipped == pytest.approx(500 * (2 / 3) ** 3, abs=35)
