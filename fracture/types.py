@@ -37,7 +37,8 @@ class ImageRecord:
     """One film of a dataset: where it is, where it comes from, what is known about it.
 
     ``fractured`` and ``abnormal`` are True, False, or None where nobody said. ``boxes`` is None where nobody drew,
-    ``()`` where somebody looked and found none. ``group_id`` is the leak-proof unit: no two splits share one.
+    ``()`` where somebody looked and found none. ``weak`` boxes were drawn by nobody: they cover a whole film. A film of
+    an ``external`` set serves validation only. ``group_id`` is the leak-proof unit: no two splits share one.
     """
 
     image_id: str
@@ -56,6 +57,7 @@ class ImageRecord:
     external: bool = False
     split: str | None = None
     licence: str = ""
+    attribution: str = ""
     flags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
 

@@ -15,22 +15,46 @@ import numpy as np
 from fracture import boxes as box_math
 from fracture.data import manifest
 from fracture.data.audit import fingerprint
+from fracture.data.labels import BY_NAME, FractureClasses
 from fracture.data.stage import JOURNAL, Journal, file_state, film_name, place, run_films, stamp, write_json
 from fracture.data.yolo import write_label
-from fracture.errors import FractureError
+from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
 from fracture.types import Box, ImageRecord
 
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""
 
+EDGE_PX = 0.5
+"""Fractions are written with few digits: a box that leaves the film by less was drawn to its edge."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a person says about a set of films because its files do not: name, anatomy, licence, what its classes mean.
+
+    ``empty_is_normal`` says what an empty label means: somebody looked and found no fracture (the usual case), or, in a
+    set that holds fractured films only, that nobody drew.
+    """
+
+    source: str
+    regions: frozenset[str] = frozenset({"unknown"})
+    licence: str = "not stated"
+    attribution: str = ""
+    classes: FractureClasses = BY_NAME
+    external: bool = False
+    empty_is_normal: bool = True
+
 
 @dataclass(frozen=True)
 class Claim:
     """What a source says about one film, unchecked. Boxes are xyxy px of the film as its annotators saw it.
 
-    ``sequence`` is the film's running number where the source numbers its films in the order of examination.
-    ``notes`` are disagreements that the source resolved; ``problem`` is one that it could not.
+    ``relative`` boxes are fractions of that film's width and height instead. ``boxes`` is None where nobody drew,
+    ``()`` where somebody looked and found none; likewise ``fractured`` and ``abnormal`` are None where nobody said.
+    ``family`` names the film that this one is an augmented copy of. ``sequence`` is the film's running number where the
+    source numbers its films in the order of examination. ``kept`` and ``dropped`` count the drawn objects by class
+    name. ``notes`` are disagreements that the source resolved; ``problem`` is one that it could not.
     """
 
     image_id: str
@@ -40,11 +64,19 @@ class Claim:
     regions: frozenset[str]
     fractured: bool | None
     boxes: tuple[Box, ...] | None
+    attribution: str = ""
     view: str | None = None
     patient_id: str | None = None
     study_id: str | None = None
+    family: str | None = None
+    abnormal: bool | None = None
+    weak: bool = False
+    external: bool = False
+    relative: bool = False
     claimed_px: tuple[int, int] | None = None
     sequence: int | None = None
+    kept: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -56,12 +88,32 @@ def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: i
     Films are hard-linked where the file system allows it, copied otherwise or with ``copy``. A second run reads only
     films that changed.
     """
+    claims = list(claims)
+    _check_ids(claims)
     journal = Journal(out / JOURNAL)
     jobs = [(claim.image_id, _stamp(claim), (claim, out, copy)) for claim in claims]
     records = join_neighbours(run_films(jobs, _ingest_one, journal, "ingest", workers))
-    write_json(out / "report.json", report(records))
+    write_json(out / "report.json", report(records) | {"classes": count_classes(claims)})
     manifest.save(records, out)
     return records
+
+
+def count_classes(claims: Iterable[Claim]) -> dict[str, dict[str, int]]:
+    """Count the drawn objects of a source by class name: ``kept`` as fractures, ``dropped`` as something else."""
+    kept, dropped = Counter[str](), Counter[str]()
+    for claim in claims:
+        kept.update(claim.kept)
+        dropped.update(claim.dropped)
+    return {"kept": dict(sorted(kept.items())), "dropped": dict(sorted(dropped.items()))}
+
+
+def _check_ids(claims: Sequence[Claim]) -> None:
+    """Raise BadValue where two films claim one id: one of them would silently replace the other."""
+    first: dict[str, Claim] = {}
+    for claim in claims:
+        other = first.setdefault(claim.image_id, claim)
+        if other is not claim:
+            raise BadValue(f"expected every image_id once, got {claim.image_id!r} for {other.file} and {claim.file}")
 
 
 def join_neighbours(records: Sequence[ImageRecord]) -> list[ImageRecord]:
@@ -119,6 +171,8 @@ def _verify(claim: Claim) -> ImageRecord:
     attributes = dict(claim.attributes)
     if claim.sequence is not None:
         attributes["sequence"] = str(claim.sequence)
+    if claim.family is not None:
+        attributes["family"] = claim.family
     record = ImageRecord(
         image_id=claim.image_id,
         path=path,
@@ -127,14 +181,20 @@ def _verify(claim: Claim) -> ImageRecord:
         regions=claim.regions,
         patient_id=claim.patient_id,
         study_id=claim.study_id,
+        group_id=claim.family and f"{claim.source}/{claim.family}",
         view=claim.view,
         fractured=claim.fractured,
+        abnormal=claim.abnormal,
+        weak=claim.weak,
+        external=claim.external,
         licence=claim.licence,
+        attribution=claim.attribution,
         split="set_aside",
         attributes=attributes,
     )
-    if claim.problem:
-        return replace(record, attributes={**attributes, "reason": claim.problem})
+    problem = claim.problem or ("called normal, with boxes" if claim.fractured is False and claim.boxes else None)
+    if problem:
+        return replace(record, attributes={**attributes, "reason": problem})
     try:
         film = decode(claim.file.read_bytes())
     except FractureError as error:
@@ -146,7 +206,10 @@ def _verify(claim: Claim) -> ImageRecord:
         flags.add("size_differs")
         notes.append(f"labels were drawn on {claim.claimed_px} px, the film has {film.size_px} px")
         return replace(record, attributes={**attributes, "reason": notes[-1]}, flags=frozenset(flags))
-    kept, box_notes = _inside(claim.boxes, film.size_px)
+    kept, box_notes = _inside(_in_px(claim, film.size_px), film.size_px, EDGE_PX if claim.relative else 0.0)
+    if claim.boxes and not kept:
+        kept = None
+        box_notes.append("no box is left: the fracture counts for the film, nowhere on it")
     if box_notes:
         flags.add("boxes_repaired")
         notes += box_notes
@@ -159,7 +222,16 @@ def _verify(claim: Claim) -> ImageRecord:
     return replace(record, size_px=film.size_px, boxes=kept, flags=frozenset(flags), split=None, attributes=attributes)
 
 
-def _inside(boxes: tuple[Box, ...] | None, size_px: tuple[int, int]) -> tuple[tuple[Box, ...] | None, list[str]]:
+def _in_px(claim: Claim, size_px: tuple[int, int]) -> tuple[Box, ...] | None:
+    if claim.boxes is None or not claim.relative:
+        return claim.boxes
+    width, height = size_px
+    return tuple((x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in claim.boxes)
+
+
+def _inside(
+    boxes: tuple[Box, ...] | None, size_px: tuple[int, int], tolerance_px: float
+) -> tuple[tuple[Box, ...] | None, list[str]]:
     """Bring boxes inside the film, drop doubles and slivers, and say what was done."""
     if boxes is None:
         return None, []
@@ -174,7 +246,7 @@ def _inside(boxes: tuple[Box, ...] | None, size_px: tuple[int, int]) -> tuple[tu
         elif inside in kept:
             notes.append(f"box {shown} dropped: drawn twice")
         else:
-            if inside != box:
+            if np.abs(np.subtract(inside, box)).max() > tolerance_px:
                 notes.append(f"box {shown} clipped at the film's edge")
             kept.append(inside)
     return tuple(kept), notes

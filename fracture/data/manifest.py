@@ -30,6 +30,7 @@ COLUMNS = (
     "external",
     "split",
     "licence",
+    "attribution",
     "flags",
 )
 _ATTRIBUTE = "x_"
@@ -109,6 +110,7 @@ def to_cells(record: ImageRecord) -> dict[str, str]:
         "external": _truth_text(record.external),
         "split": record.split or "",
         "licence": record.licence,
+        "attribution": record.attribution,
         "flags": "|".join(sorted(record.flags)),
     } | {_ATTRIBUTE + key: value for key, value in record.attributes.items()}
 
@@ -136,6 +138,7 @@ def from_cells(row: Mapping[str, str], where: str) -> ImageRecord:
         external=bool(_truth(row, "external", where)),
         split=row["split"] or None,
         licence=row["licence"],
+        attribution=row["attribution"],
         flags=frozenset(filter(None, row["flags"].split("|"))),
         attributes={key.removeprefix(_ATTRIBUTE): row[key] for key in row if key.startswith(_ATTRIBUTE) and row[key]},
     )

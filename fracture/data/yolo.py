@@ -34,8 +34,16 @@ def label_text(record: ImageRecord) -> str:
 
 
 def write_label(record: ImageRecord, path: Path) -> None:
-    """Write the film's YOLO label file."""
-    write_bytes(path, label_text(record).encode())
+    """Write the film's YOLO label file; none where nobody drew and nobody called it normal, for empty means normal."""
+    if is_drawn(record):
+        write_bytes(path, label_text(record).encode())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_drawn(record: ImageRecord) -> bool:
+    """Tell whether a detector can learn from the film: its boxes were drawn, or it is known to be normal."""
+    return record.boxes is not None or record.fractured is False
 
 
 def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: bool = False) -> list[ImageRecord]:

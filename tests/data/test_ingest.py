@@ -53,7 +53,7 @@ def test_a_sound_claim_becomes_a_record_as_it_is(claim, tmp_path):
         (((-3.0, 2.0, 10.0, 40.0),), ((0.0, 2.0, 10.0, 30.0),), "clipped"),
         (((5.0, 5.0, 9.0, 9.0), (38.5, 5.0, 60.0, 9.0)), ((5.0, 5.0, 9.0, 9.0),), "less than 2.0 px"),
         (((5.0, 5.0, 9.0, 9.0), (5.0, 5.0, 9.0, 9.0)), ((5.0, 5.0, 9.0, 9.0),), "twice"),
-        (((100.0, 100.0, 120.0, 120.0),), (), "less than 2.0 px"),
+        (((100.0, 100.0, 120.0, 120.0),), None, "no box is left"),
     ],
 )
 def test_boxes_are_brought_inside_and_it_is_said(claim, tmp_path, boxes, kept, note):
