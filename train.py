@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
+    parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
     args = vars(parser.parse_args())
     resume = args.pop("resume")

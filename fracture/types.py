@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fracture.errors import BadValue
 
 REGIONS = ("hand", "wrist", "forearm", "elbow", "humerus", "shoulder", "hip", "leg", "unknown")
+_REGIONS = frozenset(REGIONS)
 SPLITS = ("train", "val", "test", "set_aside")
 
 Box = tuple[float, float, float, float]
@@ -32,7 +33,7 @@ def freeze(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One film of a dataset: where it is, where it comes from, what is known about it.
 
@@ -62,22 +63,28 @@ class ImageRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        who = f"record {self.image_id!r}"
-        _check("/" in self.image_id, "image_id", "'source/native-id'", self.image_id)
-        safe = bool(self.path) and not self.path.startswith("/") and "\\" not in self.path
-        _check(safe and ".." not in self.path.split("/"), f"{who} path", "a relative POSIX path", self.path)
+        # A manifest may hold a million of these: no text is made before something is wrong.
         width, height = self.size_px
+        if "/" not in self.image_id:
+            raise self._refuse("image_id", "'source/native-id'", self.image_id)
+        if not self.path or self.path[0] == "/" or "\\" in self.path or ".." in self.path.split("/"):
+            raise self._refuse("path", "a relative POSIX path", self.path)
         # A film nobody could decode has no size; it stays in the manifest, set aside, and is never lost.
-        sized = (width > 0 and height > 0) or self.split == "set_aside"
-        _check(sized, f"{who} size_px", "(width, height) above 0", self.size_px)
-        known = bool(self.regions) and self.regions <= set(REGIONS)
-        _check(known, f"{who} regions", f"a subset of {REGIONS}", sorted(self.regions))
-        _check(self.split is None or self.split in SPLITS, f"{who} split", f"one of {SPLITS}", self.split)
+        if not (width > 0 and height > 0) and self.split != "set_aside":
+            raise self._refuse("width_px, height_px", "numbers above 0", self.size_px)
+        if not self.regions or not self.regions <= _REGIONS:
+            raise self._refuse("regions", f"one or more of {', '.join(REGIONS)}", sorted(self.regions))
+        if self.split is not None and self.split not in SPLITS:
+            raise self._refuse("split", f"one of {', '.join(SPLITS)}", self.split)
         for box in self.boxes or ():
             x0, y0, x1, y1 = box
-            inside = 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
-            _check(inside, f"{who} box", f"x0 < x1 within 0..{width} and y0 < y1 within 0..{height}", box)
-        _check(not (self.fractured is False and self.boxes), f"{who}", "no boxes on a normal film", self.boxes)
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise self._refuse("boxes", f"x0 < x1 within 0..{width} and y0 < y1 within 0..{height}", box)
+        if self.fractured is False and self.boxes:
+            raise self._refuse("boxes", "none on a film called normal", self.boxes)
+
+    def _refuse(self, column: str, expected: str, got: object) -> BadValue:
+        return BadValue(f"column {column} of {self.image_id!r}: expected {expected}, got {got!r}")
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,14 @@ def test_a_record_states_nothing_that_nobody_said():
         ({"path": r"images\film.png"}, ["relative POSIX path"]),
         ({"path": ""}, ["relative POSIX path"]),
         ({"size_px": (0, 30)}, ["above 0", "(0, 30)"]),
-        ({"regions": frozenset()}, ["subset of", "[]"]),
-        ({"regions": frozenset({"foot"})}, ["subset of", "foot"]),
+        ({"regions": frozenset()}, ["one or more of", "[]"]),
+        ({"regions": frozenset({"foot"})}, ["one or more of", "foot"]),
         ({"split": "valid"}, ["train", "'valid'"]),
         ({"boxes": ((0.0, 0.0, 40.5, 9.0),)}, ["0..40", "40.5"]),
         ({"boxes": ((-0.1, 0.0, 4.0, 9.0),)}, ["-0.1"]),
         ({"boxes": ((5.0, 0.0, 5.0, 9.0),)}, ["x0 < x1"]),
         ({"boxes": ((0.0, 0.0, float("nan"), 9.0),)}, ["nan"]),
-        ({"fractured": False, "boxes": ((0.0, 0.0, 4.0, 9.0),)}, ["no boxes on a normal film"]),
+        ({"fractured": False, "boxes": ((0.0, 0.0, 4.0, 9.0),)}, ["none on a film called normal"]),
     ],
 )
 def test_a_record_refuses(fields, names):

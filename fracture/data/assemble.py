@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracture.data import audit, manifest, split
+from fracture.data import manifest, split
+from fracture.data.audit import find_pairs
 from fracture.data.stage import write_json
 from fracture.data.yolo import write_tree
 from fracture.errors import BadValue
+from fracture.types import ImageRecord
 
 REPORT = "audit.json"
 
@@ -20,18 +22,30 @@ class SplitReport:
     content: dict[str, Any]
     path: Path
 
+    @property
+    def leaks(self) -> int:
+        """Give how many groups, patients, studies and duplicate pairs stand in two splits."""
+        return sum(map(len, self.content["leaks"].values()))
+
     def text(self) -> str:
         """Give the report in a few lines for a terminal."""
-        content, leaks = self.content, self.content["leaks"]
+        content = self.content
         held, aside, lost = (content[f"films_{kind}"] for kind in ("in_splits", "set_aside", "unaccounted_for"))
         lines = [f"{content['films_in']} films in = {held} in splits + {aside} set aside + {lost} unaccounted for"]
         lines += [
             f"{name:>6}: {part['films']} films, {part['fractured']} fractured, {part['groups']} groups"
             for name, part in content["splits"].items()
         ]
+        lines += [
+            f"{name:>6} shows no fracture of: {', '.join(regions)}"
+            for name, regions in content["regions_without_fracture"].items()
+            if regions
+        ]
+        found = ", ".join(
+            f"{len(found)} {kind.removesuffix('_in_two_splits')}" for kind, found in content["leaks"].items()
+        )
         lines.append(
-            f" leaks: {len(leaks['groups_in_two_splits'])} groups and {len(leaks['duplicates_in_two_splits'])} "
-            f"duplicate pairs in two splits; {len(content['groups_to_review'])} groups to review; see {self.path}"
+            f" leaks: {found} in two splits; {len(content['groups_to_review'])} groups to review; see {self.path}"
         )
         return "\n".join(lines)
 
@@ -46,10 +60,13 @@ def assemble(
     copy: bool = False,
     stratify: bool = True,
     official: bool = False,
+    keep: Path | None = None,
+    eval_copies: bool = False,
 ) -> SplitReport:
     """Write the dataset tree ``out`` from harmonised stages.
 
-    Raises BadValue where stages were harmonised differently: a network would see two kinds of film.
+    ``keep`` is the manifest of an earlier deal, or any table with the columns image_id and split. Raises BadValue where
+    stages were harmonised differently: a network would see two kinds of film.
     """
     loaded = [(stage, manifest.load(stage)) for stage in stages]
     records = manifest.merge(records for _, records in loaded)
@@ -59,19 +76,25 @@ def assemble(
     }
     if len(prepared) > 1 or "not harmonised" in prepared:
         raise BadValue(f"expected stages harmonised alike by scripts/preprocess.py, got {sorted(prepared)}")
-    usable = [record for record in records if record.split != "set_aside"]
-    aside = [record for record in records if record.split == "set_aside"]
-    pairs = audit.find_pairs(usable, [folder[record.image_id] / record.path for record in usable])
-    grouped = split.group(usable, pairs)
+    usable = sorted((record for record in records if record.split != "set_aside"), key=_by_id)
+    aside = sorted((record for record in records if record.split == "set_aside"), key=_by_id)
+    # Films set aside earlier go along: a published one still keeps its group out of training.
+    films = [*usable, *aside]
+    pairs = find_pairs(usable, [folder[record.image_id] / record.path for record in usable])
     if official:
-        dealt = split.split_as_published([*grouped, *aside])
+        dealt = split.deal_as_published(films, pairs)
     else:
-        sound = split.set_contradictions_aside(grouped, pairs)
-        # Films set aside earlier go along: a published one still keeps its group out of training.
-        dealt = split.split([*sound, *aside], val=val, test=test, seed=seed, stratify=stratify)
-    ordered = sorted(dealt, key=lambda record: record.image_id)
-    written = write_tree([(record, folder[record.image_id] / record.path) for record in ordered], out, copy=copy)
-    named = [(usable[p.first].image_id, usable[p.second].image_id, round(p.correlation, 4)) for p in pairs]
+        kept = manifest.load_splits(keep) if keep else None
+        dealt = split.deal(
+            films, pairs, val=val, test=test, seed=seed, stratify=stratify, keep=kept, eval_copies=eval_copies
+        )
+    dealt = sorted(dealt, key=_by_id)
+    written = write_tree([(record, folder[record.image_id] / record.path) for record in dealt], out, copy=copy)
+    named = [(films[p.first].image_id, films[p.second].image_id, round(p.correlation, 4)) for p in pairs]
     content = split.report(written, named)
     write_json(out / REPORT, content)
     return SplitReport(content, out / REPORT)
+
+
+def _by_id(record: ImageRecord) -> str:
+    return record.image_id

@@ -1,15 +1,19 @@
 """The manifest: one CSV beside every stage of a dataset, one row per film, nothing about a film kept anywhere else."""
 
 import csv
+import gc
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 
 from fracture.errors import BadValue, MissingData
-from fracture.types import Box, ImageRecord
+from fracture.types import SPLITS, Box, ImageRecord
 
 NAME = "manifest.csv"
 COLUMNS = (
@@ -34,7 +38,21 @@ COLUMNS = (
     "flags",
 )
 _ATTRIBUTE = "x_"
+_SHARED = 4096
 _TRUTH: Mapping[str, bool | None] = MappingProxyType({"1": True, "0": False, "": None})
+_TRUTH_CELL = {truth: cell for cell, truth in _TRUTH.items()}
+
+
+@contextmanager
+def no_cycles() -> Iterator[None]:
+    """Pause the cycle collector: it would walk through a million records again and again, and find nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def save(records: Sequence[ImageRecord], folder: Path) -> Path:
@@ -43,35 +61,68 @@ def save(records: Sequence[ImageRecord], folder: Path) -> Path:
     path = folder / NAME
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*COLUMNS, *extra], restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(to_cells(record) for record in records)
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*COLUMNS, *extra])
+        keys = [column.removeprefix(_ATTRIBUTE) for column in extra]
+        for record in records:
+            table.writerow(_row(record) + [record.attributes.get(key, "") for key in keys])
     Path(file.name).chmod(0o644)
     os.replace(file.name, path)
     return path
 
 
+@no_cycles()
 def load(folder: Path) -> list[ImageRecord]:
     """Read ``folder/manifest.csv``. Raises MissingData without one, BadValue with row and column for a bad cell."""
     path = folder / NAME
     if not path.is_file():
         raise MissingData(f"no {NAME} in {folder}")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, strict=True)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise BadValue(f"{path}: expected the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
-        try:
-            rows = list(reader)
-        except csv.Error as error:
-            raise BadValue(f"{path} line {reader.line_num}: expected a row of cells, got {error}") from error
     records: list[ImageRecord] = []
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise BadValue(f"{path} row {number}: expected a cell for every column, got fewer or more")
-        records.append(from_cells(row, f"{path} row {number}"))
+    number = 1
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.reader(file, strict=True)
+        try:
+            header = next(table, [])
+            missing = [column for column in COLUMNS if column not in header]
+            if missing:
+                raise BadValue(f"expected the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
+            pick = itemgetter(*map(header.index, COLUMNS))
+            extra = [(i, name.removeprefix(_ATTRIBUTE)) for i, name in enumerate(header) if name.startswith(_ATTRIBUTE)]
+            share = _Share()
+            for number, row in enumerate(table, start=2):  # noqa: B007 the row is named where it is refused
+                if len(row) != len(header):
+                    raise BadValue(f"expected {len(header)} cells, got {len(row)}")
+                records.append(_record(pick(row), {key: share[key, row[i]] for i, key in extra if row[i]}, share))
+        except csv.Error as error:
+            raise BadValue(f"{path} line {table.line_num}: expected a row of cells, got {error}") from error
+        except UnicodeDecodeError as error:
+            raise BadValue(f"{path} row {number + 1}: expected UTF-8 text, got {error.reason}") from error
+        except BadValue as error:
+            raise BadValue(f"{path} row {number}, {error}") from error
     check_unique(records)
     return records
+
+
+def load_splits(path: Path) -> dict[str, str]:
+    """Read which film stands in which part from any table with the columns image_id and split; image_id -> part.
+
+    Films that are set aside or in no split are left out. Raises MissingData without the table, BadValue for a bad cell.
+    """
+    if not path.is_file():
+        raise MissingData(f"no table of splits at {path}")
+    parts: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if not {"image_id", "split"} <= set(table.fieldnames or ()):
+            raise BadValue(f"{path}: expected the columns image_id and split, got {table.fieldnames}")
+        for number, row in enumerate(table, start=2):
+            if row["split"] not in {*SPLITS, ""}:
+                raise BadValue(
+                    f"{path} row {number}, column split: expected one of {', '.join(SPLITS)}, got {row['split']!r}"
+                )
+            if row["split"] not in {"set_aside", ""}:
+                parts[row["image_id"]] = row["split"]
+    return parts
 
 
 def merge(stages: Iterable[Sequence[ImageRecord]]) -> list[ImageRecord]:
@@ -82,87 +133,119 @@ def merge(stages: Iterable[Sequence[ImageRecord]]) -> list[ImageRecord]:
 
 
 def check_unique(records: Iterable[ImageRecord]) -> None:
-    """Raise BadValue where two records share an image_id."""
-    seen: set[str] = set()
+    """Raise BadValue where two records share an image_id, or ids differ only in what file names cannot show."""
+    seen: dict[str, str] = {}
     for record in records:
-        if record.image_id in seen:
-            raise BadValue(f"expected every image_id once, got {record.image_id!r} twice")
-        seen.add(record.image_id)
+        name = record.image_id.replace("/", "__")
+        if name in seen:
+            again = "twice" if seen[name] == record.image_id else f"beside {seen[name]!r}"
+            raise BadValue(f"expected every image_id once, got {record.image_id!r} {again}")
+        seen[name] = record.image_id
 
 
 def to_cells(record: ImageRecord) -> dict[str, str]:
     """Give the record as a row of text, column -> cell."""
-    return {
-        "image_id": record.image_id,
-        "path": record.path,
-        "source": record.source,
-        "width_px": str(record.size_px[0]),
-        "height_px": str(record.size_px[1]),
-        "regions": "|".join(sorted(record.regions)),
-        "patient_id": record.patient_id or "",
-        "study_id": record.study_id or "",
-        "group_id": record.group_id or "",
-        "view": record.view or "",
-        "fractured": _truth_text(record.fractured),
-        "abnormal": _truth_text(record.abnormal),
-        "boxes": "" if record.boxes is None else json.dumps(record.boxes),
-        "weak": _truth_text(record.weak),
-        "external": _truth_text(record.external),
-        "split": record.split or "",
-        "licence": record.licence,
-        "attribution": record.attribution,
-        "flags": "|".join(sorted(record.flags)),
-    } | {_ATTRIBUTE + key: value for key, value in record.attributes.items()}
+    cells = dict(zip(COLUMNS, _row(record), strict=True))
+    return cells | {_ATTRIBUTE + key: value for key, value in record.attributes.items()}
 
 
-def _truth_text(value: bool | None) -> str:
-    return "" if value is None else str(int(value))
+def from_cells(row: Mapping[str, str]) -> ImageRecord:
+    """Read a row of text back. Raises BadValue that names the column, KeyError for a missing one."""
+    attributes = {key.removeprefix(_ATTRIBUTE): row[key] for key in row if row[key] and key.startswith(_ATTRIBUTE)}
+    return _record([row[column] for column in COLUMNS], attributes, _Share())
 
 
-def from_cells(row: Mapping[str, str], where: str) -> ImageRecord:
-    """Read a row of text back. Raises BadValue that names ``where`` and the column."""
+class _Share(dict[tuple[str, str], str]):
+    """One copy of every cell that comes again on row after row, such as a licence: a manifest may have a million."""
+
+    def __missing__(self, cell: tuple[str, str]) -> str:
+        if len(self) < _SHARED:
+            self[cell] = cell[1]
+        return cell[1]
+
+
+def _row(record: ImageRecord) -> list[str]:
+    """Give the record's cells in the order of COLUMNS."""
+    width, height = record.size_px
+    return [
+        record.image_id,
+        record.path,
+        record.source,
+        str(width),
+        str(height),
+        _joined(record.regions),
+        record.patient_id or "",
+        record.study_id or "",
+        record.group_id or "",
+        record.view or "",
+        _TRUTH_CELL[record.fractured],
+        _TRUTH_CELL[record.abnormal],
+        "" if record.boxes is None else json.dumps(record.boxes) if record.boxes else "[]",
+        _TRUTH_CELL[record.weak],
+        _TRUTH_CELL[record.external],
+        record.split or "",
+        record.licence,
+        record.attribution,
+        _joined(record.flags),
+    ]
+
+
+def _record(cells: Sequence[str], attributes: Mapping[str, str], share: _Share) -> ImageRecord:
+    """Read cells in the order of COLUMNS back."""
+    (image_id, path, source, width, height, regions, patient, study, group, view) = cells[:10]
+    (fractured, abnormal, boxes, weak, external, split, licence, attribution, flags) = cells[10:]
     return ImageRecord(
-        image_id=row["image_id"],
-        path=row["path"],
-        source=row["source"],
-        size_px=(_whole(row, "width_px", where), _whole(row, "height_px", where)),
-        regions=frozenset(row["regions"].split("|")),
-        patient_id=row["patient_id"] or None,
-        study_id=row["study_id"] or None,
-        group_id=row["group_id"] or None,
-        view=row["view"] or None,
-        fractured=_truth(row, "fractured", where),
-        abnormal=_truth(row, "abnormal", where),
-        boxes=_boxes(row, where),
-        weak=bool(_truth(row, "weak", where)),
-        external=bool(_truth(row, "external", where)),
-        split=row["split"] or None,
-        licence=row["licence"],
-        attribution=row["attribution"],
-        flags=frozenset(filter(None, row["flags"].split("|"))),
-        attributes={key.removeprefix(_ATTRIBUTE): row[key] for key in row if key.startswith(_ATTRIBUTE) and row[key]},
+        image_id=image_id,
+        path=path,
+        source=share["source", source],
+        size_px=(_whole("width_px", width), _whole("height_px", height)),
+        regions=_set(regions),
+        patient_id=patient or None,
+        study_id=study or None,
+        group_id=group or None,
+        view=share["view", view] or None,
+        fractured=_truth("fractured", fractured),
+        abnormal=_truth("abnormal", abnormal),
+        boxes=_boxes(boxes),
+        weak=bool(_truth("weak", weak)),
+        external=bool(_truth("external", external)),
+        split=share["split", split] or None,
+        licence=share["licence", licence],
+        attribution=share["attribution", attribution],
+        flags=_set(flags),
+        attributes=attributes,
     )
 
 
-def _whole(row: Mapping[str, str], column: str, where: str) -> int:
-    if not row[column].isdecimal():
-        raise BadValue(f"{where}, column {column}: expected a whole number, got {row[column]!r}")
-    return int(row[column])
+@lru_cache(_SHARED)
+def _set(cell: str) -> frozenset[str]:
+    return frozenset(filter(None, cell.split("|")))
 
 
-def _truth(row: Mapping[str, str], column: str, where: str) -> bool | None:
-    if row[column] not in _TRUTH:
-        raise BadValue(f"{where}, column {column}: expected 1, 0 or nothing, got {row[column]!r}")
-    return _TRUTH[row[column]]
+@lru_cache(_SHARED)
+def _joined(names: frozenset[str]) -> str:
+    return "|".join(sorted(names))
 
 
-def _boxes(row: Mapping[str, str], where: str) -> tuple[Box, ...] | None:
-    if not row["boxes"]:
+def _whole(column: str, cell: str) -> int:
+    if not cell.isdecimal():
+        raise BadValue(f"column {column}: expected a whole number, got {cell!r}")
+    return int(cell)
+
+
+def _truth(column: str, cell: str) -> bool | None:
+    if cell not in _TRUTH:
+        raise BadValue(f"column {column}: expected 1, 0 or nothing, got {cell!r}")
+    return _TRUTH[cell]
+
+
+def _boxes(cell: str) -> tuple[Box, ...] | None:
+    if not cell:
         return None
+    if cell == "[]":
+        return ()
     try:
-        boxes = [[float(edge) for edge in box] for box in json.loads(row["boxes"])]
+        boxes = [[float(edge) for edge in box] for box in json.loads(cell)]
         return tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes)
     except (ValueError, TypeError) as error:
-        raise BadValue(
-            f"{where}, column boxes: expected a JSON list of [x0, y0, x1, y1], got {row['boxes']!r}"
-        ) from error
+        raise BadValue(f"column boxes: expected a JSON list of [x0, y0, x1, y1], got {cell!r}") from error

@@ -9,19 +9,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 from tqdm import tqdm
 
-from fracture import __version__
 from fracture.data.manifest import from_cells, to_cells
 from fracture.errors import FractureError
 from fracture.types import ImageRecord
 
 JOURNAL = "journal.jsonl"
+PACKAGE = Path(__file__).parent.parent
 
 Job = TypeVar("Job")
 
@@ -38,8 +41,19 @@ def file_state(path: Path) -> tuple[int, int] | None:
 
 
 def stamp(*parts: object) -> str:
-    """Name the state of everything a result depends on: the parts' text, and the code that works on them."""
-    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:24]
+    """Name the state of everything a result depends on: the text of what goes in, and `code_id` of what works on it."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+@cache
+def code_id(*rooms: str) -> str:
+    """Name the state of the package's code in some rooms or files, by content: ``imaging``, ``data/split.py``."""
+    digest = hashlib.sha256()
+    for room in rooms:
+        path = PACKAGE / room
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -83,7 +97,7 @@ class Journal:
     def _read(self, line: str) -> None:
         try:
             entry: dict[str, Any] = json.loads(line)
-            record = from_cells(entry["record"], self.path.name)
+            record = from_cells(entry["record"])
             self.done[record.image_id] = (entry["stamp"], record)
         except (ValueError, KeyError, TypeError, FractureError):
             return  # a line that a kill cut short or another version wrote; its film is simply read again
@@ -102,6 +116,19 @@ class Journal:
         return json.dumps({"stamp": stamp, "record": to_cells(record)}) + "\n"
 
 
+@contextmanager
+def film_pool(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of processes, as many as there are cores unless said, each of them keeping to one core."""
+    threads = cv2.getNumThreads()
+    # OpenCV's threads do not survive a fork, and a worker that starts with them waits for them for ever.
+    cv2.setNumThreads(1)
+    try:
+        with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def run_films(
     jobs: Sequence[tuple[str, str, Job]],
     work: Callable[[Job], ImageRecord],
@@ -113,8 +140,7 @@ def run_films(
     results = {image_id: journal.finished(image_id, stamp) for image_id, stamp, _ in jobs}
     todo = [(image_id, stamp, job) for image_id, stamp, job in jobs if results[image_id] is None]
     journal.path.parent.mkdir(parents=True, exist_ok=True)
-    workers = workers or os.cpu_count() or 1
-    with journal.path.open("a", encoding="utf-8") as log, ProcessPoolExecutor(workers) as pool:
+    with journal.path.open("a", encoding="utf-8") as log, film_pool(workers) as pool:
         if journal.path.stat().st_size and todo:
             log.write("\n")  # closes a line that a kill may have cut short
         done = pool.map(work, [job for _, _, job in todo], chunksize=4)

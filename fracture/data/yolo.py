@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,11 @@ from fracture.errors import BadValue, MissingData
 from fracture.types import ImageRecord
 
 CLASSES = ("fracture",)
+ATTRIBUTION = "ATTRIBUTION.md"
+DATASET = "dataset.yaml"
+_DESCRIPTION = {"path": ".", **{part: f"images/{part}" for part in ("train", "val", "test")}} | {
+    "names": dict(enumerate(CLASSES))
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,9 @@ def is_drawn(record: ImageRecord) -> bool:
 def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: bool = False) -> list[ImageRecord]:
     """Write ``(record, film)`` pairs as a YOLO tree with its manifest, replacing an older tree as a whole.
 
-    Films set aside appear in the manifest only. The tree is built beside ``out`` and moved into place when complete.
+    Films set aside appear in the manifest only. Films on which nobody drew stand in ``undrawn/<split>/``, where no
+    detector training looks: a film without a label file would pass for a normal one. The tree is built beside ``out``
+    and moved into place when complete.
     """
     # A stage has a manifest too, but films that nobody may replace by a selection of them.
     ours = (out / manifest.NAME).is_file() and not (out / JOURNAL).exists()
@@ -62,15 +70,29 @@ def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: 
         if record.split == "set_aside" or record.split is None:
             placed.append(record)
             continue
-        inside = replace(record, path=f"images/{record.split}/{film_name(record)}{film.suffix}")
+        folder = "images" if is_drawn(record) else "undrawn"
+        inside = replace(record, path=f"{folder}/{record.split}/{film_name(record)}{film.suffix}")
         place(film, partial / inside.path, copy=copy)
         write_label(inside, partial / "labels" / record.split / f"{film_name(record)}.txt")
         placed.append(inside)
+    write_bytes(partial / ATTRIBUTION, attribution_text(placed).encode())
+    write_bytes(partial / DATASET, yaml.safe_dump(_DESCRIPTION, sort_keys=False).encode())
     manifest.save(placed, partial)
     if out.exists():
         shutil.rmtree(out)
     os.replace(partial, out)
     return placed
+
+
+def attribution_text(records: Sequence[ImageRecord]) -> str:
+    """Say whose films these are and on what terms, a section per source, for whoever is handed the dataset."""
+    used = Counter((r.source, r.licence, r.attribution) for r in records if r.split not in {None, "set_aside"})
+    sections = [
+        f"## {source}\n\n{films} films. Licence: {licence or 'not stated'}.\n\n{attribution or 'Not attributed.'}\n"
+        for (source, licence, attribution), films in sorted(used.items())
+    ]
+    head = "# Whose films these are\n\nThe films were changed: contrast, size, file format. Their labels were merged.\n"
+    return "\n".join([head, *sections])
 
 
 def load_dataset(path: Path, root: Path | None = None) -> Dataset:

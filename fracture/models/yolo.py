@@ -12,6 +12,7 @@ What differs from Ultralytics' own loop, and why:
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -31,6 +32,7 @@ from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.types import HarmoniseConfig
 
 CONFIG = "config.json"
+FINISHED = "finished.json"
 AUGMENTATION: dict[str, float] = {
     # A radiograph has no hue or saturation; exposure varies.
     "hsv_h": 0.0,
@@ -72,6 +74,7 @@ class Config:
     seed: int = 0
     runs: str = "runs"
     device: str = ""
+    allow_weak: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (
@@ -109,6 +112,8 @@ def train(config: Config, *, resume: bool = False) -> Path:
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)
+    if not config.allow_weak:
+        _refuse_weak(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, asdict(config))
     data_file = folder / "data.yaml"
@@ -138,6 +143,7 @@ def train(config: Config, *, resume: bool = False) -> Path:
         overrides["resume"] = str(last)
     trainer = _trainer_class()(overrides, config, harmonise_config)
     trainer.train()
+    write_json(folder / FINISHED, {"epochs": epochs_run(folder)})
     return Path(trainer.best if trainer.best.is_file() else trainer.last)
 
 
@@ -146,6 +152,16 @@ def run_config(run: Path) -> Config:
     if not (run / CONFIG).is_file():
         raise MissingData(f"{run} is no run: it has no {CONFIG}")
     return Config(**json.loads((run / CONFIG).read_text(encoding="utf-8")))
+
+
+def is_finished(run: Path) -> bool:
+    """Tell whether a run's training came to its end; bundling it may still be to do."""
+    return (run / FINISHED).is_file()
+
+
+def can_resume(run: Path) -> bool:
+    """Tell whether a run has finished an epoch that it can go on from."""
+    return (run / "weights" / "last.pt").is_file()
 
 
 def epochs_run(run: Path) -> int:
@@ -164,6 +180,16 @@ def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
     if len(stored) != 1 or "" in stored:
         raise BadValue(f"expected a dataset harmonised by scripts/preprocess.py in one way, got {sorted(stored)}")
     return HarmoniseConfig(**json.loads(stored.pop()))
+
+
+def _refuse_weak(dataset: Dataset) -> None:
+    weak = Counter(record.source for record in manifest.load(dataset.root) if record.weak and record.split == "train")
+    if weak:
+        named = ", ".join(f"{films} of {source}" for source, films in sorted(weak.items()))
+        raise BadValue(
+            f"expected boxes that somebody drew, got films with weak boxes, which cover the whole film: {named}. "
+            "Leave that source out, or train on them on purpose with --allow-weak"
+        )
 
 
 def _architecture(model: str) -> str:

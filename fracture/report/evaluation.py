@@ -96,7 +96,7 @@ def choose_points(split: ReadSplit, dataset_id: str, target_sensitivity: float =
 def evaluate(split: ReadSplit, points: Sequence[OperatingPoint], box_threshold: float, seed: int = 0) -> dict[str, Any]:
     """Give every figure of a split at operating points that were chosen elsewhere."""
     rng = np.random.default_rng(seed)
-    drawn = split.where(lambda record: record.boxes is not None)
+    drawn = split.where(lambda record: record.boxes is not None and not record.weak)
     truths = [np.array(record.boxes, dtype=np.float64).reshape(-1, 4) for record in drawn.records]
     matches = match(drawn.detections, truths)
     slices = _slices(split)
