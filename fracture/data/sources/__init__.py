@@ -1,18 +1,60 @@
 """One file per dataset family, and the table of their names."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from fracture.data.ingest import Claim
-from fracture.data.sources import fracatlas
+from fracture.data.ingest import Claim, count_classes, report
+from fracture.data.labels import FractureClasses
+from fracture.data.sources import fracatlas, grazpedwri, mura, roboflow
 from fracture.errors import BadValue
+from fracture.types import ImageRecord
 
-SOURCES: Mapping[str, Callable[[Path], Iterator[Claim]]] = MappingProxyType({"fracatlas": fracatlas.claims})
+SOURCES: Mapping[str, Callable[[Path], Iterator[Claim]]] = MappingProxyType(
+    {
+        "fracatlas": fracatlas.claims,
+        "grazpedwri": grazpedwri.claims,
+        "humerus": roboflow.humerus,
+        "hip": roboflow.hip,
+        "mura": mura.claims,
+    }
+)
 
 
-def claims(name: str, root: Path) -> Iterator[Claim]:
-    """Give what the named source says about its films. Raises BadValue for a name that is not in the table."""
+def claims(name: str, root: Path, classes: FractureClasses | None = None) -> Iterator[Claim]:
+    """Give what the named source says about its films, its fractures being ``classes`` where these are given.
+
+    Raises BadValue for a name that is not in the table, and for classes of a set whose labels have none.
+    """
     if name not in SOURCES:
         raise BadValue(f"expected a source out of {', '.join(sorted(SOURCES))}, got {name!r}")
-    return SOURCES[name](root)
+    if classes is None:
+        return SOURCES[name](root)
+    if name in roboflow.PRESETS:
+        return roboflow.export(root, replace(roboflow.PRESETS[name], classes=classes))
+    if name == "grazpedwri":
+        return grazpedwri.claims(root, classes)
+    raise BadValue(f"expected fracture classes for a set with a class list, got them for {name}, which has none")
+
+
+def account(found: Sequence[Claim], records: Sequence[ImageRecord]) -> str:
+    """Tell in a few lines what became of every film, class and licence of an ingest."""
+    films, classes = report(records), count_classes(found)
+    noted = sum("notes" in record.attributes for record in records)
+    patients = {claim.patient_id for claim in found if claim.patient_id is not None}
+    nameless = sum(claim.patient_id is None for claim in found)
+    licences = sorted({claim.licence for claim in found})
+    return "\n".join(
+        [
+            f"{films['films']} films in = {films['kept']} kept + {films['set_aside']} set aside",
+            f"{films['fractured']} fractured, {films['boxes']} boxes, {noted} films with notes",
+            f"classes kept as fractures: {_counts(classes['kept'])}",
+            f"classes dropped: {_counts(classes['dropped'])}",
+            f"{len(patients)} patients, {nameless} films of unknown patients; licence: {', '.join(licences) or 'none'}",
+        ]
+    )
+
+
+def _counts(classes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in classes.items()) or "none"

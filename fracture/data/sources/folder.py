@@ -1,0 +1,31 @@
+"""A person's own folder of annotated films, by the format of its annotations."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fracture.data.ingest import Claim, Provenance
+from fracture.data.sources import coco, voc, yolo_folders
+from fracture.errors import BadValue
+
+FORMATS = ("coco", "voc", "yolo")
+
+
+def claims(
+    kind: str, images: Path, annotations: Path, about: Provenance, data_yaml: Path | None = None
+) -> Iterator[Claim]:
+    """Give what the annotations of a known format say about the films below ``images``.
+
+    Raises BadValue for another format and for a source whose name cannot begin an image_id.
+    """
+    if not re.fullmatch("[a-z0-9]+([-_][a-z0-9]+)*", about.source):
+        raise BadValue(f"expected a name of a-z, 0-9 and single - or _ between them, got {about.source!r}")
+    if data_yaml is not None and kind != "yolo":
+        raise BadValue(f"expected a data.yaml with format yolo only, got one with {kind!r}")
+    if kind == "coco":
+        return coco.claims(images, annotations, about)
+    if kind == "voc":
+        return voc.claims(images, annotations, about)
+    if kind == "yolo":
+        return yolo_folders.claims(images, annotations, about, data_yaml)
+    raise BadValue(f"expected a format out of {', '.join(FORMATS)}, got {kind!r}")

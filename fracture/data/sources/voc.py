@@ -1,0 +1,105 @@
+"""Pascal VOC: any set of films with one XML file of boxes per film, a person's own or an export of an annotation tool.
+
+Format: Everingham et al., "The PASCAL VOC Challenge 2012 Development Kit". The licence is that of the films and is said
+with the set.
+
+An XML file belongs to the film with its path, else to the one with its stem, else to the one ``<filename>`` names:
+tools leave ``<filename>`` as it is when films are renamed. Every name that occurs is a class. What is said
+about patients and regions stands in films.csv, see `fracture.data.sources.annotated`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+from xml.etree import ElementTree
+
+from fracture.data.ingest import Claim, Provenance
+from fracture.data.labels import read_voc
+from fracture.data.sources.annotated import Films
+from fracture.data.sources.joined import Annotation, claim_films
+from fracture.errors import BadValue, MissingData
+
+
+def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim]:
+    """Give one claim per film below ``images`` and per XML file below ``annotations`` that has no film.
+
+    Raises, before the first claim, MissingData without films or XML files, and BadValue where fracture classes are not
+    among the names that occur or are given by an index, which VOC does not have. An XML file that cannot be read is a
+    problem of its film alone.
+    """
+    if about.classes.index is not None:
+        raise BadValue(f"expected fracture classes by name, for Pascal VOC has no indices, got {about.classes.index}")
+    films = Films.below(images)
+    files = sorted(path for path in annotations.rglob("*") if path.suffix.lower() == ".xml" and path.name[0] != ".")
+    if not files:
+        raise MissingData(f"expected Pascal VOC files (.xml) in {annotations}, found none")
+    read = {normalize("NFC", path.relative_to(annotations).as_posix()): _read(path) for path in files}
+    sure, unsure = _match({key: filename for key, (_, filename) in read.items()}, list(films.files))
+    names = {drawn.name for annotation, _ in read.values() for drawn in annotation.drawn}
+    fractures = about.classes.of(sorted(names))
+    listed = [replace(read[key][0], film=film) for key, film in sure.items()]
+    listed += [
+        Annotation(film, problem=f"not certain that {key} belongs to it: others share the name")
+        for key, found in unsure.items()
+        for film in found
+    ]
+    listed += [replace(annotation, film=key) for key, (annotation, _) in read.items() if key not in sure | unsure]
+    return claim_films(films, listed, fractures, about)
+
+
+def _read(path: Path) -> tuple[Annotation, str]:
+    """Give what an XML file says about a film yet to be found, and the name it gives that film."""
+    try:
+        size_px, drawn = read_voc(path)
+    except BadValue as error:
+        return Annotation("", problem=str(error)), ""
+    filename = ElementTree.parse(path).findtext("filename", "")  # noqa: S314 - read_voc refuses document types
+    return Annotation("", size_px, drawn), normalize("NFC", filename.strip().replace("\\", "/").rpartition("/")[2])
+
+
+def _match(filenames: Mapping[str, str], films: Sequence[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Give the film of every XML file that surely has one, and of the others the films they may belong to.
+
+    ``filenames`` is XML file -> the film it names. Folders may tell films of one stem apart, so a film without an XML
+    file at its own path gets one with its stem only if no other film and no other such XML file has that stem.
+    """
+    by_path, by_stem, by_name = (
+        _index(films, name) for name in (lambda film: str(film.with_suffix("")), attrgetter("stem"), attrgetter("name"))
+    )
+    sure: dict[str, str] = {}
+    unsure: dict[str, list[str]] = {}
+    for xml, filename in filenames.items():
+        found = _named(by_path.get(str(PurePosixPath(xml).with_suffix("")), []), filename)
+        if len(found) == 1:
+            sure[xml] = found[0]
+        elif found:
+            unsure[xml] = found
+    taken = set(sure.values())
+    for xml, filename in filenames.items():
+        if xml in sure or xml in unsure:
+            continue
+        found = _named(by_stem.get(PurePosixPath(xml).stem) or by_name.get(filename, []), filename)
+        free = [film for film in found if film not in taken]
+        if len(found) == len(free) == 1:
+            sure[xml] = free[0]
+        elif free:
+            unsure[xml] = free
+    rivals = Counter(sure.values())
+    unsure |= {xml: [film] for xml, film in sure.items() if rivals[film] > 1}
+    return {xml: film for xml, film in sure.items() if xml not in unsure}, unsure
+
+
+def _named(films: list[str], filename: str) -> list[str]:
+    """Let the name in an XML file decide between films that differ in their suffix alone."""
+    named = [film for film in films if PurePosixPath(film).name == filename]
+    return named if len(named) == 1 else films
+
+
+def _index(films: Sequence[str], name: Callable[[PurePosixPath], str]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for film in films:
+        found[name(PurePosixPath(film))].append(film)
+    return dict(found)

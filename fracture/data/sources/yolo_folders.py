@@ -1,0 +1,240 @@
+"""YOLO exports in general: folders of films, a text file of boxes or polygons per film, and a list of class names.
+
+Format: docs.ultralytics.com, "Object Detection Datasets Overview". The licence is that of the films; a person says it.
+
+The label of ``.../images/.../x.jpg`` is ``.../labels/.../x.txt``; one beside the film will do, and one elsewhere below
+the labels' folder that only this film can mean by its name. Films and labels may be one root, as in the split folders
+``train``, ``valid`` and ``test`` of a Roboflow export. Such splits are made by image, with augmented copies of one film
+on both sides: they are kept as ``export_split`` and nobody follows them. A copy that Roboflow made, such as
+``stem_jpg.rf.<hash>.jpg``, names the film it is made of as its family. A films.csv in the folder of films is read as
+`fracture.data.sources.annotated` says.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from unicodedata import normalize
+
+from fracture.data.ingest import Claim, Provenance
+from fracture.data.labels import Drawn, FractureClasses, class_list, read_yolo, sort_out
+from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
+from fracture.errors import BadValue, MissingData
+
+CLASS_LISTS = ("data.yaml", "data.yml", "meta.yaml", "meta.yml")
+NO_LABEL = "no label: nobody said"
+
+_FILMS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom")
+_NOT_LABELS = re.compile(r"(readme.*|license.*|classes|train|val|valid|test)", re.IGNORECASE)
+_COPY = re.compile(rf"(.+?)(?:_(?:{'|'.join(suffix[1:] for suffix in _FILMS)}))?\.rf\.[0-9a-z]+", re.IGNORECASE)
+_SPLITS = {"train": "train", "valid": "val", "val": "val", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A film, its label and its row of films.csv, as far as they are there; ``inside`` is where in the export it is."""
+
+    film: Path
+    inside: PurePath
+    label: Path | None = None
+    facts: Facts = field(default_factory=Facts)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None = None) -> Iterator[Claim]:
+    """Give one claim per film below ``images`` and per label below ``labels`` that has no film.
+
+    Raises, before the first claim, MissingData where films or labels are not there, and BadValue where the fracture
+    classes cannot be found in the class list: ``data_yaml``, or the one that lies in these folders or above them.
+    """
+    films = films_below(images)
+    names = class_names((images, labels, images.parent, labels.parent), data_yaml)
+    fractures = fracture_names(about.classes, names)
+    texts = labels_below(labels)
+    pairs = _pair(films, images, texts, labels)
+    if not pairs:
+        raise MissingData(f"expected labels (.txt) of the films of {images} in {labels}, found none")
+    entries = _entries(films, images, texts, labels, pairs)
+    ids = _ids([entry.inside for entry in entries])
+    return (
+        _claim(entry, f"{about.source}/{name}", names, fractures, about)
+        for entry, name in zip(entries, ids, strict=True)
+    )
+
+
+def films_below(root: Path) -> list[Path]:
+    """Find all films of a folder by their suffix. Raises MissingData where there are none."""
+    found = [path for path in files_below(root) if path.suffix.lower() in _FILMS]
+    if not found:
+        raise MissingData(f"expected films ({', '.join(_FILMS)}) in {root}, found none")
+    return found
+
+
+def labels_below(root: Path) -> list[Path]:
+    """Find all text files of a folder, be they labels or not."""
+    return [path for path in files_below(root) if path.suffix.lower() == ".txt"]
+
+
+def files_below(root: Path) -> list[Path]:
+    """Find all files of a folder but the leavings of systems and archives, whose names begin with a dot."""
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not any(part[0] == "." for part in path.relative_to(root).parts)
+    )
+
+
+def class_names(folders: Iterable[Path], data_yaml: Path | None = None) -> tuple[str, ...] | None:
+    """Read the class list, ``data_yaml`` or else the one in these folders; None where there is none.
+
+    Raises BadValue where several lists disagree.
+    """
+    if data_yaml is not None:
+        return class_list(data_yaml)
+    found = {path: class_list(path) for folder in folders for name in CLASS_LISTS if (path := folder / name).is_file()}
+    if len(set(found.values())) > 1:
+        raise BadValue(f"expected one class list, got {', '.join(map(str, found))}; name the right one: --data-yaml")
+    return next(iter(found.values()), None)
+
+
+def fracture_names(classes: FractureClasses, names: Sequence[str] | None) -> frozenset[str] | None:
+    """Find the fractures in a class list; None means that whatever is drawn is one.
+
+    Raises BadValue where they are not in it, and where they are wanted by name and there is no list.
+    """
+    if classes.everything:
+        return None
+    if names is None and classes.index is not None:
+        names = [str(number) for number in range(classes.index + 1)]
+    if names is None:
+        raise BadValue(
+            f"expected a class list to find {', '.join(map(repr, classes.names))} in, and there is none: "
+            "name it with --data-yaml, or give the number of the class with --fracture-class"
+        )
+    return classes.of(names)
+
+
+def original(film: PurePath) -> str | None:
+    """Give the name of the film that Roboflow made this augmented copy of, None where it is no such copy."""
+    match = _COPY.fullmatch(film.stem)
+    return match[1] if match else None
+
+
+def export_split(film: Path, root: Path) -> dict[str, str]:
+    """Give the attribute that names the split folder a film lies in, none where it lies in no such folder."""
+    folders = (part.lower() for part in film.relative_to(root).parts[:-1])
+    split = next((_SPLITS[folder] for folder in folders if folder in _SPLITS), None)
+    return {"export_split": split} if split else {}
+
+
+def _entries(
+    films: Sequence[Path], images: Path, texts: Sequence[Path], labels: Path, pairs: Mapping[Path, Path]
+) -> list[_Entry]:
+    """List what there is: films, then labels that have no film, then rows of films.csv that have none."""
+    keys = {film: normalize("NFC", film.relative_to(images).as_posix()) for film in films}
+    rows = read_sidecar(Films(images, {key: film for film, key in keys.items()}))
+    users = Counter(pairs.values())
+    entries = []
+    for film, key in keys.items():
+        label = pairs.get(film)
+        notes = () if label else (NO_LABEL,)
+        if label and users[label] > 1:
+            notes = (f"{users[label]} films of one name share a label",)
+        facts = rows.pop(key, Facts())
+        entries.append(_Entry(film, film.relative_to(images), label, facts, export_split(film, images), notes))
+    for text in texts:
+        if text not in users and not _NOT_LABELS.fullmatch(text.stem):
+            inside = text.relative_to(labels)
+            film = images / _swap(inside, "labels", "images").with_suffix(films[0].suffix)
+            problem = f"label {inside.as_posix()} without a film"
+            entries.append(_Entry(film, inside, text, problem=problem, attributes=export_split(film, images)))
+    for key, facts in rows.items():
+        entries.append(_Entry(images / key, PurePath(key), facts=facts, problem=f"named in {SIDECAR}, no film on disk"))
+    return entries
+
+
+def _pair(films: Sequence[Path], images: Path, texts: Sequence[Path], labels: Path) -> dict[Path, Path]:
+    """Find the label of every film that has one: by the folders' rule, else by a name that only these two have left."""
+    known = set(texts)
+    pairs: dict[Path, Path] = {}
+    for film in films:
+        text = film.relative_to(images).with_suffix(".txt")
+        places = (labels / _swap(text, "images", "labels"), labels / text, labels / _swap(text, "images"))
+        found = next((place for place in places if place in known), None)
+        if found is not None:
+            pairs[film] = found
+    left = _by_stem(film for film in films if film not in pairs)
+    left_texts = _by_stem(known - set(pairs.values()))
+    for stem, namesakes in left.items():
+        texts_here = left_texts.get(stem, [])
+        if len(namesakes) == len(texts_here) == 1:
+            film, text = namesakes[0], texts_here[0]
+            here, there = export_split(film, images), export_split(text, labels)
+            if not here or not there or here == there:
+                pairs[film] = text
+    return pairs
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _swap(inside: PurePath, folder: str, *instead: str) -> PurePath:
+    """Give a path with its last folder of that name replaced, or left out."""
+    parts = list(inside.parts)
+    at = max((at for at, part in enumerate(parts[:-1]) if part.lower() == folder), default=None)
+    if at is not None:
+        parts[at : at + 1] = instead
+    return PurePath(*parts)
+
+
+def _ids(insides: Sequence[PurePath]) -> list[str]:
+    """Name films by where they lie but for folders called images or labels, or in full where two would share a name."""
+    short = ["/".join(part for part in inside.parts if part.lower() not in {"images", "labels"}) for inside in insides]
+    count = Counter(short)
+    keys = [name if count[name] == 1 else inside.as_posix() for name, inside in zip(short, insides, strict=True)]
+    names = native_ids(keys)
+    return [names[key] for key in keys]
+
+
+def _claim(
+    entry: _Entry, image_id: str, names: Sequence[str] | None, fractures: frozenset[str] | None, about: Provenance
+) -> Claim:
+    drawn: tuple[Drawn, ...] | None = None
+    problem = entry.problem
+    if entry.label:
+        try:
+            drawn = read_yolo(entry.label, names)
+        except BadValue as error:
+            problem = str(error)
+    objects = sort_out(drawn or (), fractures)
+    looked = bool(drawn) or (drawn is not None and about.empty_is_normal)
+    facts = entry.facts
+    return Claim(
+        image_id=image_id,
+        file=entry.film,
+        source=about.source,
+        licence=about.licence,
+        attribution=about.attribution,
+        external=about.external,
+        regions=facts.regions or about.regions,
+        view=facts.view,
+        patient_id=facts.patient_id,
+        study_id=facts.study_id,
+        sequence=facts.sequence,
+        fractured=bool(objects.boxes) if looked else None,
+        boxes=objects.boxes if looked else None,
+        relative=True,
+        family=original(entry.film),
+        kept=objects.kept,
+        dropped=objects.dropped,
+        attributes={**entry.attributes, **facts.attributes},
+        notes=entry.notes,
+        problem=problem,
+    )
