@@ -42,6 +42,7 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     dataset = load_dataset(Path(config.data))
     scale = long_side_px or config.imgsz
     model = yolo.export_onnx(checkpoint, run / "model.onnx", scale)
+    cards.save_films(manifest.load(dataset.root), run)
     card = ModelCard(
         model_id=config.name,
         version=version,
@@ -50,7 +51,7 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
         stride=STRIDE,
         nms_iou=NMS_IOU,
         harmonise=yolo.harmonise_config_of(dataset),
-        files={name: cards.file_hash(run / name) for name in ("model.onnx", "weights/best.pt")},
+        files={name: cards.file_hash(run / name) for name in ("model.onnx", "weights/best.pt", cards.FILMS)},
         training={
             "config": asdict(config),
             "dataset_id": dataset_id(dataset),
@@ -136,11 +137,14 @@ def evaluate_split(
     balanced = next((point for point in points if point.name == "balanced"), None)
     read = read_split(reader, dataset, split, progress)
     report = evaluate(read, points, balanced.threshold if balanced else 0.25)
+    seen = cards.films(reader.folder) if reader.folder else {}
+    used = [r.image_id for r in read.records if seen.get(r.image_id) in {"train", "val"} and seen[r.image_id] != split]
     described = {
         "model": reader.card.model_id,
         "version": reader.card.version,
         "backend": reader.network.name,
         "dataset_id": dataset_id(dataset),
         "points": [asdict(point) for point in points],
+        "model_was_made_with": used,
     }
     return described | report | {"worst": worst_films(read, points[0].threshold) if points else {}}, points

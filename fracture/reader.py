@@ -15,9 +15,10 @@ from fracture.types import ModelInput, Prediction, Radiograph
 class Reader:
     """Reads films with one model, exactly as its card says. Safe to share between threads."""
 
-    def __init__(self, card: ModelCard, network: Network) -> None:
+    def __init__(self, card: ModelCard, network: Network, folder: Path | None = None) -> None:
         self.card = card
         self.network = network
+        self.folder = folder
 
     @classmethod
     def load(cls, weights: Path | None = None, backend: str | None = None) -> "Reader":
@@ -30,13 +31,13 @@ class Reader:
         if weights is not None and weights.suffix == ".pt":
             from fracture.models.yolo import TorchNetwork
 
-            return cls(card, TorchNetwork(weights))
+            return cls(card, TorchNetwork(weights), folder)
         exported = [folder / name for name in card.files if name.endswith(".onnx")]
         if weights is not None and weights.suffix == ".onnx":
             exported = [file for file in exported if file == weights]
         for file in exported:
             if file.is_file():
-                return cls(card, open_network(file, backend))
+                return cls(card, open_network(file, backend), folder)
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:

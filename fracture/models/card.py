@@ -3,16 +3,22 @@
 Nothing about a model lives in code: preprocessing, input size, thresholds and their measurements all come from here.
 """
 
+import csv
 import hashlib
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fracture.data import manifest
 from fracture.errors import BadValue, MissingData
-from fracture.types import Estimate, HarmoniseConfig, OperatingPoint
+from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoint
 
 NAME = "card.json"
+FILMS = "films.csv"
+"""Which films a model was trained, chosen and tested on: image_id and split. Nobody needs to guess what it has seen."""
 SHIPPED = Path(__file__).parent / "shipped"
 """The model that comes with the package."""
 
@@ -95,6 +101,22 @@ def verify(card: ModelCard, folder: Path) -> None:
         found = file_hash(folder / name)
         if found != card.files[name]:
             raise BadValue(f"{folder / name}: expected SHA-256 {card.files[name]}, got {found}; the file was changed")
+
+
+def films(folder: Path) -> dict[str, str]:
+    """Give the films a model was made with, image_id -> split; none where the bundle does not say."""
+    path = folder / FILMS
+    return manifest.load_splits(path) if path.is_file() else {}
+
+
+def save_films(records: Sequence[ImageRecord], folder: Path) -> Path:
+    """Write ``folder/films.csv``: the split of every film that is in one."""
+    rows = sorted((record.image_id, record.split) for record in records if record.split not in {None, "set_aside"})
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image_id", "split"), *rows])
+    path = folder / FILMS
+    path.write_text(text.getvalue(), encoding="utf-8")
+    return path
 
 
 def find(weights: Path) -> Path:

@@ -153,6 +153,9 @@ def table(report: dict[str, Any], points: Sequence[OperatingPoint]) -> str:
     """Give the report as text for a terminal."""
     counts = f"{report['films']} films, {report['fractured']} fractured, {report['groups']} groups"
     rows = [f"{report['split']}: {counts}, {len(report['left_out'])} left out"]
+    if report.get("model_was_made_with"):
+        count = len(report["model_was_made_with"])
+        rows.append(f"  NOT A TEST: the model was trained or its thresholds chosen on {count} of these films")
     rows += [f"  {name:<10} {_text(report['box'][name])}" for name in ("map50", "map50_95")]
     rows += [
         f"  box {name:<10} {_text(report['box'][name])} at {report['box_threshold']:.3f}"
