@@ -8,13 +8,14 @@ SERVE := .venv-serve
 FULL := .venv
 PINS := constraints.txt
 
-.PHONY: help serve test check bench clean
+.PHONY: help serve test check demo bench clean
 
 help:
 	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
-	@echo "make bench   measure reading speed on this machine"
+	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
+	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 
 serve: $(SERVE)/.complete
 	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
@@ -30,8 +31,12 @@ check: $(FULL)/.complete
 	$(FULL)/bin/mypy
 	$(FULL)/bin/python -m pytest tests/test_architecture.py
 
+demo: $(FULL)/.complete
+	$(FULL)/bin/python scripts/run_v5.py --phantom
+	@echo "look at phantom/stage/audit/audit.html; phantom/report/report.json; figures on synthetic films mean nothing"
+
 bench: $(SERVE)/.complete
-	$(SERVE)/bin/python scripts/bench.py
+	$(SERVE)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")
 
 # uv installs in seconds; where it cannot be had, pip does the same work.
 define install

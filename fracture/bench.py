@@ -1,20 +1,34 @@
-"""How fast films are read, step by step, on synthetic films. Machines are noisy: trust the ratio."""
+"""How fast films are read, prepared, dealt out and searched. Machines are noisy: trust the ratios, not the times."""
 
+import math
+import os
+import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image, ImageFile, ImageOps
 
+from fracture.data import manifest, split
 from fracture.data.phantom import draw_film
+from fracture.data.preprocess import preprocess
+from fracture.data.stage import place as link_or_copy
+from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.reader import Reader
+from fracture.types import REGIONS, HarmoniseConfig, ImageRecord
 
 PLAIN = "onnxruntime"
 _WARM_UP = 3
@@ -26,6 +40,18 @@ class Timing:
 
     step: str
     median_ms: float
+
+
+def run(only: Sequence[str], **settings: Any) -> Iterator[str]:
+    """Run the named benches and yield what each says. ``settings`` are those of scripts/bench.py.
+
+    Raises BadValue for a name that is not in the table.
+    """
+    for name in only:
+        if name not in BENCHES:
+            raise BadValue(f"expected a bench out of {', '.join(BENCHES)}, got {name!r}")
+    for name in only:
+        yield BENCHES[name](settings)
 
 
 def measure(weights: Path | None, films: int) -> list[Timing]:
@@ -58,6 +84,113 @@ def table(timings: list[Timing]) -> str:
     return "\n".join([*rows, f"small films: {plain / fast:.2f} x as fast as {PLAIN} in the same run"])
 
 
+def prepare(folder: Path, count: int) -> str:
+    """Harmonise films of a folder beside the plainest loop that does the same: speed, bytes, and whether pixels differ.
+
+    The plain loop is one process: Pillow decodes, OpenCV applies CLAHE, shrinks and writes three channels with its
+    defaults; it turns films as their EXIF tag says. Raises MissingData where the folder holds no films.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    files = files[:: max(1, len(files) // count)]
+    if not files:
+        raise MissingData(f"expected JPEG or PNG films below {folder}, found none")
+    config = HarmoniseConfig()
+    with TemporaryDirectory() as place:
+        stage, ours, plain = (Path(place) / name for name in ("stage", "ours", "plain"))
+        sized = [(file, decode(file.read_bytes()).size_px) for file in files]
+        records = [
+            ImageRecord(f"bench/{index:06d}", f"images/{index:06d}{file.suffix}", "bench", size_px)
+            for index, (file, size_px) in enumerate(sized)
+        ]
+        for record, file in zip(records, files, strict=True):
+            link_or_copy(file, stage / record.path, copy=False)
+        manifest.save(records, stage)
+        plain.mkdir()
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        started = time.perf_counter()
+        for record in records:
+            _prepare_plainly(stage / record.path, plain / f"{record.image_id[6:]}.png", config)
+        plain_s = time.perf_counter() - started
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        started = time.perf_counter()
+        preprocess(stage, ours, config)
+        ours_s = time.perf_counter() - started
+        pairs = [(ours / "images" / f"bench__{r.image_id[6:]}.png", plain / f"{r.image_id[6:]}.png") for r in records]
+        differ = sum(not _same_pixels(one, two) for one, two in pairs)
+        weight = [sum(path.stat().st_size for path in column) for column in zip(*pairs, strict=True)]
+    return (
+        f"preprocess, {len(files)} films, {os.cpu_count()} cores: {len(files) / ours_s:.1f} films/s, "
+        f"{weight[0] / 1e6:.1f} MB; plain loop {len(files) / plain_s:.1f} films/s, {weight[1] / 1e6:.1f} MB\n"
+        f"  {plain_s / ours_s:.2f} x its films/s, {100 * weight[0] / weight[1]:.1f} % of its bytes, "
+        f"{differ} films whose pixels differ"
+    )
+
+
+def deal_out(rows: int) -> str:
+    """Load, split and save a manifest of so many rows, in a process of its own; give times and peak memory."""
+    with TemporaryDirectory() as place, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        _write_rows(Path(place), rows)
+        taken = pool.submit(_deal_rows, Path(place)).result()
+    steps = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken["seconds"].items())
+    return (
+        f"split of {rows} manifest rows: {sum(taken['seconds'].values()):.1f} s ({steps}), "
+        f"peak {taken['peak_mb']:.0f} MB, {taken['leaks']} leaks"
+    )
+
+
+def _prepare_plainly(source: Path, target: Path, config: HarmoniseConfig) -> None:
+    with Image.open(source) as image:
+        grey = np.asarray(ImageOps.exif_transpose(image).convert("L"))
+    grey = cv2.createCLAHE(config.clahe_clip, (config.clahe_grid, config.clahe_grid)).apply(grey)
+    scale = config.long_side_px / max(grey.shape)
+    if scale < 1:
+        size = (math.floor(grey.shape[1] * scale + 0.5), math.floor(grey.shape[0] * scale + 0.5))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(target), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+
+
+def _same_pixels(ours: Path, plain: Path) -> bool:
+    with Image.open(ours) as one, Image.open(plain) as three:
+        grey, colour = np.asarray(one), np.asarray(three)
+    return grey.ndim == 2 and grey.shape == colour.shape[:2] and bool((colour == grey[:, :, None]).all())
+
+
+def _write_rows(folder: Path, rows: int) -> None:
+    """Write a manifest as a large archive might have it: patients of a few films and studies, four sources."""
+    rng = np.random.default_rng(0)
+    patient = rng.integers(0, max(1, rows // 3), rows)
+    study, fractured = rng.integers(0, 2, rows), rng.random(rows) < 0.3
+    regions = np.array(REGIONS[:-1])[rng.integers(0, len(REGIONS) - 1, patient.max() + 1)]
+    with (folder / manifest.NAME).open("w", encoding="utf-8") as file:
+        file.write(",".join([*manifest.COLUMNS, "x_age", "x_harmonise_id", "x_pixel_sha256"]) + "\n")
+        for i, (who, when, broken) in enumerate(zip(patient, study, fractured, strict=True)):
+            boxes = '"[[10.0, 10.0, 50.5, 60.25]]"' if broken else "[]"
+            file.write(
+                f"s{who % 4}/film{i:08d},images/film{i:08d}.png,s{who % 4},800,1024,{regions[who]},p{who},p{who}_{when}"
+                f",,frontal,{int(broken)},,{boxes},0,0,,CC BY 4.0,Somebody et al. (2022),,12,h1-76c67a93bba2,{i:032x}\n"
+            )
+
+
+def _deal_rows(folder: Path) -> dict[str, Any]:
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+
+    def lap(step: str) -> None:
+        seconds[step] = time.perf_counter() - started - sum(seconds.values())
+
+    records = manifest.load(folder)
+    lap("load")
+    dealt = split.deal(records, [], val=0.1, test=0.15, seed=0)
+    del records
+    lap("deal")
+    leaks = split.report(dealt, [])["leaks"]
+    lap("report")
+    manifest.save(dealt, folder / "out")
+    lap("save")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"seconds": seconds, "peak_mb": peak, "leaks": sum(map(len, leaks.values()))}
+
+
 def _median_ms(work: Callable[[Any], object], inputs: Sequence[object]) -> float:
     for one in inputs[:_WARM_UP]:
         work(one)
@@ -67,3 +200,27 @@ def _median_ms(work: Callable[[Any], object], inputs: Sequence[object]) -> float
         work(one)
         taken.append((time.perf_counter() - start) * 1000)
     return statistics.median(taken)
+
+
+def _read(settings: Mapping[str, Any]) -> str:
+    return table(measure(settings["weights"], settings["count"]))
+
+
+def _prepare(settings: Mapping[str, Any]) -> str:
+    count = 100 * settings["count"]
+    if settings["films"]:
+        return prepare(settings["films"], count)
+    with TemporaryDirectory() as place:
+        rng = np.random.default_rng(0)
+        for index in range(count := min(count, 200)):
+            cv2.imwrite(f"{place}/{index}.jpg", draw_film(rng, fractured=index % 2 == 0)[0])
+        return prepare(Path(place), count)
+
+
+def _deal_out(settings: Mapping[str, Any]) -> str:
+    return deal_out(settings["rows"])
+
+
+BENCHES: Mapping[str, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {"read": _read, "preprocess": _prepare, "split": _deal_out}
+)

@@ -1,19 +1,31 @@
-"""Measure how fast films are read on this machine, each step, and as a ratio against ONNX Runtime in the same run."""
+"""Measure this machine: reading films, harmonising them beside a plain loop, splitting, searching for duplicates."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from fracture.bench import measure, table
+from fracture.bench import BENCHES, run
+from fracture.errors import FractureError
 
 
-def main() -> None:
-    """Parse flags, measure, print the table."""
+def main() -> int:
+    """Parse flags, measure, print as it goes."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help=f"comma-separated, out of {', '.join(BENCHES)}")
     parser.add_argument("--weights", type=Path, help="a run's folder or an .onnx; the shipped model if not named")
-    parser.add_argument("--films", type=int, default=40, help="synthetic films to read")
+    parser.add_argument("--films", type=Path, help="folder of films to harmonise; synthetic ones if not named")
+    parser.add_argument("--count", type=int, default=40, help="films to read; to harmonise, a hundred times as many")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="manifest rows to split")
     args = parser.parse_args()
-    print(table(measure(args.weights, args.films)))
+    only = args.only.split(",") if args.only else list(BENCHES)
+    try:
+        for text in run(only, weights=args.weights, films=args.films, count=args.count, rows=args.rows):
+            print(text, flush=True)
+    except FractureError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

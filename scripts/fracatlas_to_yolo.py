@@ -1,24 +1,30 @@
 """FracAtlas as published -> a stage of films, YOLO labels and a manifest; every film accounted for."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from fracture.data.ingest import ingest, report
-from fracture.data.sources import claims
+from fracture.data.ingest import ingest
+from fracture.data.sources import account, claims
+from fracture.errors import FractureError
 
 
-def main() -> None:
-    """Parse flags, ingest, print the account."""
+def main() -> int:
+    """Parse flags, ingest, print the account; 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--src", type=Path, default=Path("FracAtlas"), help="the unpacked FracAtlas folder")
     parser.add_argument("--out", type=Path, default=Path("stage/fracatlas"), help="the stage to write")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
     args = parser.parse_args()
-    account = report(ingest(claims("fracatlas", args.src), args.out, copy=args.copy))
-    print(f"{account['films']} films in = {account['kept']} kept + {account['set_aside']} set aside")
-    print(f"flags: {account['flags']}")
-    print(f"{account['fractured']} fractured, {account['boxes']} boxes; every repair by film: {args.out}/report.json")
+    try:
+        found = list(claims("fracatlas", args.src))
+        print(account(found, ingest(found, args.out, copy=args.copy)))
+    except FractureError as error:
+        print(f"fracatlas_to_yolo: {error}", file=sys.stderr)
+        return 2
+    print(f"every repair by film: {args.out}/report.json")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

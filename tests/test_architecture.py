@@ -21,7 +21,8 @@ LEVELS = [
     {"reader", "explain"},
     {"batch"},
     {"outputs", "report"},
-    {"pipeline", "bench"},
+    {"pipeline"},
+    {"rebuild", "bench"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 
@@ -34,7 +35,7 @@ HOMES = {
     "lightning": {"models"},
     "fastapi": {"app"},
     "ray": {"batch.py", "app/ray_serve.py"},
-    "pydicom": {"imaging/dicom.py"},
+    "pydicom": {"imaging/dicom.py", "data/phantom/dicom_files.py"},
 }
 
 

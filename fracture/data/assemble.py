@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fracture.data import manifest, split
-from fracture.data.audit import find_pairs
+from fracture.data.duplicates import find_pairs
 from fracture.data.stage import write_json
 from fracture.data.yolo import write_tree
 from fracture.errors import BadValue

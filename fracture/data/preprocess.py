@@ -19,7 +19,7 @@ from fracture.data.stage import (
     write_json,
 )
 from fracture.data.yolo import write_label
-from fracture.errors import BadValue, FractureError
+from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
@@ -33,6 +33,11 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
 
     The manifest tells ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
     """
+    if not (src / manifest.NAME).is_file():
+        raise MissingData(
+            f"no {manifest.NAME} in {src}: expected a stage, as scripts/fracatlas_to_yolo.py, ingest_grazpedwri.py, "
+            "ingest_roboflow.py, ingest_folder.py or mura_to_yolo.py write it from raw films and their labels"
+        )
     records = manifest.load(src)
     journal = Journal(out / JOURNAL)
     jobs = [

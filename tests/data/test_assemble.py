@@ -22,13 +22,16 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def door(name, *flags):
-    """Open a script as a person would."""
+    """Open a script as a person would and give its exit status."""
     before = sys.argv
     sys.argv = [name, *map(str, flags)]
     try:
         runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+    except SystemExit as end:
+        return end.code
     finally:
         sys.argv = before
+    return 0
 
 
 def whole_line(root, folder):
@@ -61,7 +64,8 @@ def check_account(line, films):
     account = content(line.dataset, "audit.json")
     assert account["films_in"] == films == account["films_in_splits"] + account["films_set_aside"]
     assert account["films_unaccounted_for"] == 0
-    assert account["leaks"] == {"groups_in_two_splits": [], "duplicates_in_two_splits": []}
+    assert len(account["leaks"]) == 4
+    assert not any(account["leaks"].values())
     records = manifest.load(line.dataset)
     assert len({record.image_id for record in records}) == films
     placed = [record for record in records if record.split != "set_aside"]
@@ -150,10 +154,59 @@ def test_official_says_that_the_published_lists_leak(phantom, fracatlas_tree):
 
 
 def test_the_doors_print_the_account(phantom, tmp_path, capsys):
-    door("make_splits", "--src", phantom.harmonised, "--out", tmp_path / "dataset")
+    assert door("make_splits", "--src", phantom.harmonised, "--out", tmp_path / "dataset") == 0
     printed = capsys.readouterr().out
     assert "24 films in = 21 in splits + 3 set aside + 0 unaccounted for" in printed
-    assert "0 groups and 0 duplicate pairs in two splits" in printed
+    assert "leaks: 0 groups, 0 patients, 0 studies, 0 duplicates in two splits" in printed
+
+
+def test_a_leak_and_bad_input_each_have_an_exit_status(phantom, tmp_path, capsys):
+    # An earlier deal that parts a film from its copy: it is kept, told, and the door says 1.
+    deal = {film.image_id: film.split for film in manifest.load(phantom.dataset) if film.split != "set_aside"}
+    first, second = next(pair[:2] for pair in content(phantom.dataset, "audit.json")["duplicates"] if pair[0] in deal)
+    deal |= {first: "train", second: "val"}
+    rows = "".join(f"{image_id},{part}\n" for image_id, part in deal.items())
+    (tmp_path / "keep.csv").write_text("image_id,split\n" + rows, encoding="utf-8")
+    flags = ["--src", phantom.harmonised, "--out", tmp_path / "dataset", "--keep", tmp_path / "keep.csv"]
+    assert door("make_splits", *flags) == 1
+    assert dealt(tmp_path / "dataset") == deal
+    assert [first, second] in [
+        pair[:2] for pair in content(tmp_path / "dataset", "audit.json")["leaks"]["duplicates_in_two_splits"]
+    ]
+    (tmp_path / "keep.csv").write_text("image_id,split\nfracatlas/IMG0000019,valid\n", encoding="utf-8")
+    assert door("make_splits", *flags) == 2
+    assert "row 2, column split: expected one of train, val, test, set_aside, got 'valid'" in capsys.readouterr().err
+
+
+def test_a_source_is_added_without_moving_anybody(phantom, tmp_path):
+    records = [
+        replace(
+            film,
+            image_id=f"other/{film.image_id[10:]}",
+            source="other",
+            attributes={key: value for key, value in film.attributes.items() if key.startswith("harmonise_")},
+        )
+        for film in manifest.load(phantom.harmonised)
+        if film.split != "set_aside"
+    ]
+    folder = tmp_path / "other"
+    (folder / "images").mkdir(parents=True)
+    for film in records:
+        (folder / film.path).write_bytes((phantom.harmonised / film.path).read_bytes())
+    manifest.save(records, folder)
+    assemble(
+        [phantom.harmonised, folder],
+        tmp_path / "both",
+        val=0.15,
+        test=0.2,
+        seed=7,
+        keep=phantom.dataset / "manifest.csv",
+    )
+    after = dealt(tmp_path / "both")
+    before = dealt(phantom.dataset)
+    assert {image_id: after[image_id] for image_id in before} == before
+    # Every newcomer is a copy of a film that was there: it joins it.
+    assert {image_id: after[f"other/{image_id[10:]}"] for image_id in before} == before
 
 
 def test_the_seed_decides_the_deal(phantom, tmp_path):

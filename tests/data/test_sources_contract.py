@@ -92,7 +92,7 @@ def test_the_terms_and_the_regions_are_said(source):
     name, root = source
     for claim in claims(name, root):
         assert claim.licence
-        assert claim.attribution or name == "fracatlas"  # which does not name its authors yet
+        assert claim.attribution
         assert claim.regions
         assert claim.regions <= set(REGIONS)
 

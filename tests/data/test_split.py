@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fracture.data.audit import Pair
+from fracture.data.duplicates import Pair
 from fracture.data.split import deal, deal_as_published, group, report
 from fracture.errors import BadValue
 from fracture.types import ImageRecord

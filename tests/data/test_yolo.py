@@ -1,12 +1,13 @@
 """Manifest to YOLO tree and back: labels to the digit, the tree replaced as a whole, nobody else's folder touched."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fracture.boxes import from_yolo
 from fracture.data import manifest
-from fracture.data.yolo import CLASSES, label_text, load_dataset, write_tree
+from fracture.data.yolo import CLASSES, label_text, load_dataset, write_label, write_tree
 from fracture.errors import BadValue, MissingData
 from fracture.types import ImageRecord
 
@@ -60,6 +61,8 @@ def test_the_tree(films, tmp_path):
     placed = write_tree(films, out)
     assert files(out) == {
         "manifest.csv",
+        "ATTRIBUTION.md",
+        "dataset.yaml",
         *(f"images/{split}/s__{name}.png" for split, name in (("train", 1), ("val", 2), ("test", 3))),
         *(f"labels/{split}/s__{name}.txt" for split, name in (("train", 1), ("val", 2), ("test", 3))),
     }
@@ -70,9 +73,47 @@ def test_the_tree(films, tmp_path):
     assert len((out / "labels/train/s__1.txt").read_text(encoding="utf-8").splitlines()) == 2
 
 
+def test_the_tree_describes_itself(films, tmp_path):
+    write_tree(films, tmp_path / "dataset")
+    found = load_dataset(tmp_path / "dataset" / "dataset.yaml")
+    assert found.names == ("fracture",)
+    assert {part: len(list(folder.iterdir())) for part, folder in found.splits.items()} == dict.fromkeys(
+        ("train", "val", "test"), 1
+    )
+
+
+def test_a_film_nobody_drew_on_is_never_taken_for_a_normal_one(films, tmp_path):
+    _, path = films[0]
+    undrawn = [
+        ImageRecord("s/1", "images/1.png", "s", (9, 9), split="train", fractured=True),
+        ImageRecord("s/2", "images/2.png", "s", (9, 9), split="train"),
+        ImageRecord("s/3", "images/3.png", "s", (9, 9), split="train", fractured=False),
+    ]
+    write_tree([(film, path) for film in undrawn], tmp_path / "dataset")
+    assert files(tmp_path / "dataset") - {"manifest.csv", "ATTRIBUTION.md", "dataset.yaml"} == {
+        "undrawn/train/s__1.png",
+        "undrawn/train/s__2.png",
+        "images/train/s__3.png",
+        "labels/train/s__3.txt",
+    }
+
+
+def test_a_label_of_a_film_nobody_draws_on_any_more_goes(tmp_path):
+    write_label(record("1", boxes=((20.0, 10.0, 60.0, 30.0),)), tmp_path / "1.txt")
+    write_label(record("1", boxes=None), tmp_path / "1.txt")
+    assert not (tmp_path / "1.txt").exists()
+
+
+def test_licence_and_attribution_travel_with_the_dataset(films, tmp_path):
+    told = [(replace(film, licence="CC BY 4.0", attribution="Somebody et al., 2022"), path) for film, path in films]
+    write_tree(told, tmp_path / "dataset")
+    text = (tmp_path / "dataset/ATTRIBUTION.md").read_text(encoding="utf-8")
+    assert "## s\n\n3 films. Licence: CC BY 4.0.\n\nSomebody et al., 2022\n" in text
+
+
 def test_films_of_two_sources_may_share_a_name(films, tmp_path):
     _, path = films[0]
-    twins = [(ImageRecord(f"{s}/1", "images/1.png", s, (9, 9), split="train"), path) for s in ("s", "t")]
+    twins = [(ImageRecord(f"{s}/1", "images/1.png", s, (9, 9), split="train", fractured=False), path) for s in ("s", "t")]
     write_tree(twins, tmp_path / "dataset")
     assert len(list((tmp_path / "dataset/images/train").iterdir())) == 2
 
@@ -92,6 +133,8 @@ def test_the_tree_is_replaced_as_a_whole(films, tmp_path):
     write_tree(films[1:3], out)
     assert files(out) == {
         "manifest.csv",
+        "ATTRIBUTION.md",
+        "dataset.yaml",
         "images/val/s__2.png",
         "labels/val/s__2.txt",
         "images/test/s__3.png",

@@ -19,6 +19,10 @@ from fracture.errors import BadValue, MissingData
 from fracture.types import Box
 
 LICENCE = "CC BY 4.0"
+ATTRIBUTION = (
+    "Abedeen et al., FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation of "
+    "Musculoskeletal Radiographs, Scientific Data 10, 521 (2023), https://figshare.com/articles/dataset/The_dataset/22363012"
+)
 COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
 OFFICIAL = {"train": "train.csv", "val": "valid.csv", "test": "test.csv"}
 FOLDERS = {"Fractured": True, "Non_fractured": False}
@@ -59,10 +63,12 @@ def claims(root: Path) -> Iterator[Claim]:
             file=file or root / "images" / name,
             source="fracatlas",
             licence=LICENCE,
+            attribution=ATTRIBUTION,
             regions=frozenset(flag for flag in REGION_FLAGS if row and row[flag] == "1") or frozenset({"unknown"}),
             view="+".join(flag for flag in VIEW_FLAGS if row and row[flag] == "1") or None,
             fractured=fractured,
             boxes=boxes,
+            kept={"fractured": len(boxes)} if boxes else {},
             claimed_px=coco_sizes.get(name),
             sequence=_number(name),
             attributes={flag: row[flag] for flag in _ATTRIBUTE_FLAGS if row}

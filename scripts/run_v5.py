@@ -1,0 +1,54 @@
+"""Rebuild dataset v5 and train on it, from whatever of its sources there is. Killed, it goes on where it was."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from fracture.errors import FractureError
+from fracture.rebuild import PHANTOM, SOURCES, STAGES, Plan, rebuild
+
+
+def main() -> int:
+    """Parse flags, rebuild, print what is done; 2 where it cannot be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--phantom", action="store_true", help="synthetic films in every source's layout, on a CPU")
+    parser.add_argument("--from", dest="first", default=STAGES[0], help=f"first stage: {', '.join(STAGES)}")
+    parser.add_argument("--until", dest="last", default=STAGES[-1], help="last stage")
+    parser.add_argument("--dry-run", action="store_true", help="say what there is and what would be done")
+    parser.add_argument("--sources", help=f"comma-separated, out of {', '.join(SOURCES)}; all there are if not named")
+    parser.add_argument("--skip-download", action="store_true", help="take what lies in --data")
+    parser.add_argument("--roboflow-key", help="better in the environment as ROBOFLOW_API_KEY, where no one sees it")
+    parser.add_argument("--fracture-names", help="the hip set's fracture classes, comma-separated")
+    parser.add_argument("--data", type=Path, help="folder of the raw sets")
+    parser.add_argument("--work", type=Path, help="folder of the stages and the state")
+    parser.add_argument("--out", dest="dataset", type=Path, help="folder of the dataset")
+    parser.add_argument("--report", type=Path, help="folder of the evaluation")
+    parser.add_argument("--keep", type=Path, help="an earlier manifest.csv whose films stay in their splits")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--target-recall", type=float)
+    parser.add_argument("--model", help="yolov8m, a .pt, or a .safetensors state dict")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--imgsz", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--name", help="name of the training run")
+    parser.add_argument("--hours", type=float, help="end training after this long")
+    args = vars(parser.parse_args())
+    first, last, dry_run = args.pop("first"), args.pop("last"), args.pop("dry_run")
+    plan = PHANTOM if args.pop("phantom") else Plan()
+    given = {key: value for key, value in args.items() if value is not None and value is not False}
+    for key in given.keys() & {"sources", "fracture_names"}:
+        given[key] = tuple(name.strip() for name in given[key].split(","))
+    trained = {key: given.pop(key) for key in ("model", "epochs", "imgsz", "batch", "name", "hours") if key in given}
+    try:
+        plan = replace(plan, **given, training=replace(plan.training, **trained))
+        for line in rebuild(plan, first, last, dry_run=dry_run):
+            print(line, flush=True)
+    except FractureError as error:
+        print(f"run_v5: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
