@@ -130,12 +130,15 @@ def rebuild(plan: Plan, first: str = STAGES[0], last: str = STAGES[-1], *, dry_r
     said = {name: list(claims(name, tree, _classes(plan, name))) for name, tree in trees.items()}
     yield from survey(said)
     yield from _estimate(said, plan)
+    stale = False
     for step in _steps(plan, trees, said):
         if step.stage not in wanted:
             continue
         if state.is_done(step):
-            yield f"{step.title}: unchanged"
+            # A dry run cannot know what an earlier step will leave.
+            yield f"{step.title}: unchanged{' so far' if stale else ''}"
         elif dry_run:
+            stale = True
             yield f"{step.title}: to do"
         else:
             started = time.monotonic()

@@ -1,122 +1,118 @@
-"""Which films are the same film: exact and near duplicates. What must never stand on both sides of a split."""
+"""What is wrong with a stage or a dataset: copies, leaks, labels, boxes, files, shortcuts. One look at every film."""
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from fracture.data import audit_checks, audit_html, audit_tables, duplicates, manifest
+from fracture.data.audit_kinds import KINDS, Film, Finding
+from fracture.data.audit_tables import Row, Shortcut
+from fracture.data.duplicates import Pair, contradictions, find_pairs, fingerprint
+from fracture.data.stage import write_bytes, write_json
+from fracture.types import HarmoniseConfig
 
-from fracture.errors import BrokenFilm
-from fracture.types import ImageRecord, Radiograph
+__all__ = ["Audit", "Pair", "audit", "contradictions", "find_pairs", "fingerprint"]
 
-HASH_DISTANCE = 16
-"""Perceptual hashes (64 bits) that differ in at most this many bits are worth comparing pixel by pixel."""
-
-NEAR = 0.95
-"""Thumbnails that correlate at least this well show the same anatomy in the same pose: one group (docs/DATA.md)."""
-
-SAME = 0.995
-"""Thumbnails that correlate at least this well are the same exposure, saved twice."""
-
-_THUMBNAIL_PX = 64
-_INTACT_ROWS = _THUMBNAIL_PX // 2
-_BLOCK = 1024
+SEVERITIES = ("leak", "defect", "note")
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two films, by index, and how well their pixels correlate (over the upper half where one file ends early)."""
+class Audit:
+    """Everything that was found, the gravest first, and the tables a reader needs to judge it."""
 
-    first: int
-    second: int
-    correlation: float
+    folders: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+    balance: Mapping[str, tuple[Row, ...]]
+    group_sizes: Mapping[int, int]
+    shortcuts: tuple[Shortcut, ...]
+    films: Mapping[str, Film] = field(repr=False)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Count the findings by severity."""
+        found = Counter(KINDS[finding.kind].severity for finding in self.findings)
+        return {severity: found[severity] for severity in SEVERITIES}
+
+    @property
+    def is_dealt(self) -> bool:
+        """Tell whether any film stands in a split; before, leaks cannot be judged."""
+        return any(row.name in audit_checks.PARTS for row in self.balance["split"])
+
+    @property
+    def leaks(self) -> int:
+        """Count the findings that make a result look better than it is."""
+        return self.totals["leak"]
+
+    def content(self) -> dict[str, Any]:
+        """Give the audit as JSON has it: every finding in full, in a fixed order, nothing that changes by itself."""
+        return {
+            "folders": list(self.folders),
+            "totals": self.totals,
+            "kinds": dict(Counter(finding.kind for finding in self.findings)),
+            "counts": dict(self.counts),
+            "balance": {name: [asdict(row) for row in rows] for name, rows in self.balance.items()},
+            "group_sizes": {str(size): groups for size, groups in self.group_sizes.items()},
+            "thresholds": {"near": duplicates.NEAR, "turned": duplicates.TURNED, "same": duplicates.SAME},
+            "shortcuts": [
+                {
+                    "column": s.column,
+                    "value": s.value,
+                    "decides": s.decides,
+                    "here": asdict(s.here),
+                    "rest": asdict(s.rest),
+                }
+                for s in self.shortcuts
+            ],
+            "findings": [
+                {"kind": finding.kind, "severity": KINDS[finding.kind].severity}
+                | {key: value for key, value in asdict(finding).items() if key != "kind"}
+                for finding in self.findings
+            ],
+        }
+
+    def save(self, out: Path) -> None:
+        """Write ``audit.json`` and ``audit.html``, which opens from disk and needs no other file."""
+        write_json(out / "audit.json", self.content())
+        write_bytes(out / "audit.html", audit_html.page(self).encode())
+
+    def text(self) -> str:
+        """Give the audit in a few lines for a terminal."""
+        lines = [f"{self.counts['films_usable']} films and {self.counts['films_set_aside']} set aside"]
+        for kind, number in Counter(finding.kind for finding in self.findings).items():
+            lines.append(f"{KINDS[kind].severity:>7}: {number} x {KINDS[kind].title.lower()}")
+        totals = self.totals
+        return "\n".join([*lines, ", ".join(f"{totals[severity]} {severity}s" for severity in SEVERITIES)])
 
 
-def fingerprint(film: Radiograph) -> dict[str, str]:
-    """Give the attributes by which duplicates of the film are found: ``pixel_sha256`` and ``phash``, as text."""
-    pixels = np.rint(film.pixels * 65535).astype("<u2")
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return {"pixel_sha256": digest[:32], "phash": f"{perceptual_hash(film.pixels):016x}"}
+def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAULT) -> Audit:
+    """Look at every film of the stages or datasets, taken as one set, and tell what is wrong.
 
-
-def perceptual_hash(grey: NDArray[np.float32]) -> int:
-    """Hash what a film looks like: signs of its 8 x 8 lowest cosine terms against their median (Zauner 2010)."""
-    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
-    low = cv2.dct(small)[:8, :8].ravel()
-    return int("".join("1" if term > np.median(low[1:]) else "0" for term in low), 2)
-
-
-def find_pairs(records: Sequence[ImageRecord], files: Sequence[Path]) -> list[Pair]:
-    """Find films that show the same thing: identical ones, near duplicates, and whole films behind truncated copies.
-
-    ``files`` are the harmonised films in the records' order. Candidates come from equal pixel hashes and close
-    perceptual hashes. A truncated film hashes unlike its original, so its upper half is compared with every film's.
+    ``config`` is how films that are not harmonised yet are made comparable. Raises MissingData or BadValue where a
+    manifest cannot be read; whatever else is wrong is a finding.
     """
-    if not files:
-        return []
-    thumbnails = np.stack([_thumbnail(file) for file in files])
-    best: dict[tuple[int, int], float] = {}
-    for i, j in _hash_candidates(records):
-        correlation = float((thumbnails[i] * thumbnails[j]).mean())
-        if correlation >= NEAR:
-            best[i, j] = correlation
-    tops = _standardise(thumbnails[:, :_INTACT_ROWS])
-    for i, record in enumerate(records):
-        if "truncated" in record.flags:
-            correlations = (tops * tops[i]).mean(axis=(1, 2))
-            for other in map(int, np.flatnonzero(correlations >= SAME)):
-                if i != other:
-                    best[min(i, other), max(i, other)] = float(correlations[other])
-    for i, j in _identical(records):
-        best[i, j] = 1.0
-    return [Pair(i, j, correlation) for (i, j), correlation in sorted(best.items())]
-
-
-def contradictions(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> dict[int, int]:
-    """Give films that are the same exposure as one of the opposite label: index -> index of the other."""
-    wrong: dict[int, int] = {}
-    for pair in pairs:
-        labels = {records[pair.first].fractured, records[pair.second].fractured}
-        if pair.correlation >= SAME and labels == {True, False}:
-            wrong.setdefault(pair.first, pair.second)
-            wrong.setdefault(pair.second, pair.first)
-    return wrong
-
-
-def _identical(records: Sequence[ImageRecord]) -> Iterator[tuple[int, int]]:
-    same: defaultdict[str, list[int]] = defaultdict(list)
-    for index, record in enumerate(records):
-        if digest := record.attributes.get("pixel_sha256"):
-            same[digest].append(index)
-    for cluster in same.values():
-        yield from combinations(cluster, 2)
-
-
-def _hash_candidates(records: Sequence[ImageRecord]) -> Iterator[tuple[int, int]]:
-    hashed = [index for index, record in enumerate(records) if "phash" in record.attributes]
-    hashes = np.array([int(records[index].attributes["phash"], 16) for index in hashed], dtype=np.uint64)
-    for start in range(0, len(hashes), _BLOCK):
-        distance = np.bitwise_count(hashes[start : start + _BLOCK, None] ^ hashes[None, :])
-        for row, column in np.argwhere(distance <= HASH_DISTANCE):
-            if start + row < column:
-                yield hashed[start + int(row)], hashed[int(column)]
-
-
-def _thumbnail(file: Path) -> NDArray[np.float32]:
-    grey: NDArray[np.uint8] | None = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise BrokenFilm(f"{file} cannot be read; run preprocess again")
-    small = cv2.resize(grey.astype(np.float32), (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return np.asarray(_standardise(small[None])[0])
-
-
-def _standardise(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring each of (N, H, W) to mean 0 and deviation 1, so that a mean of products is a correlation."""
-    centred = images - images.mean(axis=(1, 2), keepdims=True)
-    deviation = centred.std(axis=(1, 2), keepdims=True)
-    return np.asarray(centred / np.where(deviation > 0, deviation, 1), dtype=np.float32)
+    loaded = [(folder, manifest.load(folder)) for folder in stages]
+    manifest.check_unique(record for _, records in loaded for record in records)
+    placed = [(r, folder) for folder, records in loaded for r in records if r.split != "set_aside"]
+    placed.sort(key=lambda film: film[0].image_id)
+    aside = sorted((r for _, records in loaded for r in records if r.split == "set_aside"), key=lambda r: r.image_id)
+    thumbnails, looks = duplicates.look_at([folder / record.path for record, folder in placed], config)
+    films = [Film(record, folder, look) for (record, folder), look in zip(placed, looks, strict=True)]
+    records = [film.record for film in films]
+    pairs = duplicates.pairs_among(records, thumbnails, [film.flags for film in films])
+    links = audit_tables.shortcuts(records)
+    found = audit_checks.find_all(films, aside, pairs)
+    found += [Finding("shortcut", link.image_ids, str(link)) for link in links if link.decides]
+    for folder, known in loaded:
+        found += audit_checks.check_files(folder, known)
+    return Audit(
+        folders=tuple(folder.resolve().name for folder in stages),
+        findings=audit_checks.in_order(found),
+        counts=audit_tables.counts(records, aside),
+        balance=audit_tables.balance(records, aside),
+        group_sizes=audit_tables.group_sizes(records),
+        shortcuts=links,
+        films={film.record.image_id: film for film in films},
+    )

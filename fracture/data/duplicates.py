@@ -49,9 +49,11 @@ _BLOCK = 4096
 _NOTHING = 1e-2
 """A deviation below this, of grey levels or of half an image in units of the whole one's, is no picture."""
 _WHITE = 254 / 255
-_DEFAULT = HarmoniseConfig()
 _SLACK = 1e-3
 """Rounding in single precision must not cost a pair; what it lets through besides is compared pixel by pixel."""
+
+DEFAULT = HarmoniseConfig()
+"""How films that are not harmonised yet are made comparable, so that thresholds mean the same for all."""
 
 Images = NDArray[np.float16]
 Terms = NDArray[np.float32]
@@ -145,7 +147,7 @@ def look(file: Path, config: HarmoniseConfig) -> tuple[Images, Look]:
     return _standardise(small[None])[0], Look(film.size_px, film.flags, float(film.pixels.std()), white)
 
 
-def look_at(files: Sequence[Path], config: HarmoniseConfig = _DEFAULT) -> tuple[Images, list[Look]]:
+def look_at(files: Sequence[Path], config: HarmoniseConfig = DEFAULT) -> tuple[Images, list[Look]]:
     """Look at films in parallel: their thumbnails (N, 64, 64) and what else was seen, in the films' order."""
     thumbnails = np.zeros((len(files), _THUMBNAIL_PX, _THUMBNAIL_PX), np.float16)
     looks: list[Look] = []
@@ -158,7 +160,7 @@ def look_at(files: Sequence[Path], config: HarmoniseConfig = _DEFAULT) -> tuple[
 
 
 def find_pairs(
-    records: Sequence[ImageRecord], files: Sequence[Path], *, config: HarmoniseConfig = _DEFAULT
+    records: Sequence[ImageRecord], files: Sequence[Path], *, config: HarmoniseConfig = DEFAULT
 ) -> list[Pair]:
     """Find films that show the same thing: identical, near, turned and mirrored ones, and whole ones cut short.
 

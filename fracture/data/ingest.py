@@ -14,7 +14,7 @@ import numpy as np
 
 from fracture import boxes as box_math
 from fracture.data import manifest
-from fracture.data.audit import fingerprint
+from fracture.data.duplicates import fingerprint
 from fracture.data.labels import BY_NAME, FractureClasses
 from fracture.data.stage import JOURNAL, Journal, code_id, file_state, film_name, place, run_films, stamp, write_json
 from fracture.data.yolo import write_label
@@ -25,7 +25,7 @@ from fracture.types import Box, ImageRecord
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""
 
-CODE = ("imaging", "types.py", "boxes.py", "data/ingest.py", "data/audit.py")
+CODE = ("imaging", "types.py", "boxes.py", "data/ingest.py", "data/duplicates.py")
 """What the outcome of ingesting a film depends on, beside the film and its claim."""
 
 EDGE_PX = 0.5

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
+from sys import intern
 from types import MappingProxyType
 
 from fracture.errors import BadValue, MissingData
@@ -55,6 +56,7 @@ def no_cycles() -> Iterator[None]:
             gc.enable()
 
 
+@no_cycles()
 def save(records: Sequence[ImageRecord], folder: Path) -> Path:
     """Write ``folder/manifest.csv`` in one step: a reader sees the old table or the new one, never half of one."""
     extra = sorted({_ATTRIBUTE + key for record in records for key in record.attributes})
@@ -88,11 +90,12 @@ def load(folder: Path) -> list[ImageRecord]:
                 raise BadValue(f"expected the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
             pick = itemgetter(*map(header.index, COLUMNS))
             extra = [(i, name.removeprefix(_ATTRIBUTE)) for i, name in enumerate(header) if name.startswith(_ATTRIBUTE)]
-            share = _Share()
+            share: list[dict[str, str]] = [{} for _ in extra]
             for number, row in enumerate(table, start=2):  # noqa: B007 the row is named where it is refused
                 if len(row) != len(header):
                     raise BadValue(f"expected {len(header)} cells, got {len(row)}")
-                records.append(_record(pick(row), {key: share[key, row[i]] for i, key in extra if row[i]}, share))
+                told = {key: _shared(seen, row[i]) for (i, key), seen in zip(extra, share, strict=True) if row[i]}
+                records.append(_record(pick(row), told))
         except csv.Error as error:
             raise BadValue(f"{path} line {table.line_num}: expected a row of cells, got {error}") from error
         except UnicodeDecodeError as error:
@@ -152,16 +155,17 @@ def to_cells(record: ImageRecord) -> dict[str, str]:
 def from_cells(row: Mapping[str, str]) -> ImageRecord:
     """Read a row of text back. Raises BadValue that names the column, KeyError for a missing one."""
     attributes = {key.removeprefix(_ATTRIBUTE): row[key] for key in row if row[key] and key.startswith(_ATTRIBUTE)}
-    return _record([row[column] for column in COLUMNS], attributes, _Share())
+    return _record([row[column] for column in COLUMNS], attributes)
 
 
-class _Share(dict[tuple[str, str], str]):
-    """One copy of every cell that comes again on row after row, such as a licence: a manifest may have a million."""
-
-    def __missing__(self, cell: tuple[str, str]) -> str:
-        if len(self) < _SHARED:
-            self[cell] = cell[1]
-        return cell[1]
+def _shared(seen: dict[str, str], cell: str) -> str:
+    """Keep one copy of a cell that comes again on row after row, such as a setting: a manifest may have a million."""
+    known = seen.get(cell)
+    if known is None:
+        known = cell
+        if len(seen) < _SHARED:
+            seen[cell] = cell
+    return known
 
 
 def _row(record: ImageRecord) -> list[str]:
@@ -190,28 +194,28 @@ def _row(record: ImageRecord) -> list[str]:
     ]
 
 
-def _record(cells: Sequence[str], attributes: Mapping[str, str], share: _Share) -> ImageRecord:
+def _record(cells: Sequence[str], attributes: Mapping[str, str]) -> ImageRecord:
     """Read cells in the order of COLUMNS back."""
     (image_id, path, source, width, height, regions, patient, study, group, view) = cells[:10]
     (fractured, abnormal, boxes, weak, external, split, licence, attribution, flags) = cells[10:]
     return ImageRecord(
         image_id=image_id,
         path=path,
-        source=share["source", source],
+        source=intern(source),
         size_px=(_whole("width_px", width), _whole("height_px", height)),
         regions=_set(regions),
         patient_id=patient or None,
         study_id=study or None,
         group_id=group or None,
-        view=share["view", view] or None,
+        view=intern(view) or None,
         fractured=_truth("fractured", fractured),
         abnormal=_truth("abnormal", abnormal),
         boxes=_boxes(boxes),
         weak=bool(_truth("weak", weak)),
         external=bool(_truth("external", external)),
-        split=share["split", split] or None,
-        licence=share["licence", licence],
-        attribution=share["attribution", attribution],
+        split=intern(split) or None,
+        licence=intern(licence),
+        attribution=intern(attribution),
         flags=_set(flags),
         attributes=attributes,
     )

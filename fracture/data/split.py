@@ -112,20 +112,23 @@ def group(
         return node
 
     partners = _partners(pairs)
-    ties: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)  # (source, kind) -> value -> node
+    # Of every source: which node a patient, a study, a group is.
+    ties: defaultdict[str, tuple[dict[str, int], ...]] = defaultdict(lambda: ({}, {}, {}))
     parts: dict[int, set[str]] = {}  # root -> the parts that kept films hold it to
     bridges: dict[int, str] = {}
     placed = bytearray(len(records))
     order: Iterable[int] = range(len(records))
     for index in sorted(order, key=lambda index: records[index].image_id not in keep) if keep else order:
         record = records[index]
-        roots = {root(other) for other in partners.get(index, ()) if placed[other]}
-        for kind, value in zip(TIES, (record.patient_id, record.study_id, record.group_id), strict=True):
+        near = [other for other in partners[index] if placed[other]] if index in partners else []
+        named = (record.patient_id, record.study_id, record.group_id)
+        for nodes, value in zip(ties[record.source], named, strict=True):
             if value:
-                node = ties[record.source, kind].setdefault(value, len(parent))
+                node = nodes.setdefault(value, len(parent))
                 if node == len(parent):
                     parent.append(node)
-                roots.add(root(node))
+                near.append(node)
+        roots = set(map(root, near))
         held = set().union(*(parts[other] for other in roots if other in parts)) if keep else set()
         if record.image_id in keep:
             held.add(keep[record.image_id])
@@ -270,6 +273,7 @@ def _copies(records: Sequence[ImageRecord], splits: Mapping[int, str], keep: Map
     return reasons
 
 
+@no_cycles()
 def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
     """Give what a reviewer asks of a split: counts by part, region and label, group sizes, and leaks (none).
 
@@ -280,7 +284,6 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
     counts = {name: Counter[str](films=0, fractured=0, boxes=0) for name in PARTS}
     regions = {name: Counter[str]() for name in PARTS}
     sizes: Counter[str] = Counter()
-    groups: dict[str, set[str]] = {name: set() for name in PARTS}
     seen: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (kind, source) -> value -> part
     apart: dict[str, set[str]] = {kind: set() for kind in TIES}
     for record in records:
@@ -291,7 +294,6 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
         part[record.image_id] = record.split
         name = record.group_id or record.image_id
         sizes[name] += 1
-        groups[record.split].add(name)
         here = counts[record.split]
         here["films"] += 1
         here["fractured"] += record.fractured is True
@@ -303,14 +305,14 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
         for kind, value in (("patient_id", record.patient_id), ("study_id", record.study_id)):
             if value and seen[kind, record.source].setdefault(value, record.split) != record.split:
                 apart[kind].add(f"{record.source}/{value}")
+    groups = Counter(seen["group_id", ""].values())
     return {
         "films_in": len(records),
         "films_in_splits": len(part),
         "films_set_aside": len(aside),
         "films_unaccounted_for": len(records) - len(part) - len(aside),
         "splits": {
-            name: dict(counts[name]) | {"groups": len(groups[name])} | dict(sorted(regions[name].items()))
-            for name in PARTS
+            name: dict(counts[name]) | {"groups": groups[name]} | dict(sorted(regions[name].items())) for name in PARTS
         },
         "leaks": {
             "groups_in_two_splits": sorted(apart["group_id"]),

@@ -143,7 +143,6 @@ def train(config: Config, *, resume: bool = False) -> Path:
         overrides["resume"] = str(last)
     trainer = _trainer_class()(overrides, config, harmonise_config)
     trainer.train()
-    write_json(folder / FINISHED, {"epochs": epochs_run(folder)})
     return Path(trainer.best if trainer.best.is_file() else trainer.last)
 
 
@@ -296,10 +295,14 @@ def _trainer_class() -> Any:
     import torch
     from ultralytics.data.build import InfiniteDataLoader, seed_worker
     from ultralytics.models.yolo.detect import DetectionTrainer
+    from ultralytics.utils.torch_utils import strip_optimizer
 
     # Untyped base, as above.
     class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         """Ultralytics' trainer with our films, our epochs, and a CPU used to the full."""
+
+        last: Path
+        best: Path
 
         def __init__(self, overrides: dict[str, Any], config: Config, harmonise_config: HarmoniseConfig) -> None:
             self.config = config
@@ -331,6 +334,28 @@ def _trainer_class() -> Any:
             if last or (self.epoch + 1) % self.config.val_every == 0:
                 return super().validate()
             return self.metrics, 0.0
+
+        def save_model(self) -> None:
+            """Write checkpoints beside their names and rename them: a kill never leaves half a checkpoint."""
+            last, best = self.last, self.best
+            self.last, self.best = (path.with_name("partial_" + path.name) for path in (last, best))
+            try:
+                super().save_model()
+                for path in (last, best):
+                    partial = path.with_name("partial_" + path.name)
+                    if partial.is_file():
+                        os.replace(partial, path)
+            finally:
+                self.last, self.best = last, best
+
+        def final_eval(self) -> None:
+            """Say that training came to its end, then make the checkpoints small; bundling measures what was learnt."""
+            write_json(Path(self.save_dir) / FINISHED, {"epochs": epochs_run(Path(self.save_dir))})
+            for path in (self.last, self.best):
+                if path.is_file():
+                    partial = path.with_name("partial_" + path.name)
+                    strip_optimizer(path, s=str(partial))
+                    os.replace(partial, path)
 
         def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
             training = mode == "train"

@@ -1,0 +1,35 @@
+"""Look at every film of a stage or dataset and say what is wrong with it: copies, leaks, labels, boxes, shortcuts."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fracture.data.audit import audit
+from fracture.errors import FractureError
+
+
+def main() -> int:
+    """Parse flags, audit, write audit.json and audit.html; 1 if there are leaks, 2 if there is nothing to audit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--src",
+        type=Path,
+        action="append",
+        required=True,
+        help="a stage or dataset: a folder with manifest.csv; may repeat",
+    )
+    parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and audit.html")
+    args = parser.parse_args()
+    try:
+        found = audit(args.src)
+    except FractureError as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return 2
+    found.save(args.out)
+    print(found.text())
+    print(f"written: {args.out / 'audit.html'} and audit.json")
+    return 1 if found.leaks else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
