@@ -101,7 +101,7 @@ def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAUL
     thumbnails, looks = duplicates.look_at([folder / record.path for record, folder in placed], config)
     films = [Film(record, folder, look) for (record, folder), look in zip(placed, looks, strict=True)]
     records = [film.record for film in films]
-    pairs = duplicates.pairs_among(records, thumbnails, [film.flags for film in films])
+    pairs = duplicates.pairs_among(records, thumbnails)
     links = audit_tables.shortcuts(records)
     found = audit_checks.find_all(films, aside, pairs)
     found += [Finding("shortcut", link.image_ids, str(link)) for link in links if link.decides]

@@ -105,6 +105,8 @@ def _film(film: Film) -> Iterator[Finding]:
         yield say("size_differs", f"stated {record.size_px[0]} x {record.size_px[1]} px, found {width} x {height} px")
     if "truncated" in film.flags:
         yield say("truncated", _label(record))
+    if look.repeated > 0:
+        yield say("repeated", f"{look.repeated:.0%} of its rows; {_label(record)}")
     if look.deviation < BLANK:
         yield say("blank", f"grey levels deviate by {look.deviation:.1%} of the range")
     if look.white > WHITE:

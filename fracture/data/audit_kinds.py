@@ -145,6 +145,12 @@ KINDS: Mapping[str, Kind] = {
         "The rest of the picture is flat grey or black; what was there is lost, and a label may speak of it.",
         "Get the whole films. If there are none, check that the loss does not go with the label (see shortcuts).",
     ),
+    "repeated": Kind(
+        "defect",
+        "Films that lost their end unnoticed",
+        "One block of the picture is repeated over whole rows: the file was cut and mended, and no decoder complains.",
+        "Treat them like films whose file ends early.",
+    ),
     "blank": Kind("defect", "Blank films", "There is next to nothing on the film.", "Leave the films out."),
     "shortcut": Kind(
         "defect",
@@ -164,7 +170,7 @@ KINDS: Mapping[str, Kind] = {
     "near_duplicates": Kind(
         "note",
         "One exposure saved twice",
-        f"Thumbnails correlate at {SAME:g} or more (upper halves, where one file ends early).",
+        f"Thumbnails, or their upper halves where one file lost its end, correlate at {SAME:g} or more.",
         "Keep them in one split.",
     ),
     "turned_duplicates": Kind(

@@ -46,9 +46,9 @@ _INTACT_ROWS = _THUMBNAIL_PX // 2
 _LOW, _TERMS = 16, 32
 _SHELL = 48
 _BLOCK = 4096
-_NOTHING = 1e-2
-"""A deviation below this, of grey levels or of half an image in units of the whole one's, is no picture."""
-_WHITE = 254 / 255
+_NOTHING, _TELLING = 1e-2, 0.1
+"""There is no picture where deviation is below this, in grey levels; nor in a half, as a share of the whole's."""
+_WHITE, _REPEATED, _JPEG_PX = 254 / 255, 0.9, 16
 _SLACK = 1e-3
 """Rounding in single precision must not cost a pair; what it lets through besides is compared pixel by pixel."""
 
@@ -99,7 +99,7 @@ _BACK = {"rotated 90": "rotated 270", "rotated 270": "rotated 90"}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two films, by index, and how well their pixels correlate (over the upper half where one file ends early).
+    """Two films, by index, and how well their pixels correlate (over the upper half alone, if they do so better there).
 
     ``orientation`` says how the first must be laid to look like the second.
     """
@@ -114,13 +114,15 @@ class Pair:
 class Look:
     """What one look at a film tells beside its thumbnail. ``problem`` says why it cannot be seen.
 
-    ``deviation`` of the decoded pixels and the ``white`` share of those at the top of the range are in [0, 1].
+    ``deviation`` of the decoded pixels, the ``white`` share of those at the top of the range and the share of rows in
+    which one block is ``repeated`` from side to side are in [0, 1].
     """
 
     size_px: tuple[int, int] = (0, 0)
     flags: frozenset[str] = frozenset()
     deviation: float = 0.0
     white: float = 0.0
+    repeated: float = 0.0
     problem: str | None = None
 
 
@@ -143,8 +145,8 @@ def look(file: Path, config: HarmoniseConfig) -> tuple[Images, Look]:
         reason = error.strerror or "it cannot be opened" if isinstance(error, OSError) else str(error)
         return np.zeros((_THUMBNAIL_PX, _THUMBNAIL_PX), np.float16), Look(problem=reason)
     small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    white = float((film.pixels >= _WHITE).mean())
-    return _standardise(small[None])[0], Look(film.size_px, film.flags, float(film.pixels.std()), white)
+    deviation, white = float(film.pixels.std()), float((film.pixels >= _WHITE).mean())
+    return _standardise(small[None])[0], Look(film.size_px, film.flags, deviation, white, _repeated(film.pixels))
 
 
 def look_at(files: Sequence[Path], config: HarmoniseConfig = DEFAULT) -> tuple[Images, list[Look]]:
@@ -171,12 +173,10 @@ def find_pairs(
     for number, seen in enumerate(looks, start=1):
         if seen.problem:
             raise BrokenFilm(f"film {number} of {len(looks)} cannot be read ({seen.problem}); run preprocess again")
-    return pairs_among(
-        records, thumbnails, [record.flags | seen.flags for record, seen in zip(records, looks, strict=True)]
-    )
+    return pairs_among(records, thumbnails)
 
 
-def pairs_among(records: Sequence[ImageRecord], thumbnails: Images, flags: Sequence[frozenset[str]]) -> list[Pair]:
+def pairs_among(records: Sequence[ImageRecord], thumbnails: Images) -> list[Pair]:
     """Find the pairs among films that were looked at, each once, in its best orientation. See `find_pairs`."""
     best: dict[tuple[int, int], Pair] = {}
 
@@ -190,19 +190,15 @@ def pairs_among(records: Sequence[ImageRecord], thumbnails: Images, flags: Seque
         keep(first, second, 1.0)
     for first, second, correlation, orientation in alike(thumbnails):
         keep(first, second, correlation, orientation)
-    cut = np.array([index for index, marks in enumerate(flags) if "truncated" in marks], np.int64)
-    if cut.size:
-        # What is left of a film that ends early looks unlike the whole of it; their upper halves do not.
-        tops = np.concatenate([_standardise(thumbnails[part, :_INTACT_ROWS]) for part in _parts(len(thumbnails))])
-        for first, second, correlation in _Shells(tops).near(SAME, among=cut):
-            keep(first, second, correlation)
     return [best[key] for key in sorted(best)]
 
 
 def alike(thumbnails: Images) -> Iterator[tuple[int, int, float, str]]:
-    """Yield (first, second, correlation, orientation) of all thumbnails that correlate: `NEAR` as is, else `TURNED`.
+    """Yield (first, second, correlation, orientation) of thumbnails that correlate: `NEAR` as is, `TURNED` otherwise.
 
-    ``thumbnails`` are (N, 64, 64), each of mean 0 and deviation 1, or all 0 for a film with nothing on it.
+    Also those whose upper halves correlate at `SAME`: a copy that ends early looks unlike the whole film, and not every
+    such copy is known to be one. ``thumbnails`` are (N, 64, 64), each of mean 0 and deviation 1, or all 0 for a film
+    with nothing on it. A pair may come more than once.
     """
     if not len(thumbnails):
         return
@@ -212,6 +208,9 @@ def alike(thumbnails: Images) -> Iterator[tuple[int, int, float, str]]:
             continue  # the same pairs as rotated 90, told from the other film
         for first, second, correlation in shells.near(NEAR if orientation is AS_IS else TURNED, orientation):
             yield first, second, correlation, orientation.name
+    tops = [_standardise(thumbnails[part, :_INTACT_ROWS], _TELLING) for part in _parts(len(thumbnails))]
+    for first, second, correlation in _Shells(np.concatenate(tops)).near(SAME):
+        yield first, second, correlation, AS_IS.name
 
 
 def contradictions(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> dict[int, int]:
@@ -249,22 +248,18 @@ class _Shells:
         self.seen, self.points, self.angle = self.seen[order], points[order], angle[order]
         self.ends = np.searchsorted(cell[order], np.arange(len(self.centres) + 1))
 
-    def near(
-        self, threshold: float, orientation: Orientation = AS_IS, among: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[int, int, float]]:
-        """Yield (first, second, correlation) where first, so turned, correlates with second; ``among`` limits first.
+    def near(self, threshold: float, orientation: Orientation = AS_IS) -> Iterator[tuple[int, int, float]]:
+        """Yield (first, second, correlation) where first, so turned, correlates with second.
 
         Every pair comes at least once, either way round where the orientation undoes itself.
         """
-        both_ways = among is not None or orientation.name in _BACK
-        first = self.seen if among is None else np.intersect1d(among, self.seen)
-        queries = self._points(orientation.of_terms(self.low[first]))
+        queries = self._points(orientation.of_terms(self.low[self.seen]))
         reach = math.acos(threshold - _SLACK)
         for centre, begin, end in zip(self.centres, self.ends, self.ends[1:], strict=False):
             if begin == end:
                 continue
             # An orientation that undoes itself finds each pair from both sides: one will do.
-            skip = 0 if both_ways else int(begin)
+            skip = 0 if orientation.name in _BACK else int(begin)
             angle = _angle(queries[skip:] @ centre)
             rows = np.flatnonzero((angle >= self.angle[begin] - reach) & (angle <= self.angle[end - 1] + reach))
             rows = rows[np.argsort(angle[rows])]
@@ -274,7 +269,7 @@ class _Shells:
                 stop = min(start + _SHELL, end)
                 low, high = np.searchsorted(angle, [self.angle[start] - reach, self.angle[stop - 1] + reach])
                 row, column = np.nonzero(close[low:high] @ self.points[start:stop].T >= threshold - _SLACK)
-                a, b = first[rows[low + row]], self.seen[start + column]
+                a, b = self.seen[rows[low + row]], self.seen[start + column]
                 yield from self._checked(a[a != b], b[a != b], threshold, orientation)
 
     def _checked(
@@ -313,6 +308,16 @@ def _angle(cosine: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
 
 
+def _repeated(pixels: NDArray[np.float32]) -> float:
+    """Give the share of rows that are one JPEG block over and over, not even: a file that lost its end unnoticed."""
+    rows, columns = (length // _JPEG_PX for length in pixels.shape)
+    if rows < 1 or columns < _JPEG_PX // 4:
+        return 0.0
+    blocks = pixels[: rows * _JPEG_PX, : columns * _JPEG_PX].reshape(rows, _JPEG_PX, columns, _JPEG_PX)
+    same = (blocks[:, :, 1:] == blocks[:, :, :-1]).all(axis=(1, 3)) & (np.ptp(blocks[:, :, 1:], axis=(1, 3)) > 0)
+    return float((same.mean(axis=1) > _REPEATED).mean())
+
+
 def _identical(records: Sequence[ImageRecord]) -> Iterator[tuple[int, int]]:
     same: defaultdict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
@@ -327,8 +332,8 @@ def _parts(length: int) -> Iterator[slice]:
     return (slice(start, start + _BLOCK) for start in range(0, length, _BLOCK))
 
 
-def _standardise(images: NDArray[Any]) -> Images:
-    """Bring each of (N, H, W) to mean 0 and deviation 1, so that a mean of products is a correlation."""
+def _standardise(images: NDArray[Any], least: float = _NOTHING) -> Images:
+    """Bring each of (N, H, W) to mean 0 and deviation 1, so that a mean of products is a correlation; all 0 if even."""
     centred = images.astype(np.float32) - images.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     deviation = centred.std(axis=(1, 2), keepdims=True)
-    return np.where(deviation > _NOTHING, centred / np.maximum(deviation, _NOTHING), 0).astype(np.float16)
+    return np.where(deviation > least, centred / np.maximum(deviation, least), 0).astype(np.float16)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fracture.data import manifest
 from fracture.data.ingest import Claim, ingest, join_neighbours
+from fracture.errors import BadValue
 from fracture.types import ImageRecord
 
 
@@ -148,3 +149,56 @@ def test_every_trap_of_the_phantom_is_reported(phantom_stages):
     assert films[traps.several_regions].group_id == traps.several_regions
     first, second = (films[image_id] for image_id in traps.opposite)
     assert first.attributes["pixel_sha256"] == second.attributes["pixel_sha256"]
+
+
+def test_fractions_become_pixels_of_the_decoded_film(claim, tmp_path):
+    record = one(replace(claim, boxes=((0.25, 0.1, 0.5, 1.0000001),), relative=True), tmp_path / "out")
+    assert record.boxes == ((10.0, 3.0, 20.0, 30.0),)
+    assert not record.flags, "six digits of a fraction are no box that leaves the film"
+
+
+def test_fractions_that_leave_the_film_are_clipped_and_it_is_said(claim, tmp_path):
+    record = one(replace(claim, boxes=((0.25, 0.1, 1.1, 0.9),), relative=True), tmp_path / "out")
+    assert record.boxes == ((10.0, 3.0, 40.0, 27.0),)
+    assert "clipped" in record.attributes["notes"]
+
+
+def test_copies_of_one_film_are_one_group(claim, tmp_path):
+    other = replace(claim, image_id="s/2", file=claim.file.with_name("2.png"))
+    other.file.write_bytes(png(seed=1))
+    records = ingest([replace(c, family="stem") for c in (claim, other)], tmp_path / "out", workers=1)
+    assert {record.group_id for record in records} == {"s/stem"}
+    assert {record.attributes["family"] for record in records} == {"stem"}
+
+
+def test_what_a_claim_says_of_a_film_is_kept(claim, tmp_path):
+    said = {"abnormal": True, "weak": True, "external": True, "attribution": "Somebody", "fractured": None}
+    record = one(replace(claim, **said), tmp_path / "out")
+    assert {key: getattr(record, key) for key in said} == said
+
+
+def test_a_normal_film_with_a_box_is_set_aside(claim, tmp_path):
+    record = one(replace(claim, fractured=False), tmp_path / "out")
+    assert record.split == "set_aside"
+    assert record.attributes["reason"] == "called normal, with boxes"
+
+
+def test_two_films_of_one_id_are_refused_by_name(claim, tmp_path):
+    other = replace(claim, file=claim.file.with_name("other.png"))
+    with pytest.raises(BadValue, match=r"'s/1' for .*1\.png and .*other\.png"):
+        ingest([claim, other], tmp_path / "out")
+
+
+def test_classes_are_counted_in_the_report(claim, tmp_path):
+    other = replace(claim, image_id="s/2", kept={"spiral": 2}, dropped={"text": 1})
+    ingest([replace(claim, kept={"spiral": 1}), other], tmp_path / "out", workers=1)
+    assert report(tmp_path / "out")["classes"] == {"kept": {"spiral": 3}, "dropped": {"text": 1}}
+
+
+def test_a_film_nobody_drew_on_has_no_label_file(claim, tmp_path):
+    one(claim, tmp_path / "out")
+    assert (tmp_path / "out/labels/s__1.txt").is_file()
+    one(replace(claim, boxes=None), tmp_path / "out")
+    assert not (tmp_path / "out/labels/s__1.txt").exists()
+    one(replace(claim, boxes=None, fractured=False), tmp_path / "out")
+    assert (tmp_path / "out/labels/s__1.txt").read_bytes() == b"", "known to be normal"

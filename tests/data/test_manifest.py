@@ -157,3 +157,44 @@ def test_an_id_stands_once(tmp_path):
 def test_merge_keeps_everything_in_order():
     stages = [[record("2"), record("1")], [], [record("3")]]
     assert [film.image_id for film in manifest.merge(stages)] == ["s/2", "s/1", "s/3"]
+
+
+def test_an_earlier_deal_is_read_from_any_table_of_ids_and_splits(tmp_path):
+    path = tmp_path / "deal.csv"
+    path.write_text("\ufeffsplit,note,image_id\ntrain,x,s/1\n,x,s/2\nset_aside,x,s/3\ntest,x,s/4\n", encoding="utf-8")
+    assert manifest.load_splits(path) == {"s/1": "train", "s/4": "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("image_id\ns/1\n", "columns image_id and split"), ("image_id,split\ns/1,valid\n", "row 2, column split")],
+)
+def test_a_table_that_is_no_deal_is_refused(tmp_path, text, named):
+    (tmp_path / "deal.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadValue, match=named):
+        manifest.load_splits(tmp_path / "deal.csv")
+
+
+def test_a_deal_that_is_not_there_is_missing(tmp_path):
+    with pytest.raises(MissingData, match=r"deal\.csv"):
+        manifest.load_splits(tmp_path / "deal.csv")
+
+
+def test_ids_that_would_share_a_file_name_are_refused():
+    with pytest.raises(BadValue, match="'s/a__b' beside 's/a/b'"):
+        manifest.check_unique([record("a/b"), record("a__b")])
+
+
+def test_a_row_that_is_no_text_is_named(tmp_path):
+    manifest.save([record("1"), record("2")], tmp_path)
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(path.read_bytes().replace(b"s/2", b"s/\xff"))
+    with pytest.raises(BadValue, match="UTF-8"):
+        manifest.load(tmp_path)
+
+
+def test_a_record_that_contradicts_itself_is_named_by_row_and_column(tmp_path):
+    manifest.save([record("1"), record("2")], tmp_path)
+    edit(tmp_path, "regions", "foot", row=1)
+    with pytest.raises(BadValue, match=r"manifest\.csv row 3, column regions of 's/2': expected one or more of hand"):
+        manifest.load(tmp_path)

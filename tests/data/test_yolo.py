@@ -113,7 +113,9 @@ def test_licence_and_attribution_travel_with_the_dataset(films, tmp_path):
 
 def test_films_of_two_sources_may_share_a_name(films, tmp_path):
     _, path = films[0]
-    twins = [(ImageRecord(f"{s}/1", "images/1.png", s, (9, 9), split="train", fractured=False), path) for s in ("s", "t")]
+    twins = [
+        (ImageRecord(f"{s}/1", "images/1.png", s, (9, 9), split="train", fractured=False), path) for s in ("s", "t")
+    ]
     write_tree(twins, tmp_path / "dataset")
     assert len(list((tmp_path / "dataset/images/train").iterdir())) == 2
 

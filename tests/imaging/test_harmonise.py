@@ -1,13 +1,15 @@
 """Harmonising is repeatable, named by its configuration, and its map between pixel frames is exact."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fracture.data.phantom import draw_film
 from fracture.errors import BadValue
-from fracture.imaging.decode import decode
+from fracture.imaging.decode import HARMONISE_KEY, decode
 from fracture.imaging.harmonise import PAD_VALUE, encode_png, harmonise, network_pixels
 from fracture.types import HarmoniseConfig, Radiograph
 
@@ -153,3 +155,12 @@ def test_odd_sizes(size):
     assert min(prepared.pixels.shape) >= 1
     assert network_pixels(prepared, 64).pixels.shape[2] == 3
     assert decode(encode_png(prepared)).size_px == prepared.pixels.shape[::-1]
+
+
+def test_the_png_is_grey_whole_and_says_how_it_was_made():
+    made = harmonise(film(), HarmoniseConfig())
+    with Image.open(io.BytesIO(encode_png(made))) as image:
+        image.load()  # checks every chunk's sum
+        assert image.mode == "L"
+        assert image.text == {HARMONISE_KEY: made.harmonise_id}
+        assert np.array_equal(np.asarray(image), made.pixels)

@@ -87,3 +87,6 @@ def test_the_shipped_model_is_whole_and_measured():
     assert all(point.sensitivity.n >= 20 and point.specificity.n >= 20 for point in card.operating_points)
     assert card.measured["parity"]["least_iou"] >= 0.99
     assert card.measured["parity"]["largest_score_difference"] <= 0.01
+    films = cards.films(cards.SHIPPED)
+    assert set(films.values()) == {"train", "val", "test"}
+    assert len(films) == 4058

@@ -192,3 +192,56 @@ def test_films_that_were_not_harmonised_are_refused(tmp_path, tiny_dataset):
     manifest.save(bare, tmp_path)
     with pytest.raises(BadValue, match="harmonised"):
         yolo.harmonise_config_of(replace(load_dataset(tiny_dataset), root=tmp_path))
+
+
+def test_weak_boxes_are_refused_unless_asked_for(tmp_path, tiny_dataset):
+    from fracture.data import manifest
+
+    found = load_dataset(tiny_dataset)
+    records = [replace(r, weak=r.split == "train") for r in manifest.load(found.root)]
+    manifest.save(records, tmp_path)
+    text = Path(tiny_dataset).read_text(encoding="utf-8").replace("path: ", f"path: {tmp_path} #")
+    (tmp_path / "dataset.yaml").write_text(text, encoding="utf-8")
+    config = yolo.Config(data=str(tmp_path / "dataset.yaml"), runs=str(tmp_path / "runs"))
+    with pytest.raises(BadValue, match=r"weak boxes.*--allow-weak"):
+        yolo.train(config)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tiny_dataset, tmp_path):
+    config = yolo.Config(
+        model="yolov8n.yaml",
+        data=str(tiny_dataset),
+        epochs=3,
+        imgsz=64,
+        batch=4,
+        name="torn",
+        runs=str(tmp_path),
+        device="cpu",
+    )
+    # The second checkpoint is cut short half way through its bytes, as a kill does it.
+    code = (
+        "import json, os, pathlib, sys; from fracture.models import yolo; write = pathlib.Path.write_bytes; seen = []\n"
+        "def torn(path, data):\n"
+        "    seen.append(path) if path.name.endswith('last.pt') else None\n"
+        "    if len(seen) == 2: write(path, data[: len(data) // 2]); os._exit(9)\n"
+        "    return write(path, data)\n"
+        "pathlib.Path.write_bytes = torn\n"
+        "yolo.train(yolo.Config(**json.loads(sys.argv[1])))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, json.dumps(config.__dict__)], check=False, capture_output=True)
+    assert killed.returncode == 9, killed.stderr[-2000:]
+    assert not yolo.is_finished(config.folder)
+    assert yolo.can_resume(config.folder)
+    yolo.train(config, resume=True)
+    assert yolo.is_finished(config.folder)
+    assert {path.name for path in (config.folder / "weights").iterdir()} == {"last.pt", "best.pt"}
+
+
+def test_a_bundle_names_its_films(tiny_run, tiny_dataset):
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    from fracture.data import manifest
+
+    dealt = {r.image_id: r.split for r in manifest.load(load_dataset(tiny_dataset).root) if r.split != "set_aside"}
+    assert cards.films(tiny_run) == dealt

@@ -1,6 +1,7 @@
 """The judge: thresholds from validation, nothing unlabelled counted, slices that say when they cannot answer."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,23 @@ def test_thresholds_come_from_val_and_figures_from_test(dataset):
     assert at["sensitivity"]["value"] == 0.25  # 210 alone passes
     assert at["specificity"]["value"] == pytest.approx(2 / 3)
     assert report["fractured"] == 4
+
+
+def test_films_the_model_was_made_with_are_no_test(dataset, tmp_path):
+    (tmp_path / "films.csv").write_text("image_id,split\nt/test0,train\nt/test1,val\nt/test2,test\n", encoding="utf-8")
+    report, points = evaluate_split(Reader(CARD, Corner(), tmp_path), dataset, "test", None)
+    assert report["model_was_made_with"] == ["t/test0", "t/test1"]
+    assert "NOT A TEST: the model was trained or its thresholds chosen on 2 of these films" in table(report, points)
+    clean, points = evaluate_split(Reader(CARD, Corner()), dataset, "test", None)
+    assert "NOT A TEST" not in table(clean, points)
+
+
+def test_weak_boxes_are_no_truth_to_be_measured_against(dataset):
+    records = manifest.load(dataset.root)
+    manifest.save([replace(r, weak=True) for r in records], dataset.root)
+    report, _ = evaluate_split(Reader(CARD, Corner()), dataset, "test", 0.75)
+    assert report["box"]["map50"]["n"] == 0
+    assert report["film"]["target recall 0.75"]["sensitivity"]["n"] == 4
 
 
 def test_unlabelled_films_are_left_out_by_name(dataset):
