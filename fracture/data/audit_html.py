@@ -60,7 +60,8 @@ def _verdict(audit: "Audit") -> str:
     totals = audit.totals
     rest = f"{_plural(totals['defect'], 'defect')} and {_plural(totals['note'], 'note')} to look at."
     if audit.leaks:
-        return _box("bad", f"{_plural(audit.leaks, 'leak')}", f"Results on this split cannot be believed. {rest}")
+        text = f"Until they are gone, results on this split look better than they are. {rest}"
+        return _box("bad", _plural(audit.leaks, "leak"), text)
     if not audit.is_dealt:
         return _box("plain", "No split yet", f"Leaks can only be judged once films are dealt out. {rest}")
     return _box("good", "No leaks", f"Nothing that belongs together stands in two splits. {rest}")

@@ -3,7 +3,7 @@
 STYLE = """
 :root { color-scheme: light dark; --ink:#1b2127; --soft:#5b6670; --paper:#fff; --card:#f4f6f8; --line:#dbe1e6;
   --bad:#b3261e; --badbg:#fdecea; --good:#1b6e3c; --goodbg:#e8f5ec; --warn:#8a5a00; --warnbg:#fff3dc; --mark:#1f6feb; }
-@media (prefers-color-scheme: dark) { :root { --ink:#e6eaee; --soft:#9aa6b1; --paper:#14181c; --card:#1d2328;
+@media screen and (prefers-color-scheme: dark) { :root { --ink:#e6eaee; --soft:#9aa6b1; --paper:#14181c; --card:#1d2328;
   --line:#333c44; --bad:#ff8a80; --badbg:#3a1917; --good:#7fd39b; --goodbg:#14301e; --warn:#f2c063; --warnbg:#35280f;
   --mark:#6ea8ff; } }
 * { box-sizing:border-box }

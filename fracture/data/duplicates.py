@@ -234,7 +234,7 @@ class _Shells:
     def __init__(self, images: Images) -> None:
         self.images = images
         self.low = np.concatenate([_low_terms(images[part]) for part in _parts(len(images))])
-        self.rest = _rest(self.low.reshape(len(images), -1))
+        self.rest = _rest(self.low.reshape(len(images), _LOW * _LOW))
         self.chosen = np.argsort(-np.square(self.low).sum(axis=0).ravel(), kind="stable")[:_TERMS]
         self.seen = np.flatnonzero(np.concatenate([images[part].any(axis=(1, 2)) for part in _parts(len(images))]))
         points = self._points(self.low[self.seen])
@@ -288,7 +288,7 @@ class _Shells:
                 yield int(a[hit]), int(b[hit]), float(correlation[hit])
 
     def _points(self, low: Terms) -> Terms:
-        chosen = low.reshape(len(low), -1)[:, self.chosen]
+        chosen = low.reshape(len(low), _LOW * _LOW)[:, self.chosen]
         return np.hstack([chosen, _rest(chosen)[:, None]])
 
 

@@ -73,7 +73,7 @@ def deal(
     table = _Table(records, names, usable, stratify=stratify)
     # A published film that was set aside still keeps its group out of training: the published lists stay unseen.
     for record, name in zip(records, names, strict=True):
-        if record.attributes.get("official_split") in {"val", "test"}:
+        if _published_holdout(record):
             table.put(name, "test")
     for index in usable:
         if records[index].image_id in keep:
@@ -132,7 +132,9 @@ def group(
         held = set().union(*(parts[other] for other in roots if other in parts)) if keep else set()
         if record.image_id in keep:
             held.add(keep[record.image_id])
-        elif len(held) > 1:
+        elif keep and _published_holdout(record):
+            held.add("test")
+        if record.image_id not in keep and len(held) > 1:
             joined = " and ".join(sorted(held))
             bridges[index] = f"would join films of {joined}, which the deal that is kept holds apart"
             continue
@@ -335,6 +337,10 @@ def _regions_without_fracture(counts: Mapping[str, Mapping[str, int]]) -> dict[s
     shown = {name: {key for key in part if key.endswith("_fractured")} for name, part in counts.items()}
     everywhere = set().union(*shown.values())
     return {name: sorted(key.removesuffix("_fractured") for key in everywhere - here) for name, here in shown.items()}
+
+
+def _published_holdout(film: ImageRecord) -> bool:
+    return film.attributes.get("official_split") in {"val", "test"}
 
 
 def _region(region: str) -> str:

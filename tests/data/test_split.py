@@ -314,6 +314,13 @@ def test_a_newcomer_that_would_join_two_parts_is_set_aside():
     assert "would join films of test and train" in dealt[2].attributes["reason"]
 
 
+def test_a_published_newcomer_that_ties_to_a_kept_training_film_is_set_aside():
+    films = [record(0, patient_id="p"), record(1, patient_id="p", attributes={"official_split": "test"}), record(2)]
+    dealt = deal(films, [], **SHARES, seed=0, keep={"s/00000": "train", "s/00002": "val"})
+    assert [film.split for film in dealt] == ["train", "set_aside", "val"]
+    assert not any(report(dealt, [])["leaks"].values())
+
+
 def test_what_a_kept_deal_holds_apart_stays_and_is_reported():
     films = [record(0, patient_id="p"), record(1, patient_id="p")]
     dealt = deal(films, [], **SHARES, seed=0, keep={"s/00000": "train", "s/00001": "test"})
