@@ -16,10 +16,12 @@ def main() -> int:
     parser.add_argument("--films", type=Path, help="folder of films to harmonise; synthetic ones if not named")
     parser.add_argument("--count", type=int, default=40, help="films to read; to harmonise, a hundred times as many")
     parser.add_argument("--rows", type=int, default=1_000_000, help="manifest rows to split")
+    parser.add_argument("--thumbnails", type=int, default=100_000, help="thumbnails to search, after a tenth of them")
     args = parser.parse_args()
-    only = args.only.split(",") if args.only else list(BENCHES)
+    settings = vars(args)
+    only = settings.pop("only")
     try:
-        for text in run(only, weights=args.weights, films=args.films, count=args.count, rows=args.rows):
+        for text in run(only.split(",") if only else list(BENCHES), **settings):
             print(text, flush=True)
     except FractureError as error:
         print(f"bench: {error}", file=sys.stderr)

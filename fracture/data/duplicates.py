@@ -208,8 +208,11 @@ def alike(thumbnails: Images) -> Iterator[tuple[int, int, float, str]]:
             continue  # the same pairs as rotated 90, told from the other film
         for first, second, correlation in shells.near(NEAR if orientation is AS_IS else TURNED, orientation):
             yield first, second, correlation, orientation.name
-    tops = [_standardise(thumbnails[part, :_INTACT_ROWS], _TELLING) for part in _parts(len(thumbnails))]
-    for first, second, correlation in _Shells(np.concatenate(tops)).near(SAME):
+    del shells  # of a hundred thousand films, either of the two is a large part of a gigabyte
+    tops = np.empty((len(thumbnails), _INTACT_ROWS, _THUMBNAIL_PX), np.float16)
+    for part in _parts(len(thumbnails)):
+        tops[part] = _standardise(thumbnails[part, :_INTACT_ROWS], _TELLING)
+    for first, second, correlation in _Shells(tops).near(SAME):
         yield first, second, correlation, AS_IS.name
 
 
@@ -233,7 +236,9 @@ class _Shells:
 
     def __init__(self, images: Images) -> None:
         self.images = images
-        self.low = np.concatenate([_low_terms(images[part]) for part in _parts(len(images))])
+        self.low = np.empty((len(images), _LOW, _LOW), np.float32)
+        for part in _parts(len(images)):
+            self.low[part] = _low_terms(images[part])
         self.rest = _rest(self.low.reshape(len(images), _LOW * _LOW))
         self.chosen = np.argsort(-np.square(self.low).sum(axis=0).ravel(), kind="stable")[:_TERMS]
         self.seen = np.flatnonzero(np.concatenate([images[part].any(axis=(1, 2)) for part in _parts(len(images))]))
