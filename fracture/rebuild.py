@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from fracture.data import ingest as ingesting
 from fracture.data import manifest
+from fracture.data import preprocess as preprocessing
 from fracture.data.acquire import ORIGINS, acquire, instructions
 from fracture.data.assemble import REPORT, assemble
 from fracture.data.audit import audit
@@ -45,8 +47,8 @@ STATE = "run_v5.json"
 
 # What the outcome of a stage depends on, beside its inputs and settings.
 _CODE: Mapping[str, tuple[str, ...]] = {
-    "ingest": ("errors.py", "types.py", "boxes.py", "imaging", "data/labels.py", "data/sources", "data/ingest.py"),
-    "preprocess": ("types.py", "boxes.py", "imaging", "data/preprocess.py"),
+    "ingest": (*ingesting.CODE, "data/labels.py", "data/sources"),
+    "preprocess": preprocessing.CODE,
     "audit": ("types.py", "imaging", "metrics", "data"),
     "split": ("types.py", "imaging", "data"),
     "train": ("types.py", "boxes.py", "imaging", "models/yolo.py", "pipeline.py"),

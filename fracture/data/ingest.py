@@ -25,7 +25,7 @@ from fracture.types import Box, ImageRecord
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""
 
-CODE = ("imaging", "types.py", "boxes.py", "data/ingest.py", "data/duplicates.py")
+CODE = ("imaging", "types.py", "boxes.py", "data/yolo.py", "data/ingest.py", "data/duplicates.py")
 """What the outcome of ingesting a film depends on, beside the film and its claim."""
 
 EDGE_PX = 0.5

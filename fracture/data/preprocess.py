@@ -24,7 +24,7 @@ from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
 
-CODE = ("imaging", "types.py", "boxes.py", "data/preprocess.py")
+CODE = ("imaging", "types.py", "boxes.py", "data/yolo.py", "data/preprocess.py")
 """What the outcome of harmonising a film depends on, beside the film, its record and the configuration."""
 
 

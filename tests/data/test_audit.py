@@ -363,6 +363,8 @@ def test_a_value_that_decides_the_label_is_a_shortcut():
         ([True] * 60 + [False] * 140, [*range(25), *range(60, 63)]),  # three of 28 say otherwise
         ([True] * 195 + [False] * 5, range(25)),  # all films are fractured anyway
         ([True] * 25 + [None] * 175, range(25)),  # nobody labelled the others
+        ([True] * 24 + [False], range(20)),  # the others are too few to tell
+        ([True] * 760 + [False] * 30, range(400)),  # surely another share, and yet not by much
     ],
 )
 def test_a_value_that_does_not_decide_the_label_is_no_shortcut(truths, marked):
@@ -492,12 +494,14 @@ def test_the_page_escapes_whatever_comes_from_files(dataset, tmp_path):
     copy_film(dataset, 0, 4)
     change(dataset, 0, 1, view=EVIL, flags=frozenset({EVIL, "label_disagrees"}), attributes={"notes": EVIL, EVIL: EVIL})
     change(dataset, 2, 4, patient_id=EVIL, study_id=EVIL, group_id=EVIL)
+    change(dataset, 4, image_id='s/<img src=x onerror=y>"')
     (dataset / "images/train/<script>x.png").write_bytes(b"")
     evil = replace(manifest.load(dataset)[6], image_id=f"s/{EVIL.replace('/', '-')}", split="set_aside")
     manifest.save([*manifest.load(dataset), replace(evil, attributes={"reason": EVIL})], dataset)
     audit([dataset]).save(tmp_path / "out")
     page = read_page(tmp_path / "out")
-    assert "script" not in page.tags
+    assert not {"script", "img"} & set(page.tags)
+    assert "<img src=x onerror=y>" in "".join(page.text)
     assert "".join(page.text).count("<script>alert(1)") > 5
     assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link in page.links)
 
