@@ -35,7 +35,7 @@ from fracture.types import REGIONS, HarmoniseConfig, ImageRecord
 
 PLAIN = "onnxruntime"
 _WARM_UP = 3
-_TURN = 500
+_TURN = 1000
 
 
 @dataclass(frozen=True)

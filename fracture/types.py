@@ -17,6 +17,7 @@ from fracture.errors import BadValue
 
 REGIONS = ("hand", "wrist", "forearm", "elbow", "humerus", "shoulder", "hip", "leg", "unknown")
 _REGIONS = frozenset(REGIONS)
+_ONE = np.float32(1).view(np.uint32)
 SPLITS = ("train", "val", "test", "set_aside")
 
 Box = tuple[float, float, float, float]
@@ -107,8 +108,10 @@ class Radiograph:
     def __post_init__(self) -> None:
         _check(self.pixels.ndim == 2 and self.pixels.size > 0, "pixels shape", "(H, W)", self.pixels.shape)
         _check(self.pixels.dtype == np.float32, "pixels dtype", "float32", self.pixels.dtype)
-        low, high = float(self.pixels.min()), float(self.pixels.max())
-        _check(low >= 0.0 and high <= 1.0, "pixels range", "within [0, 1]", (low, high))
+        # One pass over the bits for nearly every film: floats of 0 to 1 are in the order of their bits.
+        if self.pixels.view(np.uint32).max() > _ONE:
+            low, high = float(self.pixels.min()), float(self.pixels.max())
+            _check(low >= 0.0 and high <= 1.0, "pixels range", "within [0, 1]", (low, high))
         freeze(self.pixels)
 
     @property

@@ -9,11 +9,8 @@ from typing import Any
 from fracture.data import audit_checks, audit_html, audit_tables, duplicates, manifest
 from fracture.data.audit_kinds import KINDS, Film, Finding
 from fracture.data.audit_tables import Row, Shortcut
-from fracture.data.duplicates import Pair, contradictions, find_pairs, fingerprint
 from fracture.data.stage import write_bytes, write_json
 from fracture.types import HarmoniseConfig
-
-__all__ = ["Audit", "Pair", "audit", "contradictions", "find_pairs", "fingerprint"]
 
 SEVERITIES = ("leak", "defect", "note")
 

@@ -58,9 +58,12 @@ def code_id(*rooms: str) -> str:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file in one step: nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
+    try:
+        partial.write_bytes(data)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
     os.replace(partial, path)
 
 

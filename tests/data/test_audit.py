@@ -356,6 +356,14 @@ def test_a_value_that_decides_the_label_is_a_shortcut():
     assert not links["metal", "0"].decides
 
 
+def test_a_shortcut_is_a_finding(dataset, monkeypatch):
+    monkeypatch.setattr("fracture.data.audit_tables.MIN_FILMS", 6)
+    change(dataset, *range(0, 16, 2), attributes={"metal": "1"})
+    found = [finding for finding in audit([dataset]).findings if finding.kind == "shortcut"]
+    assert [finding.image_ids for finding in found] == [tuple(f"s/{i:02d}" for i in range(0, 16, 2))]
+    assert found[0].text.startswith("metal = 1: fractured 1.000 (0.676 to 1.000), n=8, fewer than 20; all other films")
+
+
 @pytest.mark.parametrize(
     ("truths", "marked"),
     [
@@ -494,7 +502,7 @@ def test_the_page_escapes_whatever_comes_from_files(dataset, tmp_path):
     copy_film(dataset, 0, 4)
     change(dataset, 0, 1, view=EVIL, flags=frozenset({EVIL, "label_disagrees"}), attributes={"notes": EVIL, EVIL: EVIL})
     change(dataset, 2, 4, patient_id=EVIL, study_id=EVIL, group_id=EVIL)
-    change(dataset, 4, image_id='s/<img src=x onerror=y>"')
+    change(dataset, 4, image_id='s/"><img src=x onerror=y>')
     (dataset / "images/train/<script>x.png").write_bytes(b"")
     evil = replace(manifest.load(dataset)[6], image_id=f"s/{EVIL.replace('/', '-')}", split="set_aside")
     manifest.save([*manifest.load(dataset), replace(evil, attributes={"reason": EVIL})], dataset)

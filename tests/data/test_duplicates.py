@@ -275,17 +275,20 @@ def test_nothing_is_missed(seed):
 
 
 @pytest.mark.parametrize("shell", [1, 48])
-def test_films_at_the_threshold_are_found(monkeypatch, shell):
+@pytest.mark.parametrize("smooth", [0, 9])
+def test_films_at_the_threshold_are_found(monkeypatch, shell, smooth):
     monkeypatch.setattr(duplicates, "_SHELL", shell)
     rng = np.random.default_rng(0)
-    one = standard(cv2.GaussianBlur(rng.random((64, 64)), (0, 0), 3)).astype(np.float64)
-    rough = rng.standard_normal((64, 64))  # all of it beyond the low terms, where bounds are weakest
-    rough = rough - rough.mean()
-    rough = rough - one * (rough * one).mean()
-    rough /= rough.std()
+    one = standard(cv2.GaussianBlur(rng.random((64, 64)), (0, 0), 9)).astype(np.float64)
+    # A difference beyond the low terms is where bounds are weakest; one among them leaves the search no room.
+    other = rng.standard_normal((64, 64))
+    other = cv2.GaussianBlur(other, (0, 0), smooth) if smooth else other
+    other = other - other.mean()
+    other = other - one * (other * one).mean()
+    other /= other.std()
     for wanted, is_found in ((NEAR + 0.001, True), (NEAR - 0.001, False)):
-        other = wanted * one + math.sqrt(1 - wanted**2) * rough
-        assert bool(list(alike(np.stack([one, other]).astype(np.float16)))) is is_found
+        near = wanted * one + math.sqrt(1 - wanted**2) * other
+        assert bool(list(alike(np.stack([one, near]).astype(np.float16)))) is is_found
 
 
 def test_the_search_grows_more_slowly_than_the_number_of_pairs(monkeypatch):
