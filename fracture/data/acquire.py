@@ -420,7 +420,8 @@ def _open(url: str, headers: Mapping[str, str], timeout_s: float, wanted: Sequen
     answer: Any = None
     why = ""
     try:
-        request = Request(url, headers={"User-Agent": f"fracture/{__version__}", **headers})  # noqa: S310
+        named = {"User-Agent": f"fracture/{__version__}", **headers}
+        request = Request(url, headers=named)  # noqa: S310 - _shown refused all but http and https
         answer = _OPENER.open(request, timeout=timeout_s)
     except HTTPError as error:
         answer = error

@@ -9,6 +9,7 @@ from typing import Any
 from fracture.data import audit_checks, audit_html, audit_tables, duplicates, manifest
 from fracture.data.audit_kinds import KINDS, Film, Finding
 from fracture.data.audit_tables import Row, Shortcut
+from fracture.data.split import PARTS
 from fracture.data.stage import write_bytes, write_json
 from fracture.types import HarmoniseConfig
 
@@ -36,7 +37,7 @@ class Audit:
     @property
     def is_dealt(self) -> bool:
         """Tell whether any film stands in a split; before, leaks cannot be judged."""
-        return any(row.name in audit_checks.PARTS for row in self.balance["split"])
+        return any(row.name in PARTS for row in self.balance["split"])
 
     @property
     def leaks(self) -> int:

@@ -12,21 +12,20 @@ from fracture.data.audit_kinds import (
     BLANK,
     DOUBLED_IOU,
     KINDS,
-    LARGE_GROUP,
     SLENDER,
     SMALL_PX,
-    TINY_PX,
     WHITE,
     Film,
     Finding,
     NamedPair,
 )
 from fracture.data.duplicates import AS_IS, SAME, Look, Pair, contradictions
+from fracture.data.ingest import MIN_BOX_PX
+from fracture.data.split import LARGE_GROUP, PARTS
 from fracture.data.stage import film_name
 from fracture.data.yolo import is_drawn, label_text
-from fracture.types import SPLITS, ImageRecord
+from fracture.types import ImageRecord
 
-PARTS = tuple(name for name in SPLITS if name != "set_aside")
 FOLDERS = ("images", "undrawn")
 """Where films lie in a stage or a dataset; see `fracture.data.yolo.write_tree`."""
 
@@ -125,7 +124,7 @@ def _boxes(record: ImageRecord, look: Look) -> Iterator[Finding]:
     if look.problem is None:
         for index in np.flatnonzero((xyxy != box_math.clip(xyxy, look.size_px)).any(axis=1)):
             yield Finding("box_outside", (record.image_id,), f"box {shown[index]} on a film of {look.size_px} px")
-    for index in np.flatnonzero((xyxy[:, 2:] - xyxy[:, :2]).min(axis=1) < TINY_PX):
+    for index in np.flatnonzero((xyxy[:, 2:] - xyxy[:, :2]).min(axis=1) < MIN_BOX_PX):
         yield Finding("box_tiny", (record.image_id,), f"box {shown[index]}")
     overlap = box_math.iou(xyxy, xyxy)
     for a, b in combinations(range(len(xyxy)), 2):

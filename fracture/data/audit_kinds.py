@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.duplicates import SAME, Look
+from fracture.data.ingest import MIN_BOX_PX
+from fracture.data.split import LARGE_GROUP
 from fracture.types import ImageRecord
 
-LARGE_GROUP = 30
-"""Groups above this many films are shown to a person: a rule that joins so much may be wrong."""
-
-TINY_PX, DOUBLED_IOU = 2.0, 0.9
-"""A box thinner than TINY_PX shows nothing; two of one film that overlap more than DOUBLED_IOU are one."""
+DOUBLED_IOU = 0.9
+"""Two boxes of one film that overlap more than this are one."""
 
 BLANK, WHITE, SLENDER, SMALL_PX = 0.02, 0.3, 2.5, 128
 """A film is worth a look when its grey levels deviate by less than BLANK of the range, when more than WHITE of it is at
@@ -130,7 +129,7 @@ KINDS: Mapping[str, Kind] = {
     "box_tiny": Kind(
         "defect",
         "Tiny boxes",
-        f"A box is thinner than {TINY_PX:g} px: nothing can be seen in it.",
+        f"A box is thinner than {MIN_BOX_PX:g} px: nothing can be seen in it.",
         "Look at the films.",
     ),
     "boxes_doubled": Kind(

@@ -19,7 +19,6 @@ BOOKKEEPING = frozenset(
         "notes",
         "official_split",
         "original_px",
-        "phash",
         "pixel_sha256",
         "reason",
         "sequence",

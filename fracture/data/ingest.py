@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fracture import boxes as box_math
 from fracture.data import manifest
 from fracture.data.duplicates import fingerprint
-from fracture.data.labels import BY_NAME, FractureClasses
+from fracture.data.labels import BY_NAME, FractureClasses, Sorted
 from fracture.data.stage import JOURNAL, Journal, code_id, file_state, film_name, place, run_films, stamp, write_json
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError
@@ -30,23 +31,6 @@ CODE = ("imaging", "types.py", "boxes.py", "data/yolo.py", "data/ingest.py", "da
 
 EDGE_PX = 0.5
 """Fractions are written with few digits: a box that leaves the film by less was drawn to its edge."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a person says about a set of films because its files do not: name, anatomy, licence, what its classes mean.
-
-    ``empty_is_normal`` says what an empty label means: somebody looked and found no fracture (the usual case), or, in a
-    set that holds fractured films only, that nobody drew.
-    """
-
-    source: str
-    regions: frozenset[str] = frozenset({"unknown"})
-    licence: str = "not stated"
-    attribution: str = ""
-    classes: FractureClasses = BY_NAME
-    external: bool = False
-    empty_is_normal: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +67,42 @@ class Claim:
     attributes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a person says about a set of films because its files do not: name, anatomy, licence, what its classes mean.
+
+    ``empty_is_normal`` says what an empty label means: somebody looked and found no fracture (the usual case), or, in a
+    set that holds fractured films only, that nobody drew.
+    """
+
+    source: str
+    regions: frozenset[str] = frozenset({"unknown"})
+    licence: str = "not stated"
+    attribution: str = ""
+    classes: FractureClasses = BY_NAME
+    external: bool = False
+    empty_is_normal: bool = True
+
+    def claim(self, native: str, file: Path, objects: Sorted, *, looked: bool, **known: Any) -> Claim:
+        """Claim what was drawn on a film of this set. Where nobody looked nothing is known of it: it is not normal."""
+        said: dict[str, Any] = {
+            "regions": self.regions,
+            "fractured": bool(objects.boxes) if looked else None,
+            "boxes": objects.boxes if looked else None,
+        }
+        return Claim(
+            image_id=f"{self.source}/{native}",
+            file=file,
+            source=self.source,
+            licence=self.licence,
+            attribution=self.attribution,
+            external=self.external,
+            kept=objects.kept,
+            dropped=objects.dropped,
+            **said | known,
+        )
 
 
 def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: int | None = None) -> list[ImageRecord]:

@@ -1,19 +1,13 @@
-"""Copies are found whatever was done to them, no pair is missed, and few films are compared with few.
-
-Run as a program with numbers of films (``python tests/data/test_duplicates.py 10000 100000``) it tells how long the
-search takes on synthetic thumbnails that are as alike, and as mirrored, as films of real limbs are.
-"""
+"""Copies are found whatever was done to them, no pair is missed, and few films are compared with few."""
 
 import math
-import resource
-import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
-from scipy.fft import dctn, idctn
+from scipy.fft import dctn
 
+from fracture.bench import draw_thumbnails
 from fracture.data import duplicates, manifest
 from fracture.data.duplicates import (
     AS_IS,
@@ -70,35 +64,7 @@ def found(folder, films):
 
 
 def synthetic(n, seed=0):
-    """Give thumbnails (n, 64, 64) of limbs in thirty poses, left and right.
-
-    The spectrum and the spread of likeness within a pose were fitted to FracAtlas: of 100,000 pairs 540 correlate at
-    0.7 or more as against 940 there, 16 at 0.9 as against 10, and as many are candidates for the search.
-    """
-    rng = np.random.default_rng(seed)
-    away = np.hypot(*np.mgrid[:64, :64]).astype(np.float32)
-
-    def unit(terms):
-        return terms / np.sqrt(np.square(terms).sum(axis=(1, 2), keepdims=True))
-
-    def fields(count, knee, power):
-        terms = rng.standard_normal((count, 64, 64), np.float32) / np.sqrt(1 + (away / knee) ** power)
-        terms[:, 0, 0] = 0
-        return terms
-
-    poses = fields(30, 2.5, 3.5)
-    poses[:, :, 1::2] *= 0.3  # a limb lies along the film and is much the same on both sides
-    poses = unit(poses)
-    common = np.arange(1, 31) ** -0.6
-    thumbnails = np.empty((n, 64, 64), np.float16)
-    for start in range(0, n, 4096):
-        part = thumbnails[start : start + 4096]
-        like = rng.uniform(0.5, 0.975, (len(part), 1, 1)).astype(np.float32)
-        pose = poses[rng.choice(30, len(part), p=common / common.sum())]
-        terms = unit(like * pose + np.sqrt(1 - like**2) * unit(fields(len(part), 7, 3)))
-        terms[rng.random(len(part)) < 0.5, :, 1::2] *= -1
-        part[:] = idctn(terms, axes=(1, 2), norm="ortho") * 64
-    return thumbnails
+    return draw_thumbnails(np.random.default_rng(seed), n)
 
 
 def turned(thumbnail, orientation):
@@ -351,21 +317,3 @@ def test_the_traps_of_the_phantom_are_found_and_nothing_else(phantom_stages):
         assert {pair.orientation for pair in pairs} == {AS_IS.name}
         wrong = {records[index].image_id for index in contradictions(records, pairs)}
         assert wrong == set(traps.opposite)
-
-
-def bench(sizes):
-    """Print how long the search takes, its growth from one size to the next, and the memory it needed."""
-    before = None
-    for n in sizes:
-        thumbnails = synthetic(n)
-        started = time.monotonic(), time.process_time()
-        pairs = sum(1 for _ in alike(thumbnails))
-        wall, cpu = time.monotonic() - started[0], time.process_time() - started[1]
-        growth = f", exponent {math.log(cpu / before[1]) / math.log(n / before[0]):.2f}" if before else ""
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"{n:>7} films: {wall:.1f} s ({cpu:.1f} s of CPU){growth}; {pairs} pairs; {memory:.2f} GB at most")
-        before = n, cpu
-
-
-if __name__ == "__main__":
-    bench([int(size) for size in sys.argv[1:]])

@@ -411,7 +411,7 @@ def test_copies_are_what_they_are_called(own):
         assert (pixels(copy) != first).any()
         assert alike(first, pixels(copy)) > 0.99
     assert pixels(traps.brightened[1]).mean() > 1.1 * first.mean()
-    np.testing.assert_array_equal(pixels(traps.mirrored[1]), first[:, ::-1])
+    np.testing.assert_array_equal(pixels(traps.reflected[1]), first[:, ::-1])
     np.testing.assert_array_equal(pixels(traps.turned[1]), np.rot90(first))
     assert pixels(traps.rescaled[1]).shape == tuple(round(1.4 * side) for side in first.shape)
     whole, cut = ((folder / name).read_bytes() for name in traps.truncated)
@@ -433,11 +433,11 @@ def test_boxes_of_copies_moved_along(own):
     """The fracture of a copy lies where the change of the picture puts it."""
     _, _, _, traps = own
     boxes = own_claims(own)
-    (first,) = boxes[traps.mirrored[0]].boxes
-    width, height = boxes[traps.mirrored[0]].claimed_px
+    (first,) = boxes[traps.reflected[0]].boxes
+    width, height = boxes[traps.reflected[0]].claimed_px
     x0, y0, x1, y1 = first
     expected = {
-        traps.mirrored[1]: (width - x1, y0, width - x0, y1),
+        traps.reflected[1]: (width - x1, y0, width - x0, y1),
         traps.turned[1]: (y0, width - x1, y1, width - x0),
         traps.rescaled[1]: tuple(1.4 * edge for edge in first),
         traps.exact[1]: first,

@@ -23,6 +23,11 @@ pytest.importorskip("ultralytics", reason="training needs the full set of packag
 COCO = Path(__file__).parents[2].parent / "shared/data/yolov8n-coco.safetensors"
 
 
+def tiny(dataset, runs, *, epochs):
+    small = {"model": "yolov8n.yaml", "imgsz": 64, "batch": 4, "device": "cpu"}
+    return yolo.Config(data=str(dataset), runs=str(runs), name="tiny", epochs=epochs, **small)
+
+
 def test_a_run_leaves_weights_curves_and_its_configuration(tiny_run):
     assert (tiny_run / "weights/best.pt").is_file()
     assert len(list(csv.DictReader((tiny_run / "results.csv").open()))) == 1
@@ -42,16 +47,7 @@ def test_nothing_to_resume_is_said(tmp_path, tiny_dataset):
 
 def test_a_killed_run_goes_on_where_it_was(tiny_dataset, tmp_path):
     """Kill a run after its first epoch, resume it, and find both epochs in one table of curves."""
-    config = yolo.Config(
-        model="yolov8n.yaml",
-        data=str(tiny_dataset),
-        epochs=2,
-        imgsz=64,
-        batch=4,
-        name="cut",
-        runs=str(tmp_path),
-        device="cpu",
-    )
+    config = tiny(tiny_dataset, tmp_path, epochs=2)
     code = (
         "import json, os, sys; from fracture.models import yolo; Trainer = yolo._trainer_class(); "
         "saved = Trainer.save_model; "
@@ -209,16 +205,7 @@ def test_weak_boxes_are_refused_unless_asked_for(tmp_path, tiny_dataset):
 
 
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tiny_dataset, tmp_path):
-    config = yolo.Config(
-        model="yolov8n.yaml",
-        data=str(tiny_dataset),
-        epochs=3,
-        imgsz=64,
-        batch=4,
-        name="torn",
-        runs=str(tmp_path),
-        device="cpu",
-    )
+    config = tiny(tiny_dataset, tmp_path, epochs=3)
     # The second checkpoint is cut short half way through its bytes, as a kill does it.
     code = (
         "import json, os, pathlib, sys; from fracture.models import yolo; write = pathlib.Path.write_bytes; seen = []\n"

@@ -118,7 +118,7 @@ def _draw_pose(
         px_per_mm=short / anatomy.field_mm * rng.uniform(0.9, 1.15),
         centre_mm=anatomy.centre_mm,
         centre_px=(width / 2 + shift[0], height / 2 + shift[1]),
-        mirrored=side == "L",
+        flipped=side == "L",
     )
 
 

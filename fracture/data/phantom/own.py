@@ -38,7 +38,7 @@ class OwnTraps:
     exact: tuple[str, str]
     resaved: tuple[str, str]
     brightened: tuple[str, str]
-    mirrored: tuple[str, str]
+    reflected: tuple[str, str]
     turned: tuple[str, str]
     """The copy is turned by 90 degrees."""
     rescaled: tuple[str, str]
@@ -172,7 +172,7 @@ def _duplicates(shelf: _Shelf) -> dict[str, Any]:
         "brightened": (first, shelf.under_another("p04/b.png", png(bright), said)),
     }
     for kind, name, change in (
-        ("mirrored", "p05/c.png", _mirror),
+        ("reflected", "p05/c.png", _mirror),
         ("turned", "p06/d.png", _turn),
         ("rescaled", "p07/e.png", _rescale),
     ):

@@ -81,13 +81,13 @@ class Pose:
     px_per_mm: float
     centre_mm: tuple[float, float]
     centre_px: tuple[float, float]
-    mirrored: bool = False
+    flipped: bool = False
 
     def place(self, point: Point) -> tuple[float, float]:
         """Give where a point casts its shadow, in px."""
         across = point[0] * math.cos(self.turn) + point[2] * math.sin(self.turn) - self.centre_mm[0]
         along = point[1] - self.centre_mm[1]
-        across, along = across * self.px_per_mm * (-1 if self.mirrored else 1), along * self.px_per_mm
+        across, along = across * self.px_per_mm * (-1 if self.flipped else 1), along * self.px_per_mm
         cos, sin = math.cos(self.tilt), math.sin(self.tilt)
         return cos * across - sin * along + self.centre_px[0], sin * across + cos * along + self.centre_px[1]
 
@@ -110,7 +110,7 @@ class Shadow:
 
     @cached_property
     def _bow_px(self) -> float:
-        return self.part.bow * self.pose.px_per_mm * math.cos(self.pose.turn) * (-1 if self.pose.mirrored else 1)
+        return self.part.bow * self.pose.px_per_mm * math.cos(self.pose.turn) * (-1 if self.pose.flipped else 1)
 
     @cached_property
     def half_width(self) -> int:

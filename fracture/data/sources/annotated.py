@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fracture.data.manifest import COLUMNS
 from fracture.errors import BadValue, MissingData
@@ -26,7 +27,7 @@ from fracture.types import REGIONS, SPLITS
 SIDECAR = "films.csv"
 
 _NOT_FILMS = {".txt", ".csv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".cache"}
-_WRITTEN_BY_INGEST = {"family", "harmonise_id", "notes", "phash", "pixel_sha256", "reason"}
+_WRITTEN_BY_INGEST = {"family", "harmonise_id", "notes", "pixel_sha256", "reason"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Facts:
     regions: frozenset[str] | None = None
     sequence: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def known(self) -> dict[str, Any]:
+        """Give what is said, attributes aside, by the name that a claim has for it."""
+        said = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "attributes"}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -143,21 +143,14 @@ def _claim(native: str, film: Path, labels: _Labels, stem: str, about: Provenanc
     label = labels.by_stem.get(stem)
     objects = sort_out(label.drawn if label else (), labels.fractures)
     looked = label is not None and label.problem is None and (bool(label.drawn) or about.empty_is_normal)
-    return Claim(
-        image_id=f"{about.source}/{native}",
-        file=film,
-        source=about.source,
-        licence=about.licence,
-        attribution=about.attribution,
-        external=about.external,
-        regions=about.regions,
-        fractured=bool(objects.boxes) if looked else None,
-        boxes=objects.boxes if looked else None,
+    return about.claim(
+        native,
+        film,
+        objects,
+        looked=looked,
         relative=labels.relative,
         claimed_px=label.size_px if label else None,
         family=yolo_folders.original(film),
-        kept=objects.kept,
-        dropped=objects.dropped,
         problem=label.problem if label else None,
     )
 

@@ -6,7 +6,7 @@ normal too, unless the set is said to hold fractured films only. One that no ann
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from fracture.data.ingest import Claim, Provenance
@@ -40,16 +40,13 @@ def claim_films(
         entries[annotation.film].append(annotation)
     rows = read_sidecar(films)
     ids = native_ids(sorted(films.files.keys() | entries.keys() | rows.keys()))
-    return (
-        _claim(films, film, f"{about.source}/{name}", entries[film], rows.get(film), fractures, about)
-        for film, name in ids.items()
-    )
+    return (_claim(films, film, name, entries[film], rows.get(film), fractures, about) for film, name in ids.items())
 
 
 def _claim(
     films: Films,
     film: str,
-    image_id: str,
+    native: str,
     annotations: Sequence[Annotation],
     row: Facts | None,
     fractures: frozenset[str],
@@ -60,7 +57,6 @@ def _claim(
     sizes = sorted({annotation.size_px for annotation in annotations if annotation.size_px})
     problems = [annotation.problem for annotation in annotations if annotation.problem]
     looked = bool(annotations) and not problems and (about.empty_is_normal or bool(objects.dropped))
-    fractured = True if objects.boxes else False if looked else None
     if not annotations:
         notes.append(UNSAID)
     if len(sizes) > 1:
@@ -68,27 +64,17 @@ def _claim(
     if film not in films.files:
         problems.append(f"{'annotated' if annotations else f'named in {SIDECAR}'}, no film on disk")
     file = films.files.get(film, films.folder / film)
-    return Claim(
-        image_id=image_id,
-        file=file,
-        source=about.source,
-        licence=about.licence,
-        attribution=about.attribution,
-        external=about.external,
-        regions=facts.regions or about.regions,
-        view=facts.view,
-        patient_id=facts.patient_id,
-        study_id=facts.study_id,
-        sequence=facts.sequence,
-        fractured=fractured,
-        boxes=None if fractured is None else objects.boxes,
+    return about.claim(
+        native,
+        file,
+        objects,
+        looked=looked or bool(objects.boxes),
         claimed_px=sizes[0] if sizes else None,
-        kept=objects.kept,
-        dropped=objects.dropped,
         family=original(file),
         attributes=export_split(file, films.folder) | dict(facts.attributes),
         notes=tuple(notes),
         problem="; ".join(problems) or None,
+        **facts.known(),
     )
 
 
@@ -98,11 +84,9 @@ def _agree(statements: Sequence[Facts]) -> tuple[Facts, list[str]]:
     attributes: dict[str, str] = {}
     notes: list[str] = []
     for facts in statements:
-        for name in (field.name for field in fields(Facts) if field.name != "attributes"):
-            value = getattr(facts, name)
-            if value is not None:
-                if said.setdefault(name, value) != value:
-                    notes.append(f"{name} is stated twice and differs: the later counts, {SIDECAR} last")
-                said[name] = value
+        known = facts.known()
+        differing = [name for name, value in known.items() if said.get(name, value) != value]
+        notes += [f"{name} is stated twice and differs: the later counts, {SIDECAR} last" for name in differing]
+        said |= known
         attributes |= facts.attributes
     return Facts(**said, attributes=attributes), notes

@@ -59,10 +59,7 @@ def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None
         raise MissingData(f"expected labels (.txt) of the films of {images} in {labels}, found none")
     entries = _entries(films, images, texts, labels, pairs)
     ids = _ids([entry.inside for entry in entries])
-    return (
-        _claim(entry, f"{about.source}/{name}", names, fractures, about)
-        for entry, name in zip(entries, ids, strict=True)
-    )
+    return (_claim(entry, name, names, fractures, about) for entry, name in zip(entries, ids, strict=True))
 
 
 def films_below(root: Path) -> list[Path]:
@@ -204,7 +201,7 @@ def _ids(insides: Sequence[PurePath]) -> list[str]:
 
 
 def _claim(
-    entry: _Entry, image_id: str, names: Sequence[str] | None, fractures: frozenset[str] | None, about: Provenance
+    entry: _Entry, native: str, names: Sequence[str] | None, fractures: frozenset[str] | None, about: Provenance
 ) -> Claim:
     drawn: tuple[Drawn, ...] | None = None
     problem = entry.problem
@@ -215,26 +212,15 @@ def _claim(
             problem = str(error)
     objects = sort_out(drawn or (), fractures)
     looked = bool(drawn) or (drawn is not None and about.empty_is_normal)
-    facts = entry.facts
-    return Claim(
-        image_id=image_id,
-        file=entry.film,
-        source=about.source,
-        licence=about.licence,
-        attribution=about.attribution,
-        external=about.external,
-        regions=facts.regions or about.regions,
-        view=facts.view,
-        patient_id=facts.patient_id,
-        study_id=facts.study_id,
-        sequence=facts.sequence,
-        fractured=bool(objects.boxes) if looked else None,
-        boxes=objects.boxes if looked else None,
+    return about.claim(
+        native,
+        entry.film,
+        objects,
+        looked=looked,
         relative=True,
         family=original(entry.film),
-        kept=objects.kept,
-        dropped=objects.dropped,
-        attributes={**entry.attributes, **facts.attributes},
+        attributes={**entry.attributes, **entry.facts.attributes},
         notes=entry.notes,
         problem=problem,
+        **entry.facts.known(),
     )
