@@ -1,15 +1,17 @@
-"""Box-level figures: match once, and every figure reads the same match."""
+"""Box-level figures: match once by every criterion, and every figure reads the same match."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from fracture.boxes import iou
 from fracture.errors import BadValue
-from fracture.metrics.uncertainty import bootstrap, count_groups, wilson
+from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, group_members, wilson
 from fracture.types import Detections, Estimate, freeze
 
 # Built as COCO builds them: 0.55 and its neighbours must be the same floating-point numbers.
@@ -17,24 +19,31 @@ IOU_THRESHOLDS = freeze(np.linspace(0.5, 0.95, 10))
 RECALLS = freeze(np.linspace(0.0, 1.0, 101))
 MAX_DETECTIONS = 100
 
+CRITERIA = ("centre", "iou 0.10", *(f"iou {threshold:.2f}" for threshold in IOU_THRESHOLDS))
+_COCO = slice(2, None)  # the rows of COCO's ten thresholds
+# The IoU each row asks for; the first asks for none, its boxes qualify by their centre.
+_LEAST_IOU = freeze(np.minimum([0.0, 0.1, *IOU_THRESHOLDS], 1 - 1e-10)[:, None])
+HEADLINES = ("ap50", "ap50_95", "ap10", "ap_centre")
+"""AP at IoU 0.50, its mean over COCO's ten thresholds, at IoU 0.10, and by centre-in-box."""
+
 
 @dataclass(frozen=True)
 class Matches:
-    """Which detection found which truth box, over all films.
+    """Which detection found which truth box, over all films, by each criterion.
 
     The D detections of all films stand in one row, best score first; equal scores keep the order of the films.
-    ``film`` (D,) is the index of each one's film, ``score`` (D,) its score, and ``taken`` (10, D) the index, within
-    that film, of the truth box it found at each of ``IOU_THRESHOLDS``, -1 for none. ``n_truth`` (films,) counts truth
+    ``film`` (D,) is the index of each one's film, ``score`` (D,) its score, and ``taken`` (12, D) the index, within
+    that film, of the truth box it found by each of ``CRITERIA``, -1 for none. ``n_truth`` (films,) counts truth
     boxes; a normal film has 0.
     """
 
     film: NDArray[np.int64]
     score: NDArray[np.float64]
-    taken: NDArray[np.int64]
+    taken: NDArray[np.int32]
     n_truth: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        expected = (len(IOU_THRESHOLDS), len(self.film))
+        expected = (len(CRITERIA), len(self.film))
         if self.taken.shape != expected or len(self.score) != len(self.film):
             shapes = self.taken.shape, self.score.shape
             raise BadValue(f"taken and score shapes: expected {expected} and {expected[1:]}, got {shapes}")
@@ -43,114 +52,205 @@ class Matches:
 
     @cached_property
     def hits(self) -> tuple[NDArray[np.int64], ...]:
-        """Give, for each IoU threshold, where in the row the detections stand that found a truth box."""
+        """Give, for each criterion, where in the row the detections stand that found a truth box."""
         return tuple(np.flatnonzero(row >= 0) for row in self.taken)
+
+    @cached_property
+    def tie_end(self) -> NDArray[np.int64]:
+        """Give, for each place in the row, the last place with the same score, (D,)."""
+        return np.searchsorted(-self.score, -self.score, side="right") - 1
+
+    @cached_property
+    def stops(self) -> NDArray[np.int64]:
+        """Give the places in the row at which a figure can change: each hit, and the last place of its score, (K,)."""
+        hits = np.unique(np.concatenate(self.hits))
+        return np.union1d(hits, self.tie_end[hits])
+
+    def seen(self, copies: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the detections down to each stop, (K,), each as often as ``copies`` (films,) says its film counts."""
+        seen: NDArray[np.int64] = np.cumsum(self._between_stops @ copies)
+        return seen
+
+    @cached_property
+    def _between_stops(self) -> csr_matrix:
+        """Count each film's detections after the stop before and up to each stop, (K, films). None below the last."""
+        film = self.film[: self.stops[-1] + 1 if len(self.stops) else 0]
+        part = np.searchsorted(self.stops, np.arange(len(film)))
+        ones = np.ones(len(film), np.int64)
+        return csr_matrix((ones, (part, film)), shape=(len(self.stops), len(self.n_truth)))
+
+    @cached_property
+    def highest(self) -> NDArray[np.float64]:
+        """Give each film's highest score, (films,), 0 where nothing was detected."""
+        highest = np.zeros(len(self.n_truth))
+        films, first = np.unique(self.film, return_index=True)
+        highest[films] = self.score[first]
+        return highest
+
+    @cached_property
+    def on_films(self) -> str:
+        """Say how many truth boxes there are, for a note."""
+        n_boxes, n_films = int(self.n_truth.sum()), int((self.n_truth > 0).sum())
+        return f"{n_boxes} truth boxes on {n_films} films" if n_boxes else "no truth boxes"
 
 
 def match(predictions: Sequence[Detections], truths: Sequence[NDArray[np.float64]], label: int = 0) -> Matches:
-    """Match each film's detections of one class with its truth boxes, exactly as COCOeval does.
+    """Match each film's detections of one class with its truth boxes, by IoU exactly as COCOeval does.
 
     ``truths`` holds one (M, 4) xyxy array per film, (0, 4) for a normal one; a film on which nobody drew has no place
-    here. The first 100 detections of a film count (area "all", maxDets 100). Best score first, each takes the truth
-    box still free that it overlaps most, provided the IoU reaches the threshold; of equal overlaps the last box wins.
+    here. The first 100 detections of a film count (area "all", maxDets 100). Best score first, each takes, of the
+    truth boxes still free that it qualifies for, the one it overlaps most by IoU; of equal overlaps the last box wins.
+    It qualifies where the IoU reaches the threshold, or, for ``centre``, where its centre lies in the truth box or on
+    its edge: the clinical hit, for a mark that points at the fracture has done its work however wide it is. A truth box
+    is found once: a second detection on it is a false positive.
 
     Source: pycocotools 2.0, cocoeval.COCOeval.evaluateImg.
     """
     if len(predictions) != len(truths):
         raise BadValue(f"truths: expected one array for each of {len(predictions)} films, got {len(truths)}")
-    films, scores, taken = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros((len(IOU_THRESHOLDS), 0), np.int64)]
+    films, scores, taken = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros((len(CRITERIA), 0), np.int32)]
     for film, (found, truth) in enumerate(zip(predictions, truths, strict=True)):
         if truth.ndim != 2 or truth.shape[1] != 4:
             raise BadValue(f"truth of film {film}: expected shape (M, 4), got {truth.shape}")
         ours = np.flatnonzero(found.label == label)[:MAX_DETECTIONS]
         films.append(np.full(len(ours), film, np.int64))
         scores.append(found.score[ours])
-        taken.append(_assign(iou(found.xyxy[ours], truth)))
+        taken.append(_assign(found.xyxy[ours], truth))
     score = np.concatenate(scores)
     order = np.argsort(-score, kind="stable")
     n_truth = np.array([len(truth) for truth in truths], np.int64)
     return Matches(np.concatenate(films)[order], score[order], np.concatenate(taken, axis=1)[:, order], n_truth)
 
 
-def _assign(overlap: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Give the truth box each detection takes, (10, D), -1 for none; ``overlap`` is (D, M), best detection first."""
-    needed = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)[:, None]
-    taken = np.full((len(needed), len(overlap)), -1, np.int64)
-    n_truth = overlap.shape[1]
-    free = np.ones((len(needed), n_truth), bool)
-    for detection in np.flatnonzero((overlap >= needed.min()).any(axis=1)):
-        reach = np.where(free & (overlap[detection] >= needed), overlap[detection], -1.0)
+def _assign(found: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Give the truth box each detection takes, (12, D), -1 for none; ``found`` is (D, 4), best first."""
+    n_truth = len(truth)
+    taken = np.full((len(CRITERIA), len(found)), -1, np.int32)
+    if not n_truth:
+        return taken
+    overlap = iou(found, truth)
+    centre = (found[:, None, :2] + found[:, None, 2:]) / 2
+    pointed_at = np.all((truth[:, :2] <= centre) & (centre <= truth[:, 2:]), axis=2)
+    free = np.ones((len(CRITERIA), n_truth), bool)
+    for detection in np.flatnonzero(np.any(pointed_at | (overlap >= _LEAST_IOU[1]), axis=1)):
+        fit = free & (overlap[detection] >= _LEAST_IOU)
+        fit[0] &= pointed_at[detection]
+        reach = np.where(fit, overlap[detection], -1.0)
         best = n_truth - 1 - reach[:, ::-1].argmax(axis=1)  # from the back: of equal overlaps the last one
-        level = np.flatnonzero(reach.max(axis=1) >= 0)
+        level = np.flatnonzero(fit.any(axis=1))
         taken[level, detection] = best[level]
         free[level, best[level]] = False
     return taken
 
 
-def average_precision(matches: Matches, indices: NDArray[np.int64] | None = None) -> tuple[float, float] | None:
-    """Give AP at IoU 0.50 and its mean over 0.50 to 0.95, or None where no truth box is drawn.
+def row_of(criterion: str) -> int:
+    """Give the row of ``Matches.taken`` and ``Matches.hits`` that a criterion has."""
+    if criterion not in CRITERIA:
+        raise BadValue(f"criterion: expected one of {', '.join(CRITERIA)}, got {criterion!r}")
+    return CRITERIA.index(criterion)
 
-    Precision is interpolated at 101 recalls. ``indices`` picks films; one that comes twice counts twice, with the
-    copies of a detection side by side, so the row need not be sorted again. Precision is read at the hits alone:
-    between two hits it only falls, and the interpolation takes the best precision at or beyond each recall.
+
+def average_precision(matches: Matches, copies: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Give AP by each of ``CRITERIA``, (12,), all NaN where no truth box is drawn.
+
+    ``copies`` (films,) says how often each film counts, once by default. The copies of a detection stand side by side,
+    so the row need not be sorted again.
 
     Source: pycocotools 2.0, cocoeval.COCOeval.accumulate.
     """
-    n_films = len(matches.n_truth)
-    copies = np.ones(n_films, np.int64) if indices is None else np.bincount(indices, minlength=n_films)
+    ap: NDArray[np.float64] = _precision(matches, range(len(CRITERIA)), copies).mean(axis=1)
+    return ap
+
+
+def precision_recall_curve(matches: Matches, criterion: str) -> NDArray[np.float64]:
+    """Give the best precision at or beyond each of ``RECALLS``, (101,), whose mean is AP; NaN without truth boxes."""
+    curve: NDArray[np.float64] = _precision(matches, [row_of(criterion)])[0]
+    return curve
+
+
+def _precision(matches: Matches, rows: Sequence[int], copies: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Give interpolated precision, (rows, 101). It is read at the hits alone: between two hits it only falls."""
+    if copies is None:
+        copies = np.ones(len(matches.n_truth), np.int64)
     n_truth = int(copies @ matches.n_truth)
-    if n_truth == 0:
-        return None
-    weight = copies[matches.film]
-    seen = np.cumsum(weight)
-    levels = []
-    for hits in matches.hits:
-        found = np.cumsum(weight[hits])
-        precision = found / (seen[hits] + np.spacing(1))
-        best_beyond = np.maximum.accumulate(precision[::-1])[::-1]
+    if not n_truth:
+        return np.full((len(rows), len(RECALLS)), np.nan)
+    seen = matches.seen(copies)
+    precision = np.zeros((len(rows), len(RECALLS)))
+    for at_recall, row in zip(precision, rows, strict=True):
+        hits = matches.hits[row]
+        found = np.cumsum(copies[matches.film[hits]])
+        shown = seen[np.searchsorted(matches.stops, hits)]
+        best_beyond = np.maximum.accumulate((found / (shown + np.spacing(1)))[::-1])[::-1]
         reached = np.searchsorted(found / n_truth, RECALLS, side="left")
-        levels.append(float(best_beyond[reached[reached < len(hits)]].sum()) / len(RECALLS))
-    return levels[0], float(np.mean(levels))
+        at_recall[:] = np.append(best_beyond, 0.0)[reached]
+    return precision
 
 
-def precision_recall_at(matches: Matches, threshold: float, groups: Sequence[str]) -> tuple[Estimate, Estimate]:
-    """Give precision and recall of the boxes scored at or above the threshold, at IoU 0.5.
+def headline_ap(matches: Matches, copies: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Give AP by each of ``HEADLINES``, (4,), in the films that ``copies`` counts, all once by default."""
+    ap = average_precision(matches, copies)
+    return np.array([ap[row_of("iou 0.50")], ap[_COCO].mean(), ap[row_of("iou 0.10")], ap[row_of("centre")]])
 
-    ``n`` counts boxes, shown ones for precision and drawn ones for recall; ``n_groups`` the groups they come from.
+
+def ap_estimates(
+    matches: Matches, groups: Sequence[str], rng: np.random.Generator, resamples: int = 2000
+) -> dict[str, Estimate]:
+    """Give each of ``HEADLINES`` with its bootstrap interval over groups.
+
+    ``n`` counts films, the unit that is drawn, and the note the truth boxes on them.
     """
-    _check_groups(matches, groups)
+    check_groups(matches, groups)
+    notes = [matches.on_films] * len(HEADLINES)
+    estimates = bootstrap(groups, lambda copies: headline_ap(matches, copies), rng, resamples, notes)
+    return dict(zip(HEADLINES, estimates, strict=True))
+
+
+def at_threshold(matches: Matches, threshold: float, groups: Sequence[str]) -> dict[str, Estimate]:
+    """Give what a reader meets who is shown the boxes scored at or above the threshold.
+
+    ``precision`` and ``recall`` at IoU 0.5 and ``precision_centre`` and ``recall_centre`` have Wilson intervals; their
+    ``n`` counts boxes, shown ones for precision and drawn ones for recall, ``n_groups`` the groups these come from.
+    ``false_positives_per_film`` counts, over all films, the boxes that hit nothing by their centre.
+    """
+    check_groups(matches, groups)
     shown = matches.score >= threshold
-    found = int((matches.taken[0, shown] >= 0).sum())
     n_shown, n_drawn = int(shown.sum()), int(matches.n_truth.sum())
     shown_in = count_groups(groups, np.unique(matches.film[shown]))
     drawn_in = count_groups(groups, np.flatnonzero(matches.n_truth))
-    precision = wilson(found, n_shown, shown_in, "" if n_shown else "no boxes at or above the threshold")
-    recall = wilson(found, n_drawn, drawn_in, "" if n_drawn else "no truth boxes")
-    return precision, recall
+    figures = {}
+    for criterion, suffix in (("iou 0.50", ""), ("centre", "_centre")):
+        hit = shown & (matches.taken[row_of(criterion)] >= 0)
+        found = int(hit.sum())
+        none_shown = "" if n_shown else "no boxes at or above the threshold"
+        figures[f"precision{suffix}"] = wilson(found, n_shown, shown_in, none_shown)
+        figures[f"recall{suffix}"] = wilson(found, n_drawn, drawn_in, "" if n_drawn else "no truth boxes")
+    alarms = np.bincount(matches.film[shown & (matches.taken[row_of("centre")] < 0)], minlength=len(groups))
+    return figures | {"false_positives_per_film": _mean_count(alarms, groups)}
 
 
-def detection_estimates(
-    matches: Matches, groups: Sequence[str], threshold: float, rng: np.random.Generator, resamples: int = 1000
-) -> dict[str, Estimate]:
-    """Give map50 and map50_95 (bootstrap over groups), precision and recall at the threshold (Wilson).
+def _mean_count(counts: NDArray[np.int64], groups: Sequence[str]) -> Estimate:
+    """Give the mean count per film with a normal interval whose variance lets the films of a group go together.
 
-    ``n`` of the first two counts films, the unit that is drawn, and their note the truth boxes on them.
+    There is none where the films are one group or all counts are the same, as they are where all are 0.
+
+    Source: Liang and Zeger, Biometrika 73 (1986) 13-22, for a mean; with the factor G / (G - 1) for G groups.
     """
-    _check_groups(matches, groups)
-    n_boxes, n_films = int(matches.n_truth.sum()), int((matches.n_truth > 0).sum())
-    note = f"{n_boxes} truth boxes on {n_films} films" if n_boxes else "no truth boxes"
+    members = group_members(groups)
+    n, n_groups, method = len(counts), len(members), "normal, clustered by group"
+    if not n:
+        return Estimate(None, None, None, 0, 0, method, "no films")
+    value = float(counts.mean())
+    if n_groups < 2:
+        return Estimate(value, None, None, n, n_groups, method, "one group: no interval")
+    pull = np.array([(counts[films] - value).sum() for films in members]) / n
+    half = Z95 * math.sqrt(float(pull @ pull) * n_groups / (n_groups - 1))
+    if half < 1e-9:
+        return Estimate(value, None, None, n, n_groups, method, "variance is zero: no interval")
+    return Estimate(value, max(0.0, value - half), value + half, n, n_groups, method)
 
-    def ap(which: int) -> Estimate:
-        def statistic(indices: NDArray[np.int64]) -> float | None:
-            both = average_precision(matches, indices)
-            return None if both is None else both[which]
 
-        return bootstrap(groups, statistic, rng, resamples, note)
-
-    precision, recall = precision_recall_at(matches, threshold, groups)
-    return {"map50": ap(0), "map50_95": ap(1), "precision": precision, "recall": recall}
-
-
-def _check_groups(matches: Matches, groups: Sequence[str]) -> None:
+def check_groups(matches: Matches, groups: Sequence[str]) -> None:
+    """Raise BadValue unless every film has a group."""
     if len(groups) != len(matches.n_truth):
         raise BadValue(f"groups: expected one for each of {len(matches.n_truth)} films, got {len(groups)}")

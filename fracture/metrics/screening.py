@@ -2,37 +2,126 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from scipy.stats import rankdata
 
 from fracture.errors import BadValue
-from fracture.metrics.uncertainty import Z95, count_groups, group_members, wilson
-from fracture.types import Estimate, OperatingPoint
+from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, group_members, wilson
+from fracture.types import Estimate, freeze
 
 Scores = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 
+CURVE_POINTS = 400
+"""A plotted curve has at most this many points: more than a page shows."""
 
-class Rates(NamedTuple):
-    """What a threshold does: the share of fractured films flagged, and of normal films left alone."""
+HISTOGRAM_EDGES = freeze(np.arange(21) ** 2 / 400)
+"""Squares: a detector's film scores bunch near 0, and so do its thresholds. Fixed, so that two models compare."""
 
+
+@dataclass(frozen=True)
+class Rates:
+    """What a threshold does to films whose truth is known.
+
+    ``sensitivity`` is the share of fractured films flagged, ``specificity`` the share of normal films left alone. The
+    others mix both kinds: they hold for the share of fractured films in this very set, and none is given where one kind
+    is missing, for there ``ppv`` would be 1 whatever the network does.
+    """
+
+    true_positive: int
+    false_positive: int
+    true_negative: int
+    false_negative: int
     sensitivity: Estimate
     specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    accuracy: Estimate
+    f1: Estimate
 
 
 def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[str]) -> Rates:
-    """Give sensitivity and specificity at a threshold, each with its Wilson interval; arrays are (films,)."""
-    _check(scores, fractured, groups)
+    """Count what a threshold does and give every rate with its Wilson interval; arrays are (films,).
+
+    F1 is no proportion, but F1 = 2J / (1 + J) rises with one: J, the share of true positives among the films that are
+    flagged or fractured. The ends of J's Wilson interval are carried over.
+
+    Source of J: Hand, Christen and Kirielle, Mach Learn 110 (2021) 451-456.
+    """
+    check_films(scores, fractured, groups)
     flagged = scores >= threshold
+    right = flagged == fractured
+    true_positive, true_negative = int((flagged & fractured).sum()), int((~flagged & ~fractured).sum())
+    n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
 
-    def rate(right: Truth, among: Truth, note: str) -> Estimate:
-        n = int(among.sum())
-        return wilson(int((right & among).sum()), n, count_groups(groups, np.flatnonzero(among)), "" if n else note)
+    def rate(among: Truth, empty: str, lacking: str = "") -> Estimate:
+        n, n_groups = int(among.sum()), count_groups(groups, np.flatnonzero(among))
+        if lacking:
+            return Estimate(None, None, None, n, n_groups, "Wilson", lacking)
+        return wilson(int((right & among).sum()), n, n_groups, "" if n else empty)
 
-    return Rates(rate(flagged, fractured, "no fractured films"), rate(~flagged, ~fractured, "no normal films"))
+    lacking = _lacking(n_fractured, n_normal)
+    return Rates(
+        true_positive=true_positive,
+        false_positive=n_normal - true_negative,
+        true_negative=true_negative,
+        false_negative=n_fractured - true_positive,
+        sensitivity=rate(fractured, "no fractured films"),
+        specificity=rate(~fractured, "no normal films"),
+        ppv=rate(flagged, "no films flagged", lacking),
+        npv=rate(~flagged, "every film flagged", lacking),
+        accuracy=rate(np.ones_like(fractured), "no films", lacking),
+        f1=_f1(rate(flagged | fractured, "", lacking)),
+    )
+
+
+def _f1(jaccard: Estimate) -> Estimate:
+    value, low, high = (
+        None if end is None else 2 * end / (1 + end) for end in (jaccard.value, jaccard.low, jaccard.high)
+    )
+    return replace(jaccard, value=value, low=low, high=high, method="Wilson of TP/(TP+FP+FN), as F1")
+
+
+def at_prevalence(measured: Rates, prevalence: float) -> tuple[Estimate, Estimate]:
+    """Give PPV and NPV where this share of films is fractured, by the sensitivity and specificity measured.
+
+    The interval is the logit one; where the table has an empty cell it is not defined and the adjusted one takes its
+    place, widened to hold the value. It counts every film as independent, and the prevalence as known.
+
+    Raises BadValue for a prevalence that is not between 0 and 1: there both values are known beforehand. Source:
+    Mercaldo, Lau and Zhou, Stat Med 26 (2007) 2170-2183, equations 8 to 11 and table II.
+    """
+    if not 0 < prevalence < 1:
+        raise BadValue(f"prevalence: expected above 0 and below 1, got {prevalence}")
+    odds = prevalence / (1 - prevalence)
+    n_fractured = measured.true_positive + measured.false_negative
+    n_normal = measured.true_negative + measured.false_positive
+    n, n_groups = measured.accuracy.n, measured.accuracy.n_groups
+    lacking = _lacking(n_fractured, n_normal)
+
+    def predictive(right: int, of_right: int, wrong: int, of_wrong: int, odds: float, empty: str) -> Estimate:
+        adjusted = not (0 < right < of_right and 0 < wrong < of_wrong)
+        method = "adjusted logit" if adjusted else "logit"
+        if lacking or not right + wrong:
+            return Estimate(None, None, None, n, n_groups, method, lacking or empty)
+        ratio = odds * right / of_right
+        value = ratio / (ratio + wrong / of_wrong)
+        more = Z95**2 if adjusted else 0.0
+        of_right_more, of_wrong_more = of_right + more, of_wrong + more
+        hit, slip = (right + more / 2) / of_right_more, (wrong + more / 2) / of_wrong_more
+        centre = math.log(odds * hit / slip)
+        half = Z95 * math.sqrt((1 - hit) / (hit * of_right_more) + (1 - slip) / (slip * of_wrong_more))
+        low, high = (float(expit(end)) for end in (centre - half, centre + half))
+        note = f"at a prevalence of {100 * prevalence:g} %"
+        return Estimate(value, min(low, value), max(high, value), n, n_groups, method, note)
+
+    flagged = measured.true_positive, n_fractured, measured.false_positive, n_normal
+    left_alone = measured.true_negative, n_normal, measured.false_negative, n_fractured
+    return predictive(*flagged, odds, "no films flagged"), predictive(*left_alone, 1 / odds, "every film flagged")
 
 
 def auc(scores: Scores, fractured: Truth, groups: Sequence[str]) -> Estimate:
@@ -44,13 +133,12 @@ def auc(scores: Scores, fractured: Truth, groups: Sequence[str]) -> Estimate:
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845; by midranks: Sun and Xu, IEEE Signal
     Process Lett 21 (2014) 1389-1393; groups: Obuchowski, Biometrics 53 (1997) 567-578.
     """
-    _check(scores, fractured, groups)
+    check_films(scores, fractured, groups)
     members = group_members(groups)
     n, n_fractured, n_normal = len(scores), int(fractured.sum()), int((~fractured).sum())
     note, method = f"{n_fractured} fractured, {n_normal} normal films", "DeLong"
-    if not n_fractured or not n_normal:
-        missing = "no fractured films" if n_normal else "no normal films"
-        return Estimate(None, None, None, n, len(members), method, missing if n else "no films")
+    if lacking := _lacking(n_fractured, n_normal):
+        return Estimate(None, None, None, n, len(members), method, lacking)
     ranks, placement = rankdata(scores), np.zeros(n)
     for side, opposite in ((fractured, n_normal), (~fractured, n_fractured)):
         placement[side] = (ranks[side] - rankdata(scores[side])) / opposite
@@ -77,84 +165,110 @@ def auc(scores: Scores, fractured: Truth, groups: Sequence[str]) -> Estimate:
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), n, len(members), method, note)
 
 
-def choose_operating_points(
-    scores: Scores,
-    fractured: Truth,
-    groups: Sequence[str],
-    measured_on: str,
-    *,
-    target_sensitivity: float = 0.90,
-    target_specificity: float = 0.95,
-    floor: float = 0.001,
-) -> tuple[OperatingPoint, ...]:
-    """Choose the screening, balanced and specific thresholds on these films, with their measured rates.
+def ranking_estimates(
+    scores: Scores, fractured: Truth, groups: Sequence[str], rng: np.random.Generator, resamples: int = 2000
+) -> dict[str, Estimate]:
+    """Give ``auc_bootstrap`` and ``average_precision``, both with a bootstrap over groups on the same draws.
 
-    - ``screening``: the highest cut whose sensitivity reaches its target.
-    - ``balanced``: the cut with the largest Youden index (Youden, Cancer 3 (1950) 32-35); of equal ones the highest.
-    - ``specific``: the lowest cut whose specificity reaches its target.
+    Average precision is the sum over thresholds, highest first, of precision times the recall gained there. Nothing is
+    interpolated, and equal scores are one threshold. A network that guesses gets the share of fractured films, so it
+    compares only between sets that share it.
 
-    A cut separates two neighbouring distinct scores. Every threshold in that gap gives the same rates; the middle is
-    taken, so that no film sits on it and neither rounding nor another runtime's last digits move a film across. Cuts
-    below ``floor``, the score under which a network's boxes are not exported, would flag every film, and a cut above
-    all scores none: neither is offered. A target no cut reaches gives the nearest one, with ``reached`` False. A point
-    whose own rate these films cannot measure (``specific`` without normal films) is left out.
-
-    The three answer three questions and need not come in order: a good network can reach 90 % sensitivity at a
-    threshold above the one where it reaches 95 % specificity.
+    Source: the definition scikit-learn documents for average_precision_score.
     """
-    _check(scores, fractured, groups)
-    for name, given in (("sensitivity", target_sensitivity), ("specificity", target_specificity), ("floor", floor)):
-        if not 0 < given <= 1:
-            raise BadValue(f"{name}: expected above 0 and at most 1, got {given}")
-    cuts = _cuts(scores, floor)
+    check_films(scores, fractured, groups)
+    order, ends = _steps(scores)
+    in_order = fractured[order]
+
+    def statistic(copies: NDArray[np.int64]) -> NDArray[np.float64]:
+        n_fractured, n_normal = int(copies @ fractured), int(copies @ ~fractured)
+        if not n_fractured or not n_normal:
+            return np.array([np.nan, np.nan])
+        drawn = copies[order]
+        true_positive, flagged = np.cumsum(drawn * in_order)[ends], np.cumsum(drawn)[ends]
+        area = np.trapezoid(np.append(0, true_positive), np.append(0, flagged - true_positive))
+        gained = np.diff(true_positive, prepend=0)
+        precision = true_positive / np.maximum(flagged, 1)  # where the best films were not drawn: 0 of 0
+        return np.array([area / n_normal, gained @ precision]) / n_fractured
+
     n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
-    true_positive = n_fractured - np.searchsorted(np.sort(scores[fractured]), cuts, side="left")
-    true_negative = np.searchsorted(np.sort(scores[~fractured]), cuts, side="left")
-    points: list[OperatingPoint] = []
-
-    def offer(name: str, cut: int, rule: str, reached: bool, shortfall: str) -> None:
-        rule = rule if reached else f"{rule}: {shortfall}"
-        measured = rates(scores, fractured, float(cuts[cut]), groups)
-        points.append(OperatingPoint(name, float(cuts[cut]), rule, *measured, measured_on, reached))
-
-    if n_fractured:
-        sensitivity = true_positive / n_fractured
-        best = float(sensitivity.max())
-        cut = int(np.flatnonzero(sensitivity >= min(target_sensitivity, best))[-1])
-        rule = f"highest threshold with sensitivity of at least {100 * target_sensitivity:g} %"
-        shortfall = f"not reached, nearest is {100 * best:.1f} %"
-        offer("screening", cut, rule, best >= target_sensitivity, shortfall)
-    if n_fractured and n_normal:
-        youden = (
-            true_positive * n_normal + true_negative * n_fractured - n_fractured * n_normal
-        )  # whole: ties are exact
-        cut = int(np.flatnonzero(youden == youden.max())[-1])
-        offer("balanced", cut, "largest Youden index", int(youden[cut]) > 0, "not reached, no better than chance")
-    if n_normal:
-        specificity = true_negative / n_normal
-        best = float(specificity.max())
-        cut = int(np.flatnonzero(specificity >= min(target_specificity, best))[0])
-        rule = f"lowest threshold with specificity of at least {100 * target_specificity:g} %"
-        shortfall = f"not reached, nearest is {100 * best:.1f} %"
-        offer("specific", cut, rule, best >= target_specificity, shortfall)
-    return tuple(points)
+    note = _lacking(n_fractured, n_normal) or f"{n_fractured} fractured, {n_normal} normal films"
+    area, precision = bootstrap(groups, statistic, rng, resamples, [note, note])
+    return {"auc_bootstrap": area, "average_precision": precision}
 
 
-def _cuts(scores: Scores, floor: float) -> Scores:
-    """Give one threshold per distinct score at or above the floor, ascending: that score and all above are flagged."""
-    distinct = np.unique(np.append(scores, 0.0))
-    below, above = distinct[:-1], distinct[1:]
-    middle = (below + above) / 2
-    middle = np.where(middle > below, middle, above)  # two scores one floating-point step apart have no middle
-    cuts: Scores = np.maximum(middle, floor)[above >= floor]
-    return cuts if len(cuts) else np.array([floor])
+def roc_curve(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give false positive rate and sensitivity from (0, 0) to (1, 1), to be drawn; empty where one kind is missing.
+
+    Equal scores are one step, drawn as a slope. At most ``CURVE_POINTS`` points, evenly many films apart.
+    """
+    true_positive, false_positive = (np.append(0, count) for count in _counts(scores, fractured))
+    if not true_positive[-1] or not false_positive[-1]:
+        return np.zeros(0), np.zeros(0)
+    shown = _thinned(len(true_positive))
+    return false_positive[shown] / false_positive[-1], true_positive[shown] / true_positive[-1]
 
 
-def _check(scores: Scores, fractured: Truth, groups: Sequence[str]) -> None:
-    n = len(groups)
+def pr_curve(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give recall and precision, highest threshold first, to be drawn; empty where one kind of film is missing.
+
+    No point is made up at recall 0. The last one, where every film is flagged, has the share of fractured films as its
+    precision. At most ``CURVE_POINTS`` points.
+    """
+    true_positive, false_positive = _counts(scores, fractured)
+    if not fractured.any() or fractured.all():
+        return np.zeros(0), np.zeros(0)
+    shown = _thinned(len(true_positive))
+    true_positive, false_positive = true_positive[shown], false_positive[shown]
+    return true_positive / true_positive[-1], true_positive / (true_positive + false_positive)
+
+
+def histogram(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Give ``HISTOGRAM_EDGES`` and how many fractured and normal films score from each edge to below the next.
+
+    A score of exactly 1 belongs to the last bin.
+    """
+    check_films(scores, fractured)
+    of_fractured, of_normal = (np.histogram(scores[kind], HISTOGRAM_EDGES)[0] for kind in (fractured, ~fractured))
+    return HISTOGRAM_EDGES, of_fractured, of_normal
+
+
+def check_films(scores: Scores, fractured: Truth, groups: Sequence[str] | None = None) -> None:
+    """Raise BadValue unless there are one score of 0 to 1 and one truth for every film, and one group where given."""
+    n = len(scores) if groups is None else len(groups)
     if scores.shape != (n,) or fractured.shape != (n,):
-        raise BadValue(f"scores and fractured: expected shape ({n},) as groups, got {scores.shape}, {fractured.shape}")
+        raise BadValue(
+            f"scores, fractured and groups: expected one per film, shape ({n},), got {scores.shape}, {fractured.shape}"
+        )
     if fractured.dtype != np.bool_:
         raise BadValue(f"fractured: expected bool, got {fractured.dtype}")
     if n and not bool(((scores >= 0) & (scores <= 1)).all()):
         raise BadValue(f"scores: expected numbers within 0..1, got {scores.min()} to {scores.max()}")
+
+
+def _lacking(n_fractured: int, n_normal: int) -> str:
+    """Say which kind of film is missing, "" where both are there."""
+    if n_fractured and n_normal:
+        return ""
+    if not n_fractured and not n_normal:
+        return "no films"
+    return "no normal films" if n_fractured else "no fractured films"
+
+
+def _steps(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the films best score first, and where in that row the last film of each distinct score stands."""
+    order = np.argsort(-scores, kind="stable")
+    return order, np.flatnonzero(np.diff(scores[order], append=-1.0))
+
+
+def _counts(scores: Scores, fractured: Truth) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the true and false positives at each distinct score as the threshold, highest first."""
+    check_films(scores, fractured)
+    order, ends = _steps(scores)
+    true_positive = np.cumsum(fractured[order], dtype=np.int64)[ends]
+    return true_positive, ends + 1 - true_positive
+
+
+def _thinned(n: int) -> NDArray[np.int64]:
+    """Give at most ``CURVE_POINTS`` indices of 0 to n - 1, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, CURVE_POINTS)).round().astype(np.int64))

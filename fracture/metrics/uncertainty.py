@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from fracture.errors import BadValue
 from fracture.types import Estimate
@@ -33,42 +34,69 @@ def wilson(successes: int, n: int, n_groups: int | None = None, note: str = "") 
     return Estimate(share, low, high, n, groups, method, note)
 
 
+def clopper_pearson_lower(successes: int, n: int, confidence: float) -> float:
+    """Give the one-sided exact lower bound of a proportion: the largest that ``successes`` of ``n`` can guarantee.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404-413.
+    """
+    if not 0 <= successes <= n:
+        raise BadValue(f"successes: expected 0 to n={n}, got {successes}")
+    if not 0 < confidence < 1:
+        raise BadValue(f"confidence: expected above 0 and below 1, got {confidence}")
+    return float(beta.ppf(1 - confidence, successes, n - successes + 1)) if successes else 0.0
+
+
 def bootstrap(
     groups: Sequence[str],
-    statistic: Callable[[NDArray[np.int64]], float | None],
+    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     rng: np.random.Generator,
-    resamples: int = 1000,
-    note: str = "",
-) -> Estimate:
-    """Give a statistic with its percentile bootstrap interval, drawing whole groups with replacement.
+    resamples: int = 2000,
+    notes: Sequence[str] = (),
+) -> list[Estimate]:
+    """Give statistics with their percentile bootstrap intervals, drawing whole groups with replacement.
 
-    ``groups`` names the group of each film. ``statistic`` takes film indices (a film drawn twice appears twice, the
-    order has no meaning) and answers None where those films cannot give it; such resamples are left out, and counted
-    in the note. The interval is widened to hold the value on all films where a skewed statistic pushes it outside.
+    ``groups`` names the group of each film. ``statistic`` takes how often each film was drawn, (films,), and gives the
+    k figures of those films as an array, NaN where they cannot give one; such resamples are left out of that
+    figure's interval and counted in its note. All k figures come from the same draws, so a difference of two figures is
+    paired. ``notes`` holds k texts, or none. The interval is widened to hold the value on all films where a skewed
+    statistic pushes it outside.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; resampling the unit that is
     independent rather than the film: Field and Welsh, J R Stat Soc B 69 (2007) 369-390.
     """
     if resamples < 1:
         raise BadValue(f"resamples: expected at least 1, got {resamples}")
-    n, method = len(groups), f"bootstrap over groups, {resamples} resamples"
-    members = group_members(groups)
-    value = statistic(np.arange(n, dtype=np.int64)) if n else None
-    if value is None:
-        return Estimate(None, None, None, n, len(members), method, note or "not defined on these films")
-    draws = (rng.integers(len(members), size=len(members)) for _ in range(resamples))
-    answers = [statistic(np.concatenate([members[group] for group in draw])) for draw in draws]
-    defined = [answer for answer in answers if answer is not None]
-    notes = [note] if note else []
-    if len(defined) < resamples:
-        notes.append(f"not defined on {resamples - len(defined)} of {resamples} resamples, left out")
-    if len(members) == 1:
-        notes.append("one group: its interval has no meaning")
-    note = "; ".join(notes)
-    if not defined:
-        return Estimate(value, None, None, n, len(members), method, note)
+    names, group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    n, n_groups = len(group_of), len(names)
+    values = np.asarray(statistic(np.ones(n, np.int64)), dtype=np.float64)
+    answers = np.full((resamples, len(values)), np.nan)
+    if n:
+        for answer in answers:
+            drawn = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
+            answer[:] = statistic(drawn[group_of])
+    notes = notes or [""] * len(values)
+    method = f"bootstrap over groups, {resamples} resamples"
+    return [
+        _percentiles(float(value), column, n, n_groups, method, note)
+        for value, column, note in zip(values, answers.T, notes, strict=True)
+    ]
+
+
+def _percentiles(value: float, answers: NDArray[np.float64], n: int, n_groups: int, method: str, note: str) -> Estimate:
+    """Turn a statistic's value and its resampled answers into an Estimate."""
+    if math.isnan(value):
+        return Estimate(None, None, None, n, n_groups, method, note or "not defined on these films")
+    defined = answers[~np.isnan(answers)]
+    said = [note] if note else []
+    if len(defined) < len(answers):
+        said.append(f"not defined on {len(answers) - len(defined)} of {len(answers)} resamples, left out")
+    if n_groups == 1:
+        said.append("one group: its interval has no meaning")
+    note = "; ".join(said)
+    if not len(defined):
+        return Estimate(value, None, None, n, n_groups, method, note)
     low, high = (float(end) for end in np.quantile(defined, [0.025, 0.975]))
-    return Estimate(value, min(low, value), max(high, value), n, len(members), method, note)
+    return Estimate(value, min(low, value), max(high, value), n, n_groups, method, note)
 
 
 def group_members(groups: Sequence[str]) -> list[NDArray[np.int64]]:

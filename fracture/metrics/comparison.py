@@ -1,0 +1,181 @@
+"""How two models differ: on the same films, where both answers to a film belong together, or on different ones."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, rankdata
+
+from fracture.errors import BadValue
+from fracture.metrics.screening import Scores, Truth, check_films
+from fracture.metrics.uncertainty import Z95, bootstrap, wilson
+from fracture.types import Estimate
+
+Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of the first model less that of the second, with its interval.
+
+    ``p`` is the two-sided p-value of no difference, by ``test``; None where it cannot be had.
+    """
+
+    estimate: Estimate
+    p: float | None
+    test: str
+
+    def __post_init__(self) -> None:
+        if self.p is not None and not 0 <= self.p <= 1:
+            raise BadValue(f"p: expected within 0..1, got {self.p}")
+
+
+def mcnemar(right_a: Truth, right_b: Truth, n_groups: int | None = None, missing: str = "no films") -> Difference:
+    """Compare how often two models are right on the same films; both arrays are (films,).
+
+    Given fractured films alone this is the difference of the sensitivities, given normal films that of the
+    specificities; ``missing`` is the note where there are none. The test is the exact binomial one on the films where
+    the models disagree, without chi-squared approximation or continuity correction. The interval is Newcombe's method
+    10, which has a width even where they never disagree. Both count every film as independent; without ``n_groups``
+    every film is its own group.
+
+    Source: McNemar, Psychometrika 12 (1947) 153-157; Newcombe, Stat Med 17 (1998) 2635-2650.
+    """
+    n, method, test = len(right_a), "Newcombe, paired", "McNemar"
+    for name, right in (("right_a", right_a), ("right_b", right_b)):
+        if right.shape != (n,) or right.dtype != np.bool_:
+            raise BadValue(f"{name}: expected bool of shape ({n},), got {right.dtype} of {right.shape}")
+    groups = n if n_groups is None else n_groups
+    if not n:
+        return Difference(Estimate(None, None, None, 0, groups, method, missing), None, test)
+    both, neither = int((right_a & right_b).sum()), int((~right_a & ~right_b).sum())
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    a, b = both + only_a, both + only_b
+    # Correlation of the two answers, with Newcombe's continuity correction where it is positive.
+    together, spread = both * neither - only_a * only_b, math.sqrt(a * (n - a) * b * (n - b))
+    correlation = (max(0.0, together - n / 2) if together > 0 else together) / (spread or 1.0)
+    low, high = _ends(wilson(a, n), wilson(b, n), correlation)
+    note = f"only the first right: {only_a}, only the second: {only_b}"
+    p = min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    return Difference(Estimate((only_a - only_b) / n, low, high, n, groups, method, note), p, test)
+
+
+def delong_test(scores_a: Scores, scores_b: Scores, fractured: Truth, groups: Sequence[str]) -> Difference:
+    """Compare the areas under two ROC curves on the same films, films of one group going together.
+
+    Where every film is its own group this is DeLong's test exactly. There is neither interval nor p where fractured or
+    normal films come from a single group, or where the variance is zero, as it is when both models put every pair of
+    films in the same order.
+
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845; groups: Obuchowski, Biometrics 53 (1997)
+    567-578.
+    """
+    n, n_groups, test = len(groups), len(set(groups)), "DeLong"
+    check_films(scores_a, fractured, groups)
+    check_films(scores_b, fractured, groups)
+    n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
+    if not n_fractured or not n_normal:
+        missing = "no fractured films" if n_normal else "no normal films"
+        return Difference(Estimate(None, None, None, n, n_groups, test, missing if n else "no films"), None, test)
+
+    gain = _placements(scores_a, fractured) - _placements(scores_b, fractured)
+    value = float(gain[fractured].mean())
+    note = f"{n_fractured} fractured, {n_normal} normal films"
+    # What each film adds to the difference beyond the mean. Within a group that adds up before it is squared.
+    pull = (gain - value) / np.where(fractured, n_fractured, n_normal)
+    group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    of_fractured, of_normal = (np.bincount(group_of, pull * side, n_groups) for side in (fractured, ~fractured))
+    with_fractured, with_normal = (len(np.unique(group_of[side])) for side in (fractured, ~fractured))
+    if min(with_fractured, with_normal) < 2:
+        note += "; one group of a kind: no interval"
+        return Difference(Estimate(value, None, None, n, n_groups, test, note), None, test)
+    variance = float(
+        (of_fractured**2).sum() * with_fractured / (with_fractured - 1)
+        + (of_normal**2).sum() * with_normal / (with_normal - 1)
+        + 2 * (of_fractured * of_normal).sum() * n_groups / (n_groups - 1)
+    )
+    if variance <= 1e-15:
+        note += "; variance is zero: no interval"
+        return Difference(Estimate(value, None, None, n, n_groups, test, note), None, test)
+    half, p = Z95 * math.sqrt(variance), math.erfc(abs(value) / math.sqrt(2 * variance))
+    return Difference(
+        Estimate(value, max(-1.0, value - half), min(1.0, value + half), n, n_groups, test, note), p, test
+    )
+
+
+def paired_bootstrap(
+    groups: Sequence[str],
+    statistic_a: Statistic,
+    statistic_b: Statistic,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    notes: Sequence[str] = (),
+) -> list[Difference]:
+    """Compare k figures of two models on the same draws of groups; statistics and ``notes`` as `bootstrap` has them.
+
+    p is twice the smaller share of the draws on which the difference is at most, or at least, 0, with one draw added
+    to both counts: it agrees with the percentile interval about whether 0 lies inside, and is never 0.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), chapters 4 and 5.
+    """
+    seen: list[NDArray[np.float64]] = []
+
+    def difference(copies: NDArray[np.int64]) -> NDArray[np.float64]:
+        seen.append(statistic_a(copies) - statistic_b(copies))
+        return seen[-1]
+
+    estimates = bootstrap(groups, difference, rng, resamples, notes)
+    drawn = np.array(seen[1:]).reshape(-1, len(estimates))  # the first is that of the films themselves
+    return [Difference(found, _p(found, column), "bootstrap") for found, column in zip(estimates, drawn.T, strict=True)]
+
+
+def unpaired_difference(a: Estimate, b: Estimate) -> Estimate:
+    """Give a less b, measured on independent films, with an interval made of the two intervals (MOVER).
+
+    With two of Wilson's intervals it is Newcombe's method 10 for independent proportions. No value where either has
+    none, no interval where either has none. Films of one set that also stand in the other, or share its patients, make
+    it too wide or too narrow: use a paired comparison there.
+
+    Source: Zou and Donner, Stat Med 27 (2008) 1693-1702; Newcombe, Stat Med 17 (1998) 873-890.
+    """
+    n, n_groups, method = a.n + b.n, a.n_groups + b.n_groups, "MOVER"
+    if a.value is None or b.value is None:
+        reasons = dict.fromkeys(one.note or "not estimable" for one in (a, b) if one.value is None)
+        return Estimate(None, None, None, n, n_groups, method, "; ".join(reasons))
+    low, high = _ends(a, b)
+    note = "" if low is not None else "not both have an interval"
+    return Estimate(a.value - b.value, low, high, n, n_groups, method, note)
+
+
+def _ends(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float] | tuple[None, None]:
+    """Give the ends of a less b: what each figure may be off on that side, squared and added."""
+    if a.value is None or a.low is None or a.high is None or b.value is None or b.low is None or b.high is None:
+        return None, None
+
+    def added(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one**2 + other**2 - 2 * correlation * one * other))
+
+    difference = a.value - b.value
+    return (
+        difference - added(a.value - a.low, b.high - b.value),
+        difference + added(a.high - a.value, b.value - b.low),
+    )
+
+
+def _placements(scores: Scores, fractured: Truth) -> Scores:
+    """Give, (films,), the share of the films of the other kind that each film stands on the right side of."""
+    ranks, placement = rankdata(scores), np.zeros(len(scores))
+    for side in (fractured, ~fractured):
+        placement[side] = (ranks[side] - rankdata(scores[side])) / (~side).sum()
+    placement[~fractured] = 1 - placement[~fractured]
+    return placement
+
+
+def _p(estimate: Estimate, drawn: NDArray[np.float64]) -> float | None:
+    defined = drawn[~np.isnan(drawn)]
+    if estimate.value is None or estimate.n_groups < 2 or not len(defined):
+        return None
+    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))

@@ -1,0 +1,200 @@
+"""Studies and patients from films: tables by hand, and what must hold of any film."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fracture.errors import BadValue
+from fracture.metrics.study import AGGREGATIONS, Status, aggregate, case_truth, status, status_table
+from fracture.metrics.uncertainty import wilson
+
+PROBABILITY = st.floats(0, 1)
+FILMS = st.lists(st.tuples(PROBABILITY, st.sampled_from(["a", "b", "c", "patient 10", "patient 9"])), max_size=20)
+RULES = st.sampled_from(sorted(AGGREGATIONS))
+
+
+def table(films, rule):
+    names, scores = aggregate(np.array([score for score, _ in films]), [case for _, case in films], rule)
+    return dict(zip(names, scores, strict=True))
+
+
+def test_aggregate_by_hand():
+    scores, cases = np.array([0.5, 0.2, 0.1, 0.5, 0.9]), ["s2", "s1", "s2", "s2", "s10"]
+    names, best = aggregate(scores, cases, "max")
+    assert names == ["s1", "s10", "s2"]
+    assert best.tolist() == [0.2, 0.9, 0.5]
+    # 1 - 0.5 * 0.9 * 0.5 = 0.775; a case of one film keeps that film's probability.
+    assert aggregate(scores, cases, "noisy_or")[1] == pytest.approx([0.2, 0.9, 0.775])
+
+
+def test_aggregate_of_no_films_and_its_refusals():
+    names, scores = aggregate(np.zeros(0), [], "max")
+    assert (names, scores.shape) == ([], (0,))
+    with pytest.raises(BadValue, match="rule: expected one of max, noisy_or, got 'mean'"):
+        aggregate(np.zeros(1), ["a"], "mean")
+    with pytest.raises(BadValue, match="shape"):
+        aggregate(np.zeros(2), ["a"], "max")
+    for wrong in (np.nan, 1.1, -0.1):
+        with pytest.raises(BadValue, match=r"0\.\.1"):
+            aggregate(np.array([wrong, 0.5]), ["a", "a"], "noisy_or")
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILMS, RULES, st.randoms(use_true_random=False))
+def test_the_order_of_films_does_not_matter(films, rule, random):
+    shuffled = list(films)
+    random.shuffle(shuffled)
+    assert table(shuffled, rule) == table(films, rule)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILMS)
+def test_noisy_or_is_never_below_the_best_film(films):
+    best, any_of_them = table(films, "max"), table(films, "noisy_or")
+    assert best.keys() == any_of_them.keys()
+    assert all(best[case] <= any_of_them[case] <= 1 for case in best)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PROBABILITY, RULES)
+def test_a_case_of_one_film_has_its_score_to_the_last_digit(score, rule):
+    assert table([(score, "a")], rule) == {"a": score}
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILMS, PROBABILITY, RULES)
+def test_one_more_film_never_lowers_a_case_and_leaves_the_others(films, score, rule):
+    before, after = table(films, rule), table([*films, (score, "a")], rule)
+    assert after["a"] >= before.get("a", 0) - 1e-15  # multiplied in another order
+    assert after["a"] >= score
+    assert {case: after[case] for case in after if case != "a"} == {c: before[c] for c in before if c != "a"}
+
+
+def test_case_truth_by_hand():
+    fractured = [False, None, True, False, False, None, None, True]
+    cases = ["all normal", "half known", "one broken", "half known", "all normal", "one broken", "unknown", "last"]
+    truth = case_truth(fractured, cases)
+    assert truth == {
+        "all normal": False,
+        "half known": None,
+        "last": True,
+        "one broken": True,
+        "unknown": None,
+    }
+    assert list(truth) == aggregate(np.zeros(8), cases, "max")[0]
+    assert case_truth(np.array([True, False]), ["b", "a"]) == {"a": False, "b": True}
+    with pytest.raises(BadValue, match="one for each of 2 films, got 1"):
+        case_truth([True], ["a", "b"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([True, False, None]), st.sampled_from("abc"))), st.randoms())
+def test_case_truth_knows_no_order_and_no_normal_case_hides_a_fracture(films, random):
+    truth = case_truth([film for film, _ in films], [case for _, case in films])
+    shuffled = list(films)
+    random.shuffle(shuffled)
+    assert case_truth([film for film, _ in shuffled], [case for _, case in shuffled]) == truth
+    for film, case in films:
+        assert truth[case] is True or film is not True
+        assert truth[case] is not False or film is False
+
+
+def test_status_in_order_and_at_the_thresholds():
+    said = [status(score, screening=0.2, specific=0.6) for score in (0.0, 0.19, 0.2, 0.59, 0.6, 1.0)]
+    none, doubt, fracture = Status.NO_FRACTURE, Status.DOUBT, Status.FRACTURE
+    assert said == [none, none, doubt, doubt, fracture, fracture]
+    assert [str(kind) for kind in Status] == ["fracture", "doubt", "no fracture"]
+
+
+def test_status_of_a_network_so_good_that_nothing_is_in_doubt():
+    # 95 % of normal films score below 0.3 already, and 90 % of fractured ones reach even 0.5: 0.3 keeps both promises.
+    assert [status(score, screening=0.5, specific=0.3).value for score in (0.29, 0.3, 0.4, 0.5)] == [
+        "no fracture",
+        "fracture",
+        "fracture",
+        "fracture",
+    ]
+    assert status(0.3, 0.3, 0.3) is Status.FRACTURE
+
+
+def test_status_without_a_point():
+    assert status(1.0, 0.2, math.inf) is Status.DOUBT
+    assert status(0.1, math.inf, 0.6) is Status.NO_FRACTURE
+    assert status(0.7, math.inf, 0.6) is Status.FRACTURE
+
+
+@settings(max_examples=60, deadline=None)
+@given(PROBABILITY, PROBABILITY, PROBABILITY, PROBABILITY)
+def test_a_higher_score_never_means_less(low, high, screening, specific):
+    order = [Status.NO_FRACTURE, Status.DOUBT, Status.FRACTURE]
+    low, high = sorted((low, high))
+    assert order.index(status(low, screening, specific)) <= order.index(status(high, screening, specific))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ((math.nan, 0.2, 0.6), "score"),
+        ((1.01, 0.2, 0.6), "score"),
+        ((-0.01, 0.2, 0.6), "score"),
+        ((0.5, math.nan, 0.6), "screening"),
+        ((0.5, 0.2, math.nan), "specific"),
+        ((0.5, -0.2, 0.6), "screening"),
+    ],
+)
+def test_no_number_passes_for_no_fracture(wrong, name):
+    with pytest.raises(BadValue, match=f"{name}: expected"):
+        status(*wrong)
+
+
+# score     .9  .7  .6  .5  .2  .1 | .8  .4  .3  .1  0       screening .3, specific .6
+# truth      F   F   F   F   F   F |  n   n   n  n  n
+# status     F   F   F   D   -   - |  F   D   D   -  -
+SCORES = np.array([0.9, 0.7, 0.6, 0.5, 0.2, 0.1, 0.8, 0.4, 0.3, 0.1, 0.0])
+TRUTH = np.arange(11) < 6
+GROUPS = ["p", "p", "q", "r", "s", "t", "u", "v", "w", "x", "x"]
+
+
+def test_status_table_by_hand():
+    found = status_table(SCORES, TRUTH, GROUPS, screening=0.3, specific=0.6)
+    assert found.counts == {
+        "fracture": {"fractured": 3, "normal": 1},
+        "doubt": {"fractured": 1, "normal": 2},
+        "no fracture": {"fractured": 2, "normal": 2},
+    }
+    assert list(found.counts) == ["fracture", "doubt", "no fracture"]
+    assert (found.definite.sensitivity, found.definite.specificity) == (wilson(3, 6, 5), wilson(4, 5, 4))
+    assert (found.suspicious.sensitivity, found.suspicious.specificity) == (wilson(4, 6, 5), wilson(2, 5, 4))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(PROBABILITY, st.booleans()), min_size=1, max_size=20), PROBABILITY, PROBABILITY)
+def test_rates_of_a_table_are_those_of_its_counts(cases, screening, specific):
+    scores, truth = np.array([score for score, _ in cases]), np.array([kind for _, kind in cases])
+    found = status_table(scores, truth, [str(i) for i in range(len(cases))], screening, specific)
+    counts = found.counts
+    flagged = {
+        "definite": counts["fracture"],
+        "suspicious": {k: counts["fracture"][k] + counts["doubt"][k] for k in ("fractured", "normal")},
+    }
+    for reading, positive in flagged.items():
+        rates = getattr(found, reading)
+        if truth.any():
+            assert rates.sensitivity.value == pytest.approx(positive["fractured"] / truth.sum())
+        if not truth.all():
+            assert rates.specificity.value == pytest.approx(1 - positive["normal"] / (~truth).sum())
+    if screening >= specific:
+        assert counts["doubt"] == {"fractured": 0, "normal": 0}
+
+
+def test_status_table_without_one_kind_and_without_a_specific_point():
+    found = status_table(SCORES, np.ones(11, bool), GROUPS, 0.3, math.inf)
+    assert str(found.definite.specificity) == "not estimable (no normal films)"
+    assert (found.definite.sensitivity.value, found.suspicious.sensitivity.value) == (0.0, pytest.approx(7 / 11))
+    assert found.counts["fracture"] == {"fractured": 0, "normal": 0}
+    assert status_table(np.zeros(0), np.zeros(0, bool), [], 0.3, 0.6).counts["doubt"] == {"fractured": 0, "normal": 0}
+    with pytest.raises(BadValue, match="shape"):
+        status_table(SCORES, TRUTH[:4], GROUPS, 0.3, 0.6)
