@@ -31,9 +31,9 @@ def main() -> int:
         return 2
     refused = 0
     with args.out.open("w", encoding="utf-8") if args.out else sys.stdout as out:
-        for path, answer in tqdm(read_files(reader, films), total=len(films), unit="film", disable=len(films) < 2):
-            refused += isinstance(answer, Refusal)
-            print(line(path.as_posix(), answer, reader.card.classes), file=out)
+        for read in tqdm(read_files(reader, films), total=len(films), unit="film", disable=len(films) < 2):
+            refused += isinstance(read.answer, Refusal)
+            print(line(read.path.as_posix(), read.answer, reader.card.classes, time_ms=read.time_ms), file=out)
     print(f"{len(films)} films, {refused} refused", file=sys.stderr)
     return 1 if refused else 0
 

@@ -1,6 +1,11 @@
-"""Many films: found, read one after the other, failures counted as answers of their own."""
+"""Many films: found, read side by side, answered in order; failures are answers of their own."""
 
+import os
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.errors import FractureError, MissingData
@@ -8,6 +13,20 @@ from fracture.reader import Reader
 from fracture.types import Prediction, Refusal
 
 _NOT_FILMS = {".txt", ".csv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".cache"}
+_AHEAD = 3
+"""Films per worker that may wait for a slow one, or for a consumer that takes its time."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """One film of many: its file, its answer, and the time from opening the file to the answer.
+
+    Other films were read meanwhile: only with one worker is ``time_ms`` what the film takes alone.
+    """
+
+    path: Path
+    answer: Prediction | Refusal
+    time_ms: float
 
 
 def find_films(paths: Iterable[Path]) -> list[Path]:
@@ -28,10 +47,25 @@ def find_films(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_files(reader: Reader, files: Iterable[Path]) -> Iterator[tuple[Path, Prediction | Refusal]]:
-    """Read every file; a file that cannot be read gives its Refusal, and the rest goes on."""
-    for file in files:
-        yield file, read_file(reader, file)
+def read_files(reader: Reader, files: Iterable[Path], workers: int | None = None) -> Iterator[Read]:
+    """Read every file, as many at a time as there are cores unless said; give the answers in the order of the files.
+
+    A file that cannot be read gives its Refusal, and the rest goes on. An answer is that of the film read alone.
+    """
+    # Threads, not processes: they share one network, and everything slow (decoding, OpenCV, inference) works without
+    # the interpreter's lock.
+    workers = workers or os.cpu_count() or 1
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Read]] = deque()
+    try:
+        for file in files:
+            waiting.append(pool.submit(_read, reader, file))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_file(reader: Reader, file: Path) -> Prediction | Refusal:
@@ -42,3 +76,9 @@ def read_file(reader: Reader, file: Path) -> Prediction | Refusal:
         return Refusal(error.code, str(error))
     except OSError as error:
         return Refusal("unreadable_file", f"the file cannot be opened: {error.strerror}")
+
+
+def _read(reader: Reader, file: Path) -> Read:
+    began = time.perf_counter()
+    answer = read_file(reader, file)
+    return Read(file, answer, (time.perf_counter() - began) * 1000)

@@ -1,15 +1,22 @@
-"""Predictions as JSON: the detections of an answer, and the lines of predictions.jsonl."""
+"""Predictions as JSON: the detections of an answer, and predictions.jsonl, a line per film.
+
+Numbers in predictions.jsonl are written in full, so a figure computed from the file is the figure of the run itself.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from types import TracebackType
+from typing import Any, TextIO
 
 from fracture.best_guess import guess
-from fracture.errors import BadValue
+from fracture.data.stage import write_bytes
+from fracture.errors import BadValue, FractureError
+from fracture.outputs.films import Content, Films, check_size, detections, numbers, row
 from fracture.types import Detections, Prediction, Refusal
+
+# What a line that is no prediction can raise while it is taken apart.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 _WARNINGS = {
     "truncated": "The file ends early: part of the film is missing, and a fracture there cannot be seen.",
@@ -28,67 +35,181 @@ def warnings_for(flags: frozenset[str]) -> list[str]:
     return known + [f"The file holds 16-bit values that only use {n} bits: they were read as {n}-bit." for n in bits]
 
 
-def detections_json(detections: Detections, film_px: tuple[int, int], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Give one object per box: bbox_xyxy in pixels of the decoded film, confidence, and the best guesses."""
-    found = []
+def detections_json(
+    found: Detections, film_px: tuple[int, int], classes: Sequence[str], *, exact: bool = False
+) -> list[dict[str, Any]]:
+    """Give one object per box: bbox_xyxy in pixels of the decoded film, confidence, and the best guesses.
+
+    Numbers are rounded as a person wants to read them, unless they shall be ``exact``.
+    """
+    boxes = []
     for (x0, y0, x1, y1), score, label in zip(
-        detections.xyxy.tolist(), detections.score.tolist(), detections.label.tolist(), strict=True
+        found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True
     ):
         words = guess((x0, y0, x1, y1), score, film_px)
-        found.append(
+        boxes.append(
             {
-                "bbox_xyxy": [round(edge, 2) for edge in (x0, y0, x1, y1)],
-                "confidence": round(score, 6),
+                "bbox_xyxy": [edge if exact else round(edge, 2) for edge in (x0, y0, x1, y1)],
+                "confidence": score if exact else round(score, 6),
                 "class": classes[label],
                 "fracture_type": words.fracture_type,
                 "severity": words.severity,
                 "notes": words.notes,
             }
         )
-    return found
+    return boxes
 
 
-def line(path: str, answer: Prediction | Refusal, classes: Sequence[str]) -> str:
-    """Give the predictions.jsonl line of one film, without its line break."""
+def line(
+    path: str,
+    answer: Prediction | Refusal,
+    classes: Sequence[str],
+    *,
+    image_id: str | None = None,
+    time_ms: float | None = None,
+    stamp: str | None = None,
+) -> str:
+    """Give the predictions.jsonl line of one film, without its line break.
+
+    ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; what is None
+    is not written.
+    """
+    said = {
+        "path": path,
+        "image_id": image_id,
+        "stamp": stamp,
+        "time_ms": None if time_ms is None else round(time_ms, 1),
+    }
+    about = {name: value for name, value in said.items() if value is not None}
     if isinstance(answer, Refusal):
-        return json.dumps({"path": path, "error": {"code": answer.code, "reason": answer.reason}})
+        return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
     return json.dumps(
-        {
-            "path": path,
+        about
+        | {
             "image_size": list(answer.film_px),
             "model": answer.model_id,
             "harmonise_id": answer.harmonise_id,
             "flags": sorted(answer.flags),
             "warnings": warnings_for(answer.flags),
-            "detections": detections_json(answer.detections, answer.film_px, classes),
+            "detections": detections_json(answer.detections, answer.film_px, classes, exact=True),
         }
     )
 
 
-def read_lines(file: Path, classes: Sequence[str]) -> Iterator[tuple[str, Prediction | Refusal]]:
-    """Read predictions.jsonl back. Raises BadValue that names the line."""
-    with file.open(encoding="utf-8") as lines:
-        for number, text in enumerate(lines, start=1):
+class PredictionLog:
+    """predictions.jsonl while it grows: a run that was killed goes on with the films that have no whole line yet.
+
+    ``stamps`` gives, by image id, the state of everything a film's answer depends on; a line counts while its stamp
+    fits. Lines are added in a ``with`` block, at the end of which the file is rewritten in one step: in the order of
+    ``stamps``, without the lines that do not count. A block that an error ends leaves them where they are.
+    """
+
+    def __init__(self, file: Path, stamps: Mapping[str, str], classes: Sequence[str]) -> None:
+        self.file = file
+        self.stamps = stamps
+        self.classes = classes
+        self._lines: dict[str, str] = {}
+        if file.is_file():
+            for text in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+                self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        try:
+            content = json.loads(text)
+            _answer(content, self.file.name, {})
+            image_id, stamp = content["image_id"], content["stamp"]
+            if image_id in self.stamps and self.stamps[image_id] == stamp:
+                self._lines[image_id] = text
+        except (*_BROKEN, FractureError):
+            return  # a line that a kill cut short or another version wrote; its film is simply read again
+
+    @property
+    def todo(self) -> list[str]:
+        """Name the films that have no whole line yet, in order."""
+        return [image_id for image_id in self.stamps if image_id not in self._lines]
+
+    def __enter__(self) -> "PredictionLog":
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self._log: TextIO = self.file.open("a", encoding="utf-8", newline="\n")
+        if self._log.tell():
+            self._log.write("\n")  # closes a line that a kill may have cut short
+        return self
+
+    def add(self, path: str, answer: Prediction | Refusal, *, image_id: str, time_ms: float | None = None) -> None:
+        """Write the line of a film that was read just now."""
+        stamp = self.stamps[image_id]
+        text = line(path, answer, self.classes, image_id=image_id, time_ms=time_ms, stamp=stamp)
+        self._lines[image_id] = text
+        self._log.write(text + "\n")
+        self._log.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+        if kind is None:
+            ordered = [self._lines[image_id] + "\n" for image_id in self.stamps if image_id in self._lines]
+            write_bytes(self.file, "".join(ordered).encode())
+
+
+def load(file: Path, films: Films, _coco_images: Path | None = None) -> Content:
+    """Read predictions.jsonl back; a film without a line was not read. Raises BadValue that names the line.
+
+    A line means the film of its ``image_id``, or where it has none (loose files) that of its ``path``.
+    """
+    lines: list[tuple[str, str, Prediction | Refusal]] = []
+    ids: set[str] = set()
+    classes: dict[str, int] = {}
+    with file.open("rb") as raw:
+        for number, data in enumerate(raw, start=1):
+            where = f"{file} line {number}"
+            if not data.strip():
+                continue
             try:
-                content = json.loads(text)
-                yield content["path"], _answer(content, classes)
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadValue(f"{file} line {number} is no prediction: {error}") from error
+                content = json.loads(data.decode("utf-8-sig"))
+                name = str(content.get("image_id") or content["path"])
+                ids |= {name} if content.get("image_id") else set()
+                lines.append((where, name, _answer(content, where, classes)))
+            except _BROKEN as error:
+                raise BadValue(f"{where} is no prediction: {type(error).__name__}: {error}") from error
+    matched = films.match([name for _, name, _ in lines], ids)
+    answers: dict[str, Prediction | Refusal] = {}
+    made: dict[tuple[str, str], str] = {}
+    for where, name, answer in lines:
+        film = matched[name]
+        if film.image_id in answers:
+            raise BadValue(f"{where}: expected one line per film, got {film.image_id} again")
+        if isinstance(answer, Prediction):
+            check_size(where, answer.film_px, film)
+            made.setdefault((answer.model_id, answer.harmonise_id), where)
+        answers[film.image_id] = answer
+    if len(made) > 1:
+        first, second = list(made.items())[:2]
+        raise BadValue(
+            f"expected one model and one preparation, got {first[0]} in {first[1]}, {second[0]} in {second[1]}"
+        )
+    model_id, harmonise_id = next(iter(made), ("", ""))
+    return Content(answers, frozenset(answers), tuple(classes), model_id, harmonise_id)
 
 
-def _answer(content: dict[str, Any], classes: Sequence[str]) -> Prediction | Refusal:
+def _answer(content: dict[str, Any], where: str, classes: dict[str, int]) -> Prediction | Refusal:
+    """Take a line apart; ``classes`` grows by the names that are new."""
     if "error" in content:
-        return Refusal(content["error"]["code"], content["error"]["reason"])
-    found = content["detections"]
-    width, height = content["image_size"]
+        return Refusal(str(content["error"]["code"]), str(content["error"]["reason"]))
+    width, height = numbers(where, content["image_size"], 2, "image_size as [width, height]")
+    rows = [
+        row(
+            where,
+            numbers(where, box["bbox_xyxy"], 4, "bbox_xyxy as [x0, y0, x1, y1]"),
+            box["confidence"],
+            classes.setdefault(str(box["class"]), len(classes)),
+        )
+        for box in content["detections"]
+    ]
     return Prediction(
-        (width, height),
-        Detections(
-            np.array([box["bbox_xyxy"] for box in found], dtype=np.float64).reshape(-1, 4),
-            np.array([box["confidence"] for box in found], dtype=np.float64),
-            np.array([classes.index(box.get("class", classes[0])) for box in found], dtype=np.int64),
-        ),
-        content["model"],
-        content["harmonise_id"],
-        frozenset(content["flags"]),
+        (int(width), int(height)),
+        detections(rows),
+        str(content["model"]),
+        str(content["harmonise_id"]),
+        frozenset(map(str, content["flags"])),
     )
