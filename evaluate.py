@@ -1,40 +1,66 @@
-"""Judge a model on a split: thresholds come from validation, figures from the split, each with its interval."""
+"""Judge a model, or another program's predictions, on a split: thresholds from validation, figures with intervals."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from fracture.data.stage import write_json
 from fracture.data.yolo import load_dataset
 from fracture.errors import FractureError
-from fracture.pipeline import evaluate_split
+from fracture.judge import PAGE, REPORT, Order, Source, judge_model, judge_predictions
+from fracture.outputs import FORMATS
 from fracture.reader import Reader
-from fracture.report.evaluation import table
+from fracture.report.cases import EVERY_FILM
+from fracture.report.evaluation import RESAMPLES, Ask
+from fracture.report.text import text
 
 
 def main() -> int:
-    """Parse flags, evaluate, print the table, write report.json; 2 if the model or the dataset is not there."""
+    """Parse flags, evaluate, print the figures, write the report; 2 if what is to be judged is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named"
+    add = parser.add_argument
+    add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
+    add("--data", type=Path, default=Path(__file__).with_name("dataset.yaml"))
+    add("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
+    add("--split", default="test", choices=("train", "val", "test", EVERY_FILM))
+    add("--target-recall", type=float, help="film sensitivity to reach on val, besides the card's own points")
+    add("--guarantee", type=float, help="also find the threshold that reaches it with this confidence, e.g. 0.95")
+    add("--out", type=Path, default=Path("report"), help="folder for the report")
+    add("--slice", action="append", default=[], help="a manifest column to slice by as well; may repeat")
+    add("--no-films", action="store_true", help="no films in the report, so that it may be published")
+    add("--shortcuts", action="store_true", help="also check what the model could be using instead of the fracture")
+    add("--compare", type=Path, help="another model's report.json on the same films")
+    add(
+        "--predictions", type=Path, action="append", help="score these instead: .jsonl, COCO .json, YOLO folder; repeat"
     )
-    parser.add_argument("--data", type=Path, default=Path(__file__).with_name("dataset.yaml"))
-    parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"))
-    parser.add_argument(
-        "--target-recall", type=float, help="film sensitivity to reach on val; the card's points if not"
-    )
-    parser.add_argument("--out", type=Path, default=Path("report"), help="folder for report.json")
+    add("--format", choices=FORMATS, help="format of the predictions, if their names do not tell")
+    add("--coco-images", type=Path, help="COCO annotations that say which film an image number means")
+    add("--category", help="the category that is a fracture, where the predictions hold several")
+    add("--seed", type=int, default=0)
+    add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
     try:
-        reader, dataset = Reader.load(args.weights), load_dataset(args.data, args.data_root)
-        report, points = evaluate_split(reader, dataset, args.split, args.target_recall)
+        order = Order(
+            root=args.data_root or load_dataset(args.data).root,
+            out=args.out,
+            split=args.split,
+            ask=Ask(args.target_recall, args.guarantee),
+            columns=tuple(args.slice),
+            with_films=not args.no_films,
+            with_shortcuts=args.shortcuts,
+            compare=args.compare,
+            seed=args.seed,
+            resamples=args.resamples,
+        )
+        if args.predictions:
+            source = Source(tuple(args.predictions), args.format, args.coco_images, args.category)
+            report = judge_predictions(source, order)
+        else:
+            report = judge_model(Reader.load(args.weights), order)
     except FractureError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    write_json(args.out / "report.json", report)
-    print(table(report, points))
-    print(f"written: {args.out / 'report.json'}")
+    print(text(report))
+    print(f"written: {args.out / PAGE} and {REPORT}")
     return 0
 
 

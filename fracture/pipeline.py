@@ -1,31 +1,30 @@
-"""Whole runs: from a dataset to a bundle that can be served, with its operating points measured on validation."""
+"""From a training run to a bundle that can be served, with its thresholds and calibration measured on validation."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fracture import __version__, boxes
 from fracture.data import manifest
 from fracture.data.yolo import Dataset, load_dataset
-from fracture.errors import BadValue, MissingData
+from fracture.errors import BadValue
+from fracture.judge import dataset_id, load_records, predict
+from fracture.metrics.calibration import fit
 from fracture.models import card as cards
 from fracture.models import yolo
 from fracture.models.card import ModelCard
 from fracture.models.runtime import OnnxNetwork
 from fracture.reader import Reader
-from fracture.report.evaluation import choose_points, dataset_id, evaluate, read_split, worst_films
-from fracture.types import OperatingPoint
+from fracture.report.cases import films_of, join
+from fracture.report.evaluation import choose_points, measured_on
 
 NMS_IOU = 0.5
 STRIDE = 32
-BUILD = """  python scripts/fracatlas_to_yolo.py --src FracAtlas --out stage/fracatlas
-  python scripts/preprocess.py --src stage/fracatlas --out stage/fracatlas_proc
-  python scripts/make_splits.py --src stage/fracatlas_proc --out dataset_v5"""
 PARITY_FILMS = 48
 PARITY_SCORE = 0.05
 """Boxes below this score are left out of the parity check: which of many near-ties survives is no difference."""
@@ -54,20 +53,48 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
         files={name: cards.file_hash(run / name) for name in ("model.onnx", "weights/best.pt", cards.FILMS)},
         training={
             "config": asdict(config),
-            "dataset_id": dataset_id(dataset),
+            "dataset_id": dataset_id(dataset.root),
             "finished": datetime.now(UTC).date().isoformat(),
             "epochs_run": yolo.epochs_run(run),
         },
     )
     cards.save(card, run)
-    val = read_split(Reader(card, OnnxNetwork(model)), dataset, "val", progress)
-    parity = compare(
-        Reader(card, yolo.TorchNetwork(checkpoint)), Reader(card, OnnxNetwork(model)), parity_films(dataset)
-    )
-    points = choose_points(val, dataset_id(dataset))
-    card = replace(card, operating_points=points, measured={"parity": parity})
+    exported = Reader(card, OnnxNetwork(model))
+    parity = compare(Reader(card, yolo.TorchNetwork(checkpoint)), exported, parity_films(dataset))
+    card = measured(replace(exported.card, measured={"parity": parity}), exported, dataset.root, run)
     cards.save(card, run)
     return card
+
+
+def measure(folder: Path, root: Path) -> ModelCard:
+    """Measure a bundle's operating points and calibration on the val films of a dataset, and write them into its card.
+
+    Raises BadValue where the bundle names the films it was made with and these val films are not the same.
+    """
+    reader = Reader.load(folder)
+    made_with = {image_id for image_id, part in cards.films(folder).items() if part == "val"}
+    val = {record.image_id for record in films_of(load_records(root), "val")}
+    if made_with and val != made_with:
+        raise BadValue(
+            f"val films: expected the {len(made_with)} the model was chosen on, got {len(val)}, "
+            f"{len(val - made_with)} of them others"
+        )
+    with TemporaryDirectory() as place:
+        card = measured(reader.card, reader, root, Path(place))
+    cards.save(card, folder)
+    return card
+
+
+def measured(card: ModelCard, reader: Reader, root: Path, out: Path) -> ModelCard:
+    """Give the card with operating points and calibration as ``reader`` reaches them on val."""
+    films = films_of(load_records(root), "val")
+    val = join(films, predict(reader, root, films, out / "predictions" / "val.jsonl").answers, "val")
+    named = dataset_id(root)
+    return replace(
+        card,
+        operating_points=choose_points(val, named),
+        calibration=fit(val.scores, val.fractured, measured_on(val, named)),
+    )
 
 
 def parity_films(dataset: Dataset) -> list[Path]:
@@ -110,41 +137,3 @@ def compare(
         "least_iou": round(worst_iou, 5),
         "largest_score_difference": round(worst_score, 6),
     }
-
-
-def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """Show a progress bar over films on standard error."""
-    bar: Iterable[Any] = tqdm(items, total=total, unit="film")
-    return bar
-
-
-def evaluate_split(
-    reader: Reader, dataset: Dataset, split: str, target_recall: float | None
-) -> tuple[dict[str, Any], tuple[OperatingPoint, ...]]:
-    """Evaluate a split at the card's operating points, and at one chosen on val for ``target_recall`` if given.
-
-    Raises MissingData that names the commands which build the dataset where it is not there.
-    """
-    if not (dataset.root / manifest.NAME).is_file():
-        raise MissingData(f"no dataset at {dataset.root}. Build it from FracAtlas with:\n{BUILD}")
-    points = reader.card.operating_points
-    if target_recall is not None:
-        if not 0 < target_recall <= 1:
-            raise BadValue(f"target recall: expected above 0 and at most 1, got {target_recall}")
-        val = read_split(reader, dataset, "val", progress)
-        screening = choose_points(val, dataset_id(dataset), target_recall)[0]
-        points = (replace(screening, name=f"target recall {target_recall:g}"), *points)
-    balanced = next((point for point in points if point.name == "balanced"), None)
-    read = read_split(reader, dataset, split, progress)
-    report = evaluate(read, points, balanced.threshold if balanced else 0.25)
-    seen = cards.films(reader.folder) if reader.folder else {}
-    used = [r.image_id for r in read.records if seen.get(r.image_id) in {"train", "val"} and seen[r.image_id] != split]
-    described = {
-        "model": reader.card.model_id,
-        "version": reader.card.version,
-        "backend": reader.network.name,
-        "dataset_id": dataset_id(dataset),
-        "points": [asdict(point) for point in points],
-        "model_was_made_with": used,
-    }
-    return described | report | {"worst": worst_films(read, points[0].threshold) if points else {}}, points

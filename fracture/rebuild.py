@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fracture import judge
 from fracture.data import ingest as ingesting
 from fracture.data import manifest
 from fracture.data import preprocess as preprocessing
@@ -30,15 +31,16 @@ from fracture.data.phantom import write_all
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import account, claims
 from fracture.data.stage import code_id, file_state, stamp, write_json
-from fracture.data.yolo import DATASET, load_dataset
+from fracture.data.yolo import DATASET
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.models import yolo
 from fracture.models.card import file_hash
-from fracture.pipeline import bundle, evaluate_split
+from fracture.pipeline import bundle
 from fracture.reader import Reader
-from fracture.report.evaluation import table
+from fracture.report.evaluation import Ask
+from fracture.report.text import text
 from fracture.types import HarmoniseConfig
 
 STAGES = ("acquire", "ingest", "preprocess", "audit", "split", "train", "evaluate")
@@ -52,7 +54,10 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "audit": ("types.py", "imaging", "metrics", "data"),
     "split": ("types.py", "imaging", "data"),
     "train": ("types.py", "boxes.py", "imaging", "models/yolo.py", "pipeline.py"),
-    "evaluate": ("types.py", "boxes.py", "imaging", "metrics", "models", "reader.py", "report", "pipeline.py"),
+    "evaluate": (
+        *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "models", "reader.py", "batch.py"),
+        *("outputs", "report", "judge.py"),
+    ),
 }
 _LABELS = {".csv", ".json", ".xml", ".txt", ".yaml", ".yml"}
 _SAMPLE = 6
@@ -367,19 +372,19 @@ def _train(plan: Plan) -> _Step:
 
 
 def _evaluate(plan: Plan) -> _Step:
-    run, out = plan.run.folder, plan.report / "report.json"
+    run, page = plan.run.folder, plan.report / judge.PAGE
 
     def work() -> Iterator[str]:
-        dataset = load_dataset(plan.dataset / DATASET)
-        report, points = evaluate_split(Reader.load(run), dataset, "test", plan.target_recall)
-        write_json(out, report)
-        yield table(report, points)
-        yield f"written: {out}"
+        report = judge.judge_model(
+            Reader.load(run), judge.Order(plan.dataset, plan.report, ask=Ask(plan.target_recall))
+        )
+        yield text(report)
+        yield f"written: {page} and {judge.REPORT}"
 
     def depends_on() -> object:
         return _content(plan.dataset / manifest.NAME), _content(run / "card.json"), plan.target_recall
 
-    return _Step("evaluate", "", depends_on, (out,), work)
+    return _Step("evaluate", "", depends_on, (plan.report / judge.REPORT, page), work)
 
 
 def tree_id(tree: Path) -> str:

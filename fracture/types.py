@@ -19,6 +19,11 @@ REGIONS = ("hand", "wrist", "forearm", "elbow", "humerus", "shoulder", "hip", "l
 _REGIONS = frozenset(REGIONS)
 _ONE = np.float32(1).view(np.uint32)
 SPLITS = ("train", "val", "test", "set_aside")
+SMALL_FILM_PX = 600
+"""No detector takes films whose long side is as short as this: somebody shrank them before they were published."""
+
+FEW = 20
+"""Below so many cases a figure says little, and whoever shows it says so."""
 
 Box = tuple[float, float, float, float]
 
@@ -83,6 +88,17 @@ class ImageRecord:
                 raise self._refuse("boxes", f"x0 < x1 within 0..{width} and y0 < y1 within 0..{height}", box)
         if self.fractured is False and self.boxes:
             raise self._refuse("boxes", "none on a film called normal", self.boxes)
+
+    @property
+    def original_px(self) -> tuple[int, int]:
+        """Give the (width, height) the film came in; a harmonised film remembers it among its attributes."""
+        width, _, height = self.attributes.get("original_px", "").partition("x")
+        return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else self.size_px
+
+    @property
+    def is_small(self) -> bool:
+        """Tell whether the film came small: exported, not taken, at that size."""
+        return max(self.original_px) <= SMALL_FILM_PX
 
     def _refuse(self, column: str, expected: str, got: object) -> BadValue:
         return BadValue(f"column {column} of {self.image_id!r}: expected {expected}, got {got!r}")
@@ -287,7 +303,7 @@ class Estimate:
         if self.value is None:
             return f"not estimable ({self.note or f'n={self.n}'})"
         interval = "" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})"
-        few = ", fewer than 20" if self.n < 20 else ""
+        few = f", fewer than {FEW}" if self.n < FEW else ""
         return f"{self.value:.3f}{interval}, n={self.n}{few}"
 
 

@@ -1,4 +1,4 @@
-"""Measure this machine: reading films, harmonising them beside a plain loop, splitting, searching for duplicates."""
+"""Measure this machine: reading films, harmonising them beside a plain loop, splitting, searching, judging."""
 
 import argparse
 import sys
@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=40, help="films to read; to harmonise, a hundred times as many")
     parser.add_argument("--rows", type=int, default=1_000_000, help="manifest rows to split")
     parser.add_argument("--thumbnails", type=int, default=100_000, help="thumbnails to search, after a tenth of them")
+    parser.add_argument("--metric-films", type=int, default=4083, help="films whose figures are computed")
+    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of those figures")
     args = parser.parse_args()
     settings = vars(args)
     only = settings.pop("only")

@@ -1,22 +1,38 @@
-"""Make a training run servable: ONNX, parity with the checkpoint, operating points measured on val, card.json."""
+"""Make a training run servable: ONNX, parity with the checkpoint, thresholds and calibration from val, card.json."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from fracture.pipeline import bundle
+from fracture.data.yolo import load_dataset
+from fracture.errors import FractureError
+from fracture.pipeline import bundle, measure
 
 
-def main() -> None:
-    """Parse flags, bundle, print the operating points."""
+def main() -> int:
+    """Parse flags, bundle or measure again, print what the card says; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="a folder that train.py wrote")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=Path, help="a folder that train.py wrote")
+    what.add_argument("--measure", type=Path, help="a bundle whose thresholds and calibration are to be measured again")
     parser.add_argument("--long-side", type=int, help="scale in px to read films at, the training scale if not named")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="for --measure")
+    parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
     args = parser.parse_args()
-    card = bundle(args.run, long_side_px=args.long_side)
-    print(f"{card.model_id} {card.version}: parity {card.measured['parity']}")
+    try:
+        if args.run:
+            card = bundle(args.run, long_side_px=args.long_side)
+        else:
+            card = measure(args.measure, args.data_root or load_dataset(args.data).root)
+    except FractureError as error:
+        print(f"bundle: {error}", file=sys.stderr)
+        return 2
+    print(f"{card.model_id} {card.version}: parity {card.measured.get('parity', 'not measured')}")
     for point in card.operating_points:
         print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")
+    print(f"calibration: {card.calibration or 'none'}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -14,13 +14,14 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     {"errors"},
     {"types"},
-    {"boxes", "best_guess"},
+    {"boxes", "best_guess", "page"},
     {"imaging", "metrics"},
     {"data", "render"},
     {"models"},
     {"reader", "explain"},
-    {"batch"},
+    {"batch", "shortcuts"},
     {"outputs", "report"},
+    {"judge"},
     {"pipeline"},
     {"rebuild", "bench"},
 ]
@@ -32,6 +33,7 @@ HOMES = {
     "torchvision": {"models", "explain"},
     "ultralytics": {"models/yolo.py"},
     "timm": {"models"},
+    "matplotlib": {"report/figures.py", "models/yolo.py"},
     "lightning": {"models"},
     "fastapi": {"app"},
     "ray": {"batch.py", "app/ray_serve.py"},
@@ -85,8 +87,8 @@ def test_heavy_libraries_stay_at_home(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
-def test_torch_is_imported_only_when_used(file: Path) -> None:
-    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx"}
+def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
+    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib"}
     assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
 
 
@@ -110,6 +112,7 @@ def test_the_path_is_never_bent() -> None:
         assert "sys.path" not in file.read_text(encoding="utf-8"), f"{file} touches sys.path"
 
 
-def test_the_service_starts_without_torch() -> None:
-    code = "import sys, app.main, fracture.pipeline; assert not {'torch', 'ultralytics'} & set(sys.modules)"
+def test_the_service_starts_without_torch_or_figures() -> None:
+    heavy = {"torch", "ultralytics", "matplotlib"}
+    code = f"import sys, app.main, fracture.pipeline; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

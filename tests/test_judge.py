@@ -1,4 +1,4 @@
-"""The judge: thresholds from validation, nothing unlabelled counted, slices that say when they cannot answer."""
+"""The judge: thresholds from validation, nothing unlabelled counted, one folder that answers for every figure."""
 
 import json
 from dataclasses import replace
@@ -8,149 +8,363 @@ import pytest
 
 from fracture.data import manifest
 from fracture.data.phantom import draw_film
-from fracture.data.yolo import load_dataset
+from fracture.data.stage import write_json
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.harmonise import encode_png, harmonise
+from fracture.judge import Order, Source, dataset_id, judge_external, judge_model, judge_predictions
+from fracture.metrics.uncertainty import wilson
+from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.pipeline import evaluate_split
+from fracture.outputs import coco
 from fracture.reader import Reader
-from fracture.report.evaluation import choose_points, dataset_id, read_split, table
-from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
+from fracture.report.evaluation import Ask
+from fracture.report.text import text
+from fracture.types import Detections, HarmoniseConfig, ImageRecord, OperatingPoint, Prediction, Radiograph
 
 CONFIG = HarmoniseConfig(clahe_clip=0)
 CARD = ModelCard("scripted", "1", ("fracture",), 448, 32, 0.5, CONFIG, {"model.onnx": ""})
+BOX = tuple(edge * 400 / 448 for edge in (175.0, 175.0, 225.0, 225.0))
+SCORES = {
+    "val": [(200, True), (180, True), (160, True), (60, True), (140, False), (40, False), (30, False), (20, False)],
+    "test": [(210, True), (145, True), (90, True), (50, True), (190, False), (70, False), (25, False), (10, None)],
+}
 
 
 class Corner:
-    """Answers with one box whose score is written into the film's top left pixel."""
+    """Answers with one box whose score is written into the film's top left pixel, or a constant added to it."""
 
     name = "scripted"
 
+    def __init__(self, more=0):
+        self.read = 0
+        self.more = more
+
     def __call__(self, pixels):
+        self.read += 1
         top, left = np.argwhere(pixels[:, :, 0] != 114)[0]
-        score = pixels[top, left, 0] / 255
+        score = (pixels[top, left, 0] + self.more) / 255
         return np.array([[200.0], [200.0], [50.0], [50.0], [score]], dtype=np.float32)
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def root(tmp_path):
     """Eight films a split, 400 x 400 so that the network's pixels are 448 / 400 of the film's; scores by hand."""
-    box = tuple(edge * 400 / 448 for edge in (175.0, 175.0, 225.0, 225.0))
-    scores = {
-        "val": [(200, True), (180, True), (160, True), (60, True), (140, False), (40, False), (30, False), (20, False)],
-        "test": [(210, True), (145, True), (90, True), (50, True), (190, False), (70, False), (25, False), (10, None)],
-    }
-    records = []
-    for split, films in scores.items():
+    folder, records = tmp_path / "dataset", []
+    for split, films in SCORES.items():
         for number, (score, truth) in enumerate(films):
             pixels, _ = draw_film(np.random.default_rng(number), (400, 400), fractured=False)
             pixels[:8, :8] = score
             film = harmonise(Radiograph((pixels / 255).astype(np.float32)), CONFIG)
             path = f"images/{split}/{number}.png"
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_bytes(encode_png(film))
-            region = frozenset({"hip" if number == 0 else "leg"})
-            boxes = (box,) if truth else ()
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(encode_png(film))
             records.append(
                 ImageRecord(
-                    f"t/{split}{number}", path, "t", (400, 400), region, fractured=truth, boxes=boxes, split=split
+                    f"t/{split}{number}",
+                    path,
+                    "t",
+                    (400, 400),
+                    frozenset({"hip" if number == 0 else "leg"}),
+                    study_id=f"{split} {number // 2}",
+                    fractured=truth,
+                    boxes=(BOX,) if truth else (),
+                    split=split,
                 )
             )
-    manifest.save(records, tmp_path)
-    yaml = tmp_path / "dataset.yaml"
-    yaml.write_text("path: .\ntrain: images/val\nval: images/val\ntest: images/test\nnames: [fracture]\n")
-    return load_dataset(yaml)
+    manifest.save(records, folder)
+    return folder
 
 
-def everything(items, _):
-    return items
+@pytest.fixture
+def judged(root, tmp_path):
+    """Judge the scripted model; the reports of a test get a folder each."""
+
+    def judge(name="report", reader=None, **order):
+        return judge_model(reader or Reader(CARD, Corner()), Order(root, tmp_path / name, resamples=50, **order))
+
+    return judge
 
 
-def test_thresholds_come_from_val_and_figures_from_test(dataset):
-    report, points = evaluate_split(Reader(CARD, Corner()), dataset, "test", target_recall=0.75)
+RECALL = {"ask": Ask(0.75)}
+
+
+def test_thresholds_come_from_val_and_figures_from_test(judged):
+    report = judged(**RECALL)
+    [point] = report["points"]
     # On val, three of four fractured films score 160 and above; the cut lies between 140 and 160.
-    assert points[0].sensitivity.value == 0.75
-    assert 140 / 255 < points[0].threshold <= 160 / 255
-    at = report["film"]["target recall 0.75"]
+    assert point["sensitivity"]["value"] == 0.75
+    assert 140 / 255 < point["threshold"] <= 160 / 255
+    at = report["film"]["at"]["target recall 0.75"]
     assert at["sensitivity"]["value"] == 0.25  # 210 alone passes
     assert at["specificity"]["value"] == pytest.approx(2 / 3)
-    assert report["fractured"] == 4
+    assert at["counts"] == {"true_positive": 1, "false_positive": 1, "true_negative": 2, "false_negative": 3}
+    assert report["data"]["fractured"] == 4
 
 
-def test_films_the_model_was_made_with_are_no_test(dataset, tmp_path):
+def test_a_guarantee_that_four_films_cannot_give_is_said_not_given(judged):
+    report = judged(ask=Ask(0.75, 0.95))
+    assert [point["name"] for point in report["points"]] == ["target recall 0.75", "guaranteed recall 0.75"]
+    assert report["points"][1]["reached"] is False
+    assert any("at least 11 independent fractured" in warning for warning in report["warnings"])
+    assert "at least 11 independent fractured" in text(report)
+
+
+def test_the_folder_answers_for_the_report(judged, tmp_path, root):
+    report = judged(**RECALL)
+    out = tmp_path / "report"
+    assert json.loads((out / "report.json").read_text()) == report
+    told = report["model"]["predictions"]
+    assert told["file"] == "predictions/test.jsonl"
+    assert cards.file_hash(out / told["file"]) == told["sha256"]
+    assert report["data"]["dataset_id"] == dataset_id(root)
+    assert {"roc.svg", "froc.svg"} <= {file.name for file in (out / "figures").iterdir()}
+    page = (out / "report.html").read_text()
+    assert "data:image/jpeg" in page
+    assert "Not a diagnosis" in page
+
+
+def test_no_film_is_shown_where_none_may_be(judged, tmp_path):
+    judged(**RECALL, with_films=False)
+    assert "data:image" not in (tmp_path / "report/report.html").read_text()
+
+
+def test_films_are_read_once_and_again_only_when_something_changed(judged, root):
+    network = Corner()
+    first = judged(reader=Reader(CARD, network), **RECALL)
+    assert network.read == 15  # eight of val, seven of test; the unlabelled one is not read
+    assert judged(reader=Reader(CARD, network), **RECALL) == first
+    assert network.read == 15
+    film = root / "images/test/0.png"
+    film.write_bytes((root / "images/val/0.png").read_bytes())
+    judged(reader=Reader(CARD, network), **RECALL)
+    assert network.read == 16
+    judged(reader=Reader(replace(CARD, nms_iou=0.4), network), **RECALL)
+    assert network.read == 31
+
+
+def test_a_line_that_a_kill_cut_short_is_read_again(judged, tmp_path):
+    first = judged(**RECALL)
+    file = tmp_path / "report/predictions/test.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:4]) + lines[4][:30])
+    network = Corner()
+    # The times written beside the answers differ, and with them the hash of the file.
+    assert judged(reader=Reader(CARD, network), **RECALL) | {"model": 0} == first | {"model": 0}
+    assert network.read == 3
+    assert [json.loads(line)["image_id"] for line in file.read_text().splitlines()] == [f"t/test{i}" for i in range(7)]
+
+
+def test_films_the_model_was_made_with_are_no_test(judged, tmp_path):
     (tmp_path / "films.csv").write_text("image_id,split\nt/test0,train\nt/test1,val\nt/test2,test\n", encoding="utf-8")
-    report, points = evaluate_split(Reader(CARD, Corner(), tmp_path), dataset, "test", None)
+    report = judged(reader=Reader(CARD, Corner(), tmp_path))
     assert report["model_was_made_with"] == ["t/test0", "t/test1"]
-    assert "NOT A TEST: the model was trained or its thresholds chosen on 2 of these films" in table(report, points)
-    clean, points = evaluate_split(Reader(CARD, Corner()), dataset, "test", None)
-    assert "NOT A TEST" not in table(clean, points)
+    assert "NOT A TEST: the model was trained or its thresholds chosen on 2 of these films" in text(report)
+    assert "NOT A TEST" not in text(judged())
 
 
-def test_weak_boxes_are_no_truth_to_be_measured_against(dataset):
-    records = manifest.load(dataset.root)
-    manifest.save([replace(r, weak=True) for r in records], dataset.root)
-    report, _ = evaluate_split(Reader(CARD, Corner()), dataset, "test", 0.75)
-    assert report["box"]["map50"]["n"] == 0
-    assert report["film"]["target recall 0.75"]["sensitivity"]["n"] == 4
+def test_leaks_that_the_dataset_reports_are_passed_on(judged, root):
+    write_json(root / "audit.json", {"leaks": {"groups_in_two_splits": ["g"], "patients_in_two_splits": ["p", "q"]}})
+    assert "3 leaks between its splits" in text(judged())
 
 
-def test_unlabelled_films_are_left_out_by_name(dataset):
-    read = read_split(Reader(CARD, Corner()), dataset, "test", everything)
-    assert read.left_out == {"t/test7": "not labelled"}
-    assert len(read.records) == 7
+def test_weak_boxes_are_no_truth_to_be_measured_against(judged, root):
+    records = manifest.load(root)
+    manifest.save([replace(record, weak=True) for record in records], root)
+    report = judged(**RECALL)
+    assert report["box"]["ap50"]["value"] is None
+    assert report["data"]["boxes"] == 0
+    assert report["film"]["at"]["target recall 0.75"]["sensitivity"]["n"] == 4
 
 
-def test_a_film_that_cannot_be_read_is_left_out_with_its_reason(dataset):
-    (dataset.root / "images/test/2.png").write_bytes(b"")
-    read = read_split(Reader(CARD, Corner()), dataset, "test", everything)
-    assert "0 bytes" in read.left_out["t/test2"]
+def test_unlabelled_and_unreadable_films_are_left_out_by_name(judged, root):
+    (root / "images/test/2.png").write_bytes(b"")
+    report = judged()
+    assert report["left_out"]["t/test7"] == "not labelled"
+    assert "0 bytes" in report["left_out"]["t/test2"]
+    assert report["data"]["films"] == 6
+    assert "2 films of the split were left out" in text(report)
 
 
-def test_a_slice_without_normals_says_so(dataset):
-    report, points = evaluate_split(Reader(CARD, Corner()), dataset, "test", target_recall=0.75)
-    specificity = report["slices"]["region hip"]["target recall 0.75"]["specificity"]
+def test_a_slice_without_normals_says_so(judged):
+    report = judged(**RECALL)
+    specificity = report["slices"]["region"]["hip"]["at"]["target recall 0.75"]["specificity"]
     assert specificity["value"] is None
     assert "no normal films" in specificity["note"]
-    assert "not estimable" in table(report, points)
-    assert "fewer than 20" in table(report, points)
-    json.dumps(report)
+    assert "not estimable" in text(report)
+    assert "fewer than 20" in text(report)
 
 
-def test_boxes_are_judged_in_the_films_own_pixels(dataset):
+def test_boxes_are_judged_in_the_films_own_pixels(judged):
     """The scripted box is exactly the truth on fractured films, so every fracture is hit and AP is what ranks give."""
-    report, _ = evaluate_split(Reader(CARD, Corner()), dataset, "test", target_recall=0.75)
     # Ranked: 210 hit, 190 miss, 145 hit, 90 hit, 70 miss, 50 hit, 25 miss.
     precision = {0.25: 1.0, 0.5: 3 / 4, 0.75: 3 / 4, 1.0: 4 / 6}
     grid = np.linspace(0, 1, 101)
     expected = np.mean([next(p for recall, p in precision.items() if r <= recall + 1e-9) for r in grid])
-    assert report["box"]["map50"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert judged()["box"]["ap50"]["value"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_report(dataset):
-    reader = Reader(CARD, Corner())
-    assert evaluate_split(reader, dataset, "test", 0.75)[0] == evaluate_split(reader, dataset, "test", 0.75)[0]
+def test_studies_are_judged_by_their_best_film(judged):
+    card = replace(CARD, operating_points=points(screening=0.5, specific=0.7))
+    report = judged(reader=Reader(card, Corner()))
+    # Studies of test: (210, 145), (90, 50), (190, 70) and 25 beside a film that nobody labelled: 0.82, 0.35, 0.75, -.
+    assert report["study"]["cases"] == 3
+    assert report["study"]["left_out"] == 1
+    assert report["study"]["status"] == {
+        "fracture": {"fractured": 1, "normal": 1},
+        "doubt": {"fractured": 0, "normal": 0},
+        "no fracture": {"fractured": 1, "normal": 0},
+    }
+    assert report["study"]["auc"]["value"] == 0.5
+    assert report["patient"] is None
 
 
-def test_points_name_what_they_were_measured_on(dataset):
-    read = read_split(Reader(CARD, Corner()), dataset, "val", everything)
-    assert dataset_id(dataset) in choose_points(read, dataset_id(dataset))[0].measured_on
+def points(**thresholds):
+    return tuple(OperatingPoint(n, t, "by hand", wilson(9, 10), wilson(9, 10), "val") for n, t in thresholds.items())
 
 
-def test_a_missing_dataset_names_the_commands_that_build_it(tmp_path, dataset):
-    (dataset.root / manifest.NAME).unlink()
+def test_a_missing_dataset_names_the_commands_that_build_it(judged, root):
+    (root / manifest.NAME).unlink()
     with pytest.raises(MissingData, match=r"fracatlas_to_yolo\.py[\s\S]*preprocess\.py[\s\S]*make_splits\.py"):
-        evaluate_split(Reader(CARD, Corner()), dataset, "test", None)
+        judged()
 
 
 @pytest.mark.parametrize("target", [0.0, 1.5])
-def test_a_target_outside_its_range_is_refused(dataset, target):
+def test_a_target_outside_its_range_is_refused(judged, target):
     with pytest.raises(BadValue, match="target recall"):
-        evaluate_split(Reader(CARD, Corner()), dataset, "test", target)
+        judged(ask=Ask(target))
 
 
-def test_a_film_of_another_size_than_its_manifest_row_is_refused(dataset):
-    records = manifest.load(dataset.root)
+def test_a_film_of_another_size_than_its_manifest_row_is_refused(judged, root):
     film = harmonise(Radiograph(np.zeros((50, 60), np.float32)), CONFIG)
-    (dataset.root / records[-2].path).write_bytes(encode_png(film))
-    with pytest.raises(BadValue, match="manifest says"):
-        read_split(Reader(CARD, Corner()), dataset, "test", everything)
+    (root / "images/test/6.png").write_bytes(encode_png(film))
+    with pytest.raises(BadValue, match="the manifest says"):
+        judged()
+
+
+def elsewhere(root, tmp_path, splits):
+    """Write the answers of the scripted model as COCO results, as another program would."""
+    records = manifest.load(root)
+    answers = {}
+    for record in records:
+        score = dict(enumerate(SCORES[record.split]))[int(record.image_id[-1])][0] / 255
+        if record.split in splits and score > 0.1:
+            found = Detections(np.array([BOX]), np.array([score]), np.zeros(1, np.int64))
+            answers[record.image_id] = Prediction(record.size_px, found, "theirs", "")
+    truth = coco.truth(records)
+    named = zip(records, truth["images"], strict=True)
+    ids = {record.image_id: image["id"] for record, image in named if record.image_id in answers}
+    write_json(tmp_path / "results.json", coco.results(answers, ids))
+    write_json(tmp_path / "truth.json", truth)
+    return Source((tmp_path / "results.json",), coco_images=tmp_path / "truth.json")
+
+
+def test_another_programs_predictions_get_the_same_figures(judged, root, tmp_path):
+    ours = judged(**RECALL)
+    theirs = judge_predictions(
+        elsewhere(root, tmp_path, ("val", "test")), Order(root, tmp_path / "theirs", resamples=50, **RECALL)
+    )
+    assert theirs["box"]["ap50"]["value"] == pytest.approx(
+        # 25 / 255 was not written, as it was below the other program's floor, and costs it nothing.
+        ours["box"]["ap50"]["value"]
+    )
+    assert [point["name"] for point in theirs["points"]] == ["target recall 0.75", "screening", "balanced", "specific"]
+    assert (
+        theirs["film"]["at"]["target recall 0.75"]["sensitivity"]
+        == ours["film"]["at"]["target recall 0.75"]["sensitivity"]
+    )
+    assert "no row for 1 films: taken as nothing found" in text(theirs)
+    again = judge_predictions(
+        Source((tmp_path / "theirs/predictions/test.jsonl",)), Order(root, tmp_path / "again", resamples=50)
+    )
+    assert again["box"] == theirs["box"] | {"at": {}}
+
+
+def test_without_predictions_for_val_there_are_no_thresholds(root, tmp_path):
+    source = elsewhere(root, tmp_path, ("test",))
+    report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=50))
+    assert report["points"] == []
+    assert report["film"]["auc"]["value"] is not None
+    assert "no thresholds" in text(report)
+    with pytest.raises(BadValue, match="predictions for the val films"):
+        judge_predictions(source, Order(root, tmp_path / "theirs", **RECALL))
+    with pytest.raises(BadValue, match="for films of the split 'val'"):
+        judge_predictions(source, Order(root, tmp_path / "theirs", split="val"))
+
+
+def test_two_models_stand_side_by_side(judged, tmp_path):
+    judged("other", Reader(CARD, Corner()), **RECALL)
+    report = judged("report", Reader(CARD, Corner(more=40)), compare=tmp_path / "other/report.json", **RECALL)
+    rows = {row["name"]: row for row in report["comparison"]["rows"]}
+    # Adding the same to every score changes no rank, and each model has its own threshold: nothing differs.
+    assert set(rows) == {
+        "film AUC",
+        "AP50",
+        "AP50-95",
+        "AP at IoU .1",
+        "AP of clinical hits",
+        "sensitivity at target recall 0.75",
+        "specificity at target recall 0.75",
+    }
+    assert all(row["difference"]["value"] == pytest.approx(0) for row in rows.values())
+    assert rows["sensitivity at target recall 0.75"]["p"] == 1
+    assert "beside scripted on dataset, the same 7 films" in text(report)
+
+
+def test_predictions_that_were_changed_are_not_compared_with(judged, tmp_path):
+    judged("other")
+    file = tmp_path / "other/predictions/test.jsonl"
+    file.write_text(file.read_text().replace('"confidence": 0.8', '"confidence": 0.9'))
+    with pytest.raises(BadValue, match=r"expected the predictions predictions/test\.jsonl beside"):
+        judged(compare=tmp_path / "other/report.json")
+
+
+def external(root, tmp_path, boxes=(BOX,)):
+    """The test films as films of a source nobody has seen, fractured ones alone."""
+    records = [
+        replace(record, image_id=f"other/{record.image_id[2:]}", source="other", split=None, boxes=boxes)
+        for record in manifest.load(root)
+        if record.split == "test" and record.fractured
+    ]
+    for record in records:
+        (tmp_path / "external" / record.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "external" / record.path).write_bytes((root / record.path).read_bytes())
+    manifest.save(records, tmp_path / "external")
+    return Order(tmp_path / "external", tmp_path / "report_external", "all", resamples=50)
+
+
+def test_an_external_source_stands_beside_the_known_one(judged, root, tmp_path):
+    (tmp_path / "films.csv").write_text("image_id,split\nt/val0,val\n", encoding="utf-8")
+    reader = Reader(replace(CARD, operating_points=points(screening=0.5)), Corner(), tmp_path)
+    known = judged(reader=reader)
+    report = judge_external(reader, external(root, tmp_path), known)
+    assert report["points"] == known["points"]
+    rows = {row["name"]: row for row in report["comparison"]["rows"]}
+    assert rows["sensitivity at screening"]["difference"]["value"] == 0
+    assert (
+        rows["sensitivity at screening"]["difference"]["low"]
+        < 0
+        < rows["sensitivity at screening"]["difference"]["high"]
+    )
+    assert rows["film AUC"]["difference"]["value"] is None
+    assert "there are no normal films: specificity cannot be estimated" in text(report)
+    assert "crops" not in text(report)
+
+
+def test_crops_are_said_to_be_crops(judged, root, tmp_path):
+    reader = Reader(CARD, Corner())
+    report = judge_external(reader, external(root, tmp_path, ((0.0, 0.0, 300.0, 300.0),)), judged())
+    assert (
+        "drawn boxes cover 56% of a film in the median, against 1.2% on the films beside it: these are crops"
+        in text(report)
+    )
+
+
+def test_a_source_that_the_model_was_made_with_is_not_external(judged, root, tmp_path):
+    (tmp_path / "films.csv").write_text("image_id,split\nother/1,val\n", encoding="utf-8")
+    reader = Reader(CARD, Corner(), tmp_path)
+    with pytest.raises(BadValue, match="expected one the model was not made with, got other"):
+        judge_external(reader, external(root, tmp_path), None)
+    (tmp_path / "films.csv").unlink()
+    known = judged()
+    with pytest.raises(BadValue, match="expected one of this model's files"):
+        judge_external(Reader(replace(CARD, files={"model.onnx": "1"}), Corner()), external(root, tmp_path), known)

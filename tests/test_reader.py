@@ -10,15 +10,16 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from fracture.batch import read_files
+from fracture.data import manifest
 from fracture.data.assemble import assemble
 from fracture.data.ingest import Claim, ingest
 from fracture.data.phantom import draw_film
 from fracture.data.preprocess import preprocess
 from fracture.data.yolo import load_dataset
 from fracture.imaging.decode import decode
+from fracture.judge import predict
 from fracture.models.card import ModelCard
 from fracture.reader import Reader
-from fracture.report.evaluation import read_split
 from fracture.types import HarmoniseConfig
 
 SCALE = 448
@@ -116,7 +117,7 @@ def test_training_evaluation_inference_and_service_feed_identical_pixels(line):
     trained_on = training.load_image(0)[0]
     network = Recording()
     reader = Reader(CARD, network)
-    read_split(reader, dataset, "train", lambda items, _: items)
+    predict(reader, dataset.root, manifest.load(dataset.root), dataset.root / "predictions.jsonl")
     list(read_files(reader, [file]))
     with TestClient(create_app(reader=reader)) as client:
         answer = client.post("/detect", params={"conf": 0.5}, files={"file": file.read_bytes()})

@@ -1,12 +1,8 @@
 """The audit as a page for a person: one file, no network, phone or paper, light or dark."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
-
-import cv2
-import numpy as np
 
 from fracture.data import duplicates
 from fracture.data.audit_kinds import KINDS, Film, Finding
@@ -15,6 +11,7 @@ from fracture.data.audit_tables import ALL_BUT, APART, MIN_FILMS, Row, Shortcut
 from fracture.data.stage import film_pool
 from fracture.errors import FractureError
 from fracture.imaging.decode import decode
+from fracture.page import document, film_svg, plural, verdict
 from fracture.types import Estimate
 
 if TYPE_CHECKING:
@@ -38,12 +35,10 @@ def page(audit: "Audit") -> str:
     pictures = _pictures(audit.films, present)
     name = escape(" + ".join(audit.folders))
     sections = [_section(kind, findings, audit.films, pictures) for kind, findings in present.items()]
-    return "\n".join(
+    return document(
+        f"Data audit: {' + '.join(audit.folders)}",
+        STYLE,
         [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>Data audit: {name}</title><style>{STYLE}</style></head><body><main>",
             f'<header><p class="over">Data audit</p><h1>{name}</h1>{_verdict(audit)}</header>',
             _todo(present, audit.is_dealt),
             _numbers(audit),
@@ -51,24 +46,19 @@ def page(audit: "Audit") -> str:
             "<h2>Findings</h2>" if sections else "",
             *sections,
             _footer(),
-            "</main></body></html>\n",
-        ]
+        ],
     )
 
 
 def _verdict(audit: "Audit") -> str:
     totals = audit.totals
-    rest = f"{_plural(totals['defect'], 'defect')} and {_plural(totals['note'], 'note')} to look at."
+    rest = f"{plural(totals['defect'], 'defect')} and {plural(totals['note'], 'note')} to look at."
     if audit.leaks:
         text = f"Until they are gone, results on this split look better than they are. {rest}"
-        return _box("bad", _plural(audit.leaks, "leak"), text)
+        return verdict("bad", plural(audit.leaks, "leak"), text)
     if not audit.is_dealt:
-        return _box("plain", "No split yet", f"Leaks can only be judged once films are dealt out. {rest}")
-    return _box("good", "No leaks", f"Nothing that belongs together stands in two splits. {rest}")
-
-
-def _box(look: str, head: str, text: str) -> str:
-    return f'<div class="verdict {look}"><strong>{head}</strong><span>{text}</span></div>'
+        return verdict("plain", "No split yet", f"Leaks can only be judged once films are dealt out. {rest}")
+    return verdict("good", "No leaks", f"Nothing that belongs together stands in two splits. {rest}")
 
 
 def _todo(present: Mapping[str, Sequence[Finding]], is_dealt: bool) -> str:
@@ -203,20 +193,11 @@ def _pictures(films: Mapping[str, Film], present: Mapping[str, Sequence[Finding]
 def _picture(film: Film) -> str:
     """Draw a small film with its boxes, as inline SVG; nothing where the film cannot be read."""
     try:
-        grey = np.rint(decode(film.file.read_bytes()).pixels * 255).astype(np.uint8)
+        pixels = decode(film.file.read_bytes()).pixels
     except (FractureError, OSError):
         return ""
-    height, width = grey.shape
-    scale = min(1.0, _LONG_SIDE_PX / max(grey.shape))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    jpeg = base64.b64encode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()).decode()
     boxes = "".join(_rectangle(box) for box in film.record.boxes or ())
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(film.record.image_id)}">'
-        f'<image href="data:image/jpeg;base64,{jpeg}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
-        f"{boxes}</svg>"
-    )
+    return film_svg(pixels, _LONG_SIDE_PX, _QUALITY, film.record.image_id, boxes)
 
 
 def _rectangle(box: Sequence[float]) -> str:
@@ -237,7 +218,3 @@ def _footer() -> str:
         "frames are the boxes of the manifest. Intervals are 95 % (Wilson) and count every film as independent.</p>"
         "</footer>"
     )
-
-
-def _plural(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

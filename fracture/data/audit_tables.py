@@ -167,8 +167,7 @@ def _columns(records: Sequence[ImageRecord]) -> dict[str, dict[str, frozenset[in
 
 def _properties(record: ImageRecord) -> Iterator[tuple[str, str]]:
     """Yield what may tell on a film beside its attributes, as (column, value)."""
-    original = record.attributes.get("original_px", "").split("x")
-    width, height = map(int, original) if len(original) == 2 else record.size_px
+    width, height = record.original_px
     larger = [limit for limit in SIZES_PX if limit >= max(width, height)]
     yield "long side", f"up to {larger[0]:4d} px" if larger else f"above {SIZES_PX[-1]} px"
     yield "shape", "upright" if height > width else "lying" if height < width else "square"

@@ -7,13 +7,14 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fracture.data import manifest
 from fracture.errors import BadValue, MissingData
+from fracture.metrics.calibration import Calibration
 from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoint
 
 NAME = "card.json"
@@ -31,7 +32,8 @@ class ModelCard:
 
     ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
     it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
-    dropped. ``measured`` holds figures with the command that made them, ``training`` how the weights came to be.
+    dropped. ``calibration`` turns a film's best score into a probability, where it was fitted. ``measured`` holds
+    figures with the command that made them, ``training`` how the weights came to be.
     """
 
     model_id: str
@@ -43,6 +45,7 @@ class ModelCard:
     harmonise: HarmoniseConfig
     files: dict[str, str]
     operating_points: tuple[OperatingPoint, ...] = ()
+    calibration: Calibration | None = None
     training: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     licence: str = "AGPL-3.0-or-later"
@@ -84,7 +87,9 @@ def load(folder: Path) -> ModelCard:
             raise BadValue(f"{path}: expected card schema {_SCHEMA}")
         content["classes"] = tuple(content["classes"])
         content["harmonise"] = HarmoniseConfig(**content["harmonise"])
-        content["operating_points"] = tuple(_operating_point(point) for point in content["operating_points"])
+        content["operating_points"] = tuple(operating_point(point) for point in content["operating_points"])
+        if content.get("calibration"):
+            content["calibration"] = Calibration(**content["calibration"])
         card = ModelCard(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise BadValue(f"{path} is not a model card of this version: {error}") from error
@@ -133,7 +138,7 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _operating_point(content: dict[str, Any]) -> OperatingPoint:
-    for rate in ("sensitivity", "specificity"):
-        content[rate] = Estimate(**content[rate])
-    return OperatingPoint(**content)
+def operating_point(content: Mapping[str, Any]) -> OperatingPoint:
+    """Read an operating point as cards and reports write it."""
+    rates = {rate: Estimate(**content[rate]) for rate in ("sensitivity", "specificity")}
+    return OperatingPoint(**{**content, **rates})

@@ -1,207 +1,278 @@
-"""How good a model is on one split: boxes, films, regions, sources, each figure with its interval and its n."""
+"""How good a model is on a split: boxes, films, studies, calibration, slices; every figure with its interval."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.batch import read_files
-from fracture.data import manifest
-from fracture.data.yolo import Dataset
-from fracture.errors import BadValue, MissingData
-from fracture.metrics.detection import detection_estimates, match
-from fracture.metrics.screening import auc, choose_operating_points, rates
-from fracture.models.card import file_hash
-from fracture.reader import Reader
-from fracture.types import Detections, Estimate, ImageRecord, OperatingPoint, Prediction, Refusal
+from fracture.metrics.calibration import Calibration, calibration_estimates, reliability
+from fracture.metrics.detection import RECALLS, Matches, ap_estimates, at_threshold, match, precision_recall_curve
+from fracture.metrics.froc import afroc, froc
+from fracture.metrics.guarantee import guaranteed_point
+from fracture.metrics.operating_points import choose_operating_points, target_recall_point
+from fracture.metrics.screening import (
+    Rates,
+    at_prevalence,
+    auc,
+    histogram,
+    pr_curve,
+    ranking_estimates,
+    rates,
+    roc_curve,
+)
+from fracture.metrics.study import aggregate, case_truth, status_table
+from fracture.report.cases import Cases
+from fracture.report.slices import slices
+from fracture.types import Estimate, ImageRecord, OperatingPoint
 
-RESAMPLES = 1000
+RESAMPLES = 2000
+PREVALENCES = (0.05, 0.1, 0.3)
+WORST = 24
+RATES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+NewRng = Callable[[], np.random.Generator]
+COUNTS = ("true_positive", "false_positive", "true_negative", "false_negative")
 
 
 @dataclass(frozen=True)
-class ReadSplit:
-    """One split with its answers: film i of ``records`` has ``detections[i]``. ``left_out`` names films and reasons."""
+class Ask:
+    """What else to choose on validation: a recall to reach, and the confidence with which it must be guaranteed."""
 
-    name: str
-    records: tuple[ImageRecord, ...]
-    detections: tuple[Detections, ...]
-    left_out: dict[str, str]
-
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Give the film-level scores, (films,)."""
-        return np.array([found.film_score for found in self.detections], dtype=np.float64)
-
-    @property
-    def fractured(self) -> NDArray[np.bool_]:
-        """Give the film-level truth, (films,)."""
-        return np.array([record.fractured is True for record in self.records], dtype=np.bool_)
-
-    @property
-    def groups(self) -> list[str]:
-        """Give the group of every film."""
-        return [record.group_id or record.image_id for record in self.records]
-
-    def where(self, keep: Callable[[ImageRecord], bool]) -> "ReadSplit":
-        """Keep the films that fit."""
-        kept = [i for i, record in enumerate(self.records) if keep(record)]
-        return replace(
-            self,
-            records=tuple(self.records[i] for i in kept),
-            detections=tuple(self.detections[i] for i in kept),
-        )
+    target_recall: float | None = None
+    guarantee: float | None = None
 
 
-def read_split(
-    reader: Reader, dataset: Dataset, split: str, progress: Callable[[Iterable[Any], int], Iterable[Any]]
-) -> ReadSplit:
-    """Read every labelled film of a split. An unlabelled film never counts as normal, a refusal never as a miss.
-
-    Raises MissingData where the dataset is not there, BadValue where it has no such split.
-    """
-    if not (dataset.root / manifest.NAME).is_file():
-        raise MissingData(f"no dataset at {dataset.root}")
-    everything = [record for record in manifest.load(dataset.root) if record.split == split]
-    if not everything:
-        raise BadValue(f"{dataset.root} has no films in split {split!r}")
-    left_out = {record.image_id: "not labelled" for record in everything if record.fractured is None}
-    labelled = [record for record in everything if record.fractured is not None]
-    answers = read_files(reader, [dataset.root / record.path for record in labelled])
-    records: list[ImageRecord] = []
-    detections: list[Detections] = []
-    for record, (_, answer) in zip(labelled, progress(answers, len(labelled)), strict=True):
-        if isinstance(answer, Refusal):
-            left_out[record.image_id] = answer.reason
-        else:
-            records.append(record)
-            detections.append(_checked(answer, record).detections)
-    return ReadSplit(split, tuple(records), tuple(detections), left_out)
+def choose_points(val: Cases, dataset_id: str) -> tuple[OperatingPoint, ...]:
+    """Choose screening, balanced and specific on these cases, naming them as what they were measured on."""
+    return choose_operating_points(val.scores, val.fractured, val.groups, measured_on(val, dataset_id))
 
 
-def choose_points(split: ReadSplit, dataset_id: str, target_sensitivity: float = 0.90) -> tuple[OperatingPoint, ...]:
-    """Choose the operating points on a split, naming it as what they were measured on."""
-    fractured = int(split.fractured.sum())
-    measured_on = (
-        f"{split.name} split of manifest {dataset_id}: {len(split.records)} films, {fractured} fractured, "
-        f"{len(set(split.groups))} groups"
-    )
-    return choose_operating_points(
-        split.scores, split.fractured, split.groups, measured_on, target_sensitivity=target_sensitivity
-    )
+def asked_points(val: Cases, dataset_id: str, ask: Ask, seed: int = 0) -> tuple[OperatingPoint, ...]:
+    """Choose the points that were asked for: for the target recall, and beside it the guaranteed one."""
+    if ask.target_recall is None:
+        return ()
+    arguments = (val.scores, val.fractured, val.groups, measured_on(val, dataset_id), ask.target_recall)
+    points = [target_recall_point(*arguments)]
+    if ask.guarantee is not None:
+        points.append(guaranteed_point(*arguments, ask.guarantee, np.random.default_rng(seed)))
+    return tuple(points)
 
 
-def evaluate(split: ReadSplit, points: Sequence[OperatingPoint], box_threshold: float, seed: int = 0) -> dict[str, Any]:
-    """Give every figure of a split at operating points that were chosen elsewhere."""
-    rng = np.random.default_rng(seed)
-    drawn = split.where(lambda record: record.boxes is not None and not record.weak)
-    truths = [np.array(record.boxes, dtype=np.float64).reshape(-1, 4) for record in drawn.records]
-    matches = match(drawn.detections, truths)
-    slices = _slices(split)
+def measured_on(cases: Cases, dataset_id: str) -> str:
+    """Say in words on which films something was measured."""
+    films, fractured, groups = len(cases.records), int(cases.fractured.sum()), len(set(cases.groups))
+    return f"{cases.split} split of manifest {dataset_id}: {films} films, {fractured} fractured, {groups} groups"
+
+
+def evaluate(
+    cases: Cases,
+    points: Sequence[OperatingPoint],
+    *,
+    calibration: Calibration | None = None,
+    columns: Sequence[str] = (),
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Give every figure of the cases, as report.json has them, at operating points that were chosen elsewhere."""
+    boxed = cases.boxed
+    matches = match(boxed.detections, boxed.boxes)
+
+    def rng() -> np.random.Generator:
+        """Start every section anew, so that a further slice changes no other figure."""
+        return np.random.default_rng(seed)
+
     return {
-        "split": split.name,
-        "films": len(split.records),
-        "fractured": int(split.fractured.sum()),
-        "groups": len(set(split.groups)),
-        "left_out": split.left_out,
-        "box": {
-            name: asdict(estimate)
-            for name, estimate in detection_estimates(matches, drawn.groups, box_threshold, rng, RESAMPLES).items()
+        "points": [asdict(point) for point in points],
+        "box": _boxes(matches, boxed.groups, points, rng, resamples),
+        "film": _films(cases, points, rng(), resamples),
+        "study": _case_figures(cases, "study", lambda record: record.study_id, points, calibration),
+        "patient": _case_figures(cases, "patient", lambda record: record.patient_id, points, calibration),
+        "calibration": _calibration(cases, calibration, rng, resamples),
+        "slices": {
+            name: {value: _slice(part, points, rng(), resamples) for value, part in parts.items()}
+            for name, parts in slices(cases, columns).items()
         },
-        "box_threshold": box_threshold,
-        "film": film_figures(split, points),
-        "slices": {name: film_figures(part, points) for name, part in slices.items()},
+        "worst": worst_films(cases, points[0]) if points else None,
     }
 
 
-def film_figures(split: ReadSplit, points: Sequence[OperatingPoint]) -> dict[str, Any]:
-    """Give AUC, and sensitivity and specificity at every point."""
-    figures: dict[str, Any] = {
-        "films": len(split.records),
-        "fractured": int(split.fractured.sum()),
-        "auc": asdict(auc(split.scores, split.fractured, split.groups)),
-    }
-    for point in points:
-        measured = rates(split.scores, split.fractured, point.threshold, split.groups)
-        figures[point.name] = {
-            "threshold": point.threshold,
-            "sensitivity": asdict(measured.sensitivity),
-            "specificity": asdict(measured.specificity),
-        }
-    return figures
-
-
-def dataset_id(dataset: Dataset) -> str:
-    """Name the dataset by its manifest's content: films, labels and splits, wherever it lies."""
-    return file_hash(dataset.root / manifest.NAME)[:12]
-
-
-def worst_films(split: ReadSplit, threshold: float, count: int = 20) -> dict[str, list[str]]:
-    """Name the films to look at first: fractures with the lowest scores, normal films with the highest."""
-    order = np.argsort(split.scores, kind="stable")
-    missed = [int(i) for i in order if split.fractured[i] and split.scores[i] < threshold]
-    alarms = [int(i) for i in order[::-1] if not split.fractured[i] and split.scores[i] >= threshold]
+def counts(cases: Cases) -> dict[str, Any]:
+    """Count what the figures are made of, as the report's ``data`` has it."""
+    boxes = [(record, box) for record in cases.boxed.records for box in record.boxes or ()]
+    shares = [(x1 - x0) * (y1 - y0) / (r.size_px[0] * r.size_px[1]) for r, (x0, y0, x1, y1) in boxes]
+    fractured = int(cases.fractured.sum())
     return {
-        "missed": [split.records[i].image_id for i in missed[:count]],
-        "false_alarms": [split.records[i].image_id for i in alarms[:count]],
+        "films": len(cases.records),
+        "fractured": fractured,
+        "normal": len(cases.records) - fractured,
+        "groups": len(set(cases.groups)),
+        "patients": len({record.patient_id for record in cases.records} - {None}) or None,
+        "studies": len({record.study_id for record in cases.records} - {None}) or None,
+        "boxes": len(boxes),
+        "boxed_films": len({record.image_id for record, _ in boxes}),
+        "median_box_share": float(np.median(shares)) if shares else None,
     }
 
 
-def table(report: dict[str, Any], points: Sequence[OperatingPoint]) -> str:
-    """Give the report as text for a terminal."""
-    counts = f"{report['films']} films, {report['fractured']} fractured, {report['groups']} groups"
-    rows = [f"{report['split']}: {counts}, {len(report['left_out'])} left out"]
-    if report.get("model_was_made_with"):
-        count = len(report["model_was_made_with"])
-        rows.append(f"  NOT A TEST: the model was trained or its thresholds chosen on {count} of these films")
-    rows += [f"  {name:<10} {_text(report['box'][name])}" for name in ("map50", "map50_95")]
-    rows += [
-        f"  box {name:<10} {_text(report['box'][name])} at {report['box_threshold']:.3f}"
-        for name in ("precision", "recall")
-    ]
-    rows.append(f"  film AUC   {_text(report['film']['auc'])}")
-    for point in points:
-        at = report["film"][point.name]
-        rows.append(
-            f"  {point.name} (threshold {point.threshold:.3f}{'' if point.reached else ', target not reached'})"
-        )
-        rows.append(f"    sensitivity {_text(at['sensitivity'])}")
-        rows.append(f"    specificity {_text(at['specificity'])}")
-    shown = points[0].name if points else ""
-    if shown:
-        rows.append(f"  by slice, at {shown}:")
-    for name, part in report["slices"].items():
-        if shown:
-            at = part[shown]
-            rows.append(
-                f"    {name:<18} sensitivity {_text(at['sensitivity'])}; specificity {_text(at['specificity'])}"
-            )
-    return "\n".join(rows)
+def worst_films(cases: Cases, point: OperatingPoint, count: int = WORST) -> dict[str, Any]:
+    """Name the films to look at first: fractures with the lowest scores, normal films with the highest."""
+    order = np.argsort(cases.scores, kind="stable")
+    flagged = cases.scores >= point.threshold
+
+    def named(films: Iterable[int]) -> list[dict[str, Any]]:
+        return [
+            {"image_id": cases.records[i].image_id, "score": float(cases.scores[i])}
+            for i, _ in zip(films, range(count), strict=False)
+        ]
+
+    missed = (int(i) for i in order if cases.fractured[i] and not flagged[i])
+    alarms = (int(i) for i in order[::-1] if flagged[i] and not cases.fractured[i])
+    return {"point": point.name, "missed": named(missed), "false_alarms": named(alarms)}
 
 
-def _text(estimate: dict[str, Any]) -> str:
-    return str(Estimate(**estimate))
+def _boxes(
+    matches: Matches, groups: Sequence[str], points: Sequence[OperatingPoint], rng: NewRng, resamples: int
+) -> dict[str, Any]:
+    found, against_normal = froc(matches, groups, rng(), resamples), afroc(matches, groups, rng(), resamples)
+    precision = precision_recall_curve(matches, "iou 0.50")
+    return {
+        **_plain(ap_estimates(matches, groups, rng(), resamples)),
+        "at": {
+            point.name: {"threshold": point.threshold, **_plain(at_threshold(matches, point.threshold, groups))}
+            for point in points
+        },
+        "froc": {
+            "at": _plain({f"{rate:g}": estimate for rate, estimate in found.at.items()}),
+            "curve": {
+                "false_positives_per_film": _numbers(found.false_positives_per_film),
+                "sensitivity": _numbers(found.sensitivity),
+            },
+        },
+        "afroc": {
+            "area": asdict(against_normal.area),
+            "curve": {
+                "false_positive_fraction": _numbers(against_normal.false_positive_fraction),
+                "sensitivity": _numbers(against_normal.sensitivity),
+            },
+        },
+        "pr": {"recall": _numbers(RECALLS), "precision": _numbers(precision)},
+    }
 
 
-def _slices(split: ReadSplit) -> dict[str, ReadSplit]:
-    regions = sorted({region for record in split.records for region in record.regions})
-    sources = sorted({record.source for record in split.records})
-    by_region = {f"region {region}": split.where(partial(_shows, region)) for region in regions}
-    return by_region | {f"source {source}": split.where(partial(_comes_from, source)) for source in sources}
+def _films(cases: Cases, points: Sequence[OperatingPoint], rng: np.random.Generator, resamples: int) -> dict[str, Any]:
+    scores, fractured, groups = cases.scores, cases.fractured, cases.groups
+    false_positive_rate, sensitivity = roc_curve(scores, fractured)
+    recall, precision = pr_curve(scores, fractured)
+    edges, of_fractured, of_normal = histogram(scores, fractured)
+    return {
+        "auc": asdict(auc(scores, fractured, groups)),
+        **_plain(ranking_estimates(scores, fractured, groups, rng, resamples)),
+        "at": {point.name: _rates(rates(scores, fractured, point.threshold, groups), point) for point in points},
+        "roc": {"false_positive_rate": _numbers(false_positive_rate), "sensitivity": _numbers(sensitivity)},
+        "pr": {"recall": _numbers(recall), "precision": _numbers(precision)},
+        "scores": {"edges": _numbers(edges), "fractured": of_fractured.tolist(), "normal": of_normal.tolist()},
+    }
 
 
-def _shows(region: str, record: ImageRecord) -> bool:
-    return region in record.regions
+def _rates(measured: Rates, point: OperatingPoint) -> dict[str, Any]:
+    at = {prevalence: at_prevalence(measured, prevalence) for prevalence in PREVALENCES}
+    return {
+        "threshold": point.threshold,
+        "counts": {name: getattr(measured, name) for name in COUNTS},
+        **{name: asdict(getattr(measured, name)) for name in RATES},
+        "at_prevalence": {
+            f"{prevalence:g}": {"ppv": asdict(ppv), "npv": asdict(npv)} for prevalence, (ppv, npv) in at.items()
+        },
+    }
 
 
-def _comes_from(source: str, record: ImageRecord) -> bool:
-    return record.source == source
+def _slice(cases: Cases, points: Sequence[OperatingPoint], rng: np.random.Generator, resamples: int) -> dict[str, Any]:
+    boxed = cases.boxed
+    matches = match(boxed.detections, boxed.boxes)
+    at = {point.name: rates(cases.scores, cases.fractured, point.threshold, cases.groups) for point in points}
+    fractured = int(cases.fractured.sum())
+    return {
+        "films": len(cases.records),
+        "fractured": fractured,
+        "normal": len(cases.records) - fractured,
+        "auc": asdict(auc(cases.scores, cases.fractured, cases.groups)),
+        "ap50": asdict(ap_estimates(matches, boxed.groups, rng, resamples)["ap50"]),
+        "at": {
+            name: {"sensitivity": asdict(measured.sensitivity), "specificity": asdict(measured.specificity)}
+            for name, measured in at.items()
+        },
+    }
 
 
-def _checked(answer: Prediction, record: ImageRecord) -> Prediction:
-    """Refuse to compare boxes across frames: the film read must have the size its boxes were drawn on."""
-    if answer.film_px != record.size_px:
-        raise BadValue(f"{record.image_id}: the manifest says {record.size_px} px, the film has {answer.film_px} px")
-    return answer
+def _case_figures(
+    cases: Cases,
+    unit: str,
+    case_of: Callable[[ImageRecord], str | None],
+    points: Sequence[OperatingPoint],
+    calibration: Calibration | None,
+) -> dict[str, Any] | None:
+    """Judge whole studies or patients, None where the manifest names none of them.
+
+    A case counts by the films that could be judged; what it shows is told by all its films of the split.
+    """
+    named = [(record, case) for record in cases.everything if (case := case_of(record)) is not None]
+    truth = case_truth([record.fractured for record, _ in named], [case for _, case in named])
+    films = [i for i, record in enumerate(cases.records) if truth.get(case_of(record) or "") is not None]
+    if not films:
+        return None
+    case_names = [case_of(cases.records[i]) or "" for i in films]
+    scores = cases.scores[films]
+    names, best = aggregate(scores, case_names, "max")
+    fractured = np.array([truth[name] is True for name in names], np.bool_)
+    group_of = {name: cases.groups[i] for name, i in zip(case_names, films, strict=True)}
+    groups = [group_of[name] for name in names]
+    thresholds = {point.name: point.threshold for point in points}
+    table = (
+        status_table(best, fractured, groups, thresholds["screening"], thresholds["specific"])
+        if {"screening", "specific"} <= thresholds.keys()
+        else None
+    )
+    together = aggregate(calibration.probability(scores), case_names, "noisy_or")[1] if calibration else None
+    return {
+        "unit": unit,
+        "rule": "max",
+        "cases": len(names),
+        "fractured": int(fractured.sum()),
+        "left_out": len(truth) - len(names),
+        "auc": asdict(auc(best, fractured, groups)),
+        "auc_noisy_or": None if together is None else asdict(auc(together, fractured, groups)),
+        "status": {name: dict(count) for name, count in table.counts.items()} if table else {},
+        **{
+            rate: {way: asdict(getattr(getattr(table, way), rate)) for way in ("definite", "suspicious")}
+            if table
+            else None
+            for rate in ("sensitivity", "specificity")
+        },
+    }
+
+
+def _calibration(cases: Cases, calibration: Calibration | None, rng: NewRng, resamples: int) -> dict[str, Any]:
+    def judged(scores: NDArray[np.float64]) -> dict[str, Any]:
+        curve = reliability(scores, cases.fractured, cases.groups)
+        return {
+            **_plain(calibration_estimates(scores, cases.fractured, cases.groups, rng(), resamples)),
+            "curve": {"mean_score": _numbers(curve.mean_score), "share": [asdict(share) for share in curve.share]},
+        }
+
+    return {
+        "temperature": calibration.temperature if calibration else None,
+        "shift": calibration.shift if calibration else None,
+        "fitted_on": calibration.fitted_on if calibration else None,
+        "raw": judged(cases.scores),
+        "calibrated": judged(calibration.probability(cases.scores)) if calibration else None,
+    }
+
+
+def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: asdict(estimate) for name, estimate in estimates.items()}
+
+
+def _numbers(values: NDArray[Any]) -> list[float]:
+    """Give the numbers of a curve; five digits draw any picture. A curve that is nowhere defined has none."""
+    return [] if np.isnan(values).any() else [round(float(value), 5) for value in values]

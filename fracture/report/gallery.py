@@ -1,0 +1,53 @@
+"""The worst films as pictures: what a person drew, what the model marked, and what it almost marked."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.page import film_svg
+from fracture.render import Marks
+from fracture.types import Box, Detections
+
+_LONG_SIDE_PX, _QUALITY = 480, 80
+_TRUTH, _SURE, _UNSURE = "#00d69a", "#40b8ff", "#ffc43d"
+
+
+def picture(pixels: NDArray[np.float32], truth: Sequence[Box], detections: Detections, marks: Marks) -> str:
+    """Draw a film, (H, W) in [0, 1], with a person's and the model's boxes as inline SVG.
+
+    Solid and dashed mean what they mean in ``render``. Of the boxes below both thresholds the best one alone is there,
+    dotted and faint.
+    """
+    film_px = (pixels.shape[1], pixels.shape[0])
+    lowest = min(marks.dashed, marks.solid)
+    over = [_drawn(box, "drawn", _TRUTH, 'stroke-width="1.5"', film_px, under=True) for box in truth]
+    # The best box goes on last, so that nothing covers it.
+    for index in reversed(
+        [*np.flatnonzero(detections.score >= lowest), *np.flatnonzero(detections.score < lowest)[:1]]
+    ):
+        x0, y0, x1, y1 = detections.xyxy[index].tolist()
+        score = float(detections.score[index])
+        colour, line = _UNSURE, 'stroke-width="2" stroke-dasharray="7 5"'
+        if score >= marks.solid:
+            colour, line = _SURE, 'stroke-width="2"'
+        elif score < lowest:
+            line = 'stroke-width="2" stroke-dasharray="1.5 4" opacity="0.7"'
+        over.append(_drawn((x0, y0, x1, y1), f"{score:.3f}", colour, line, film_px))
+    return film_svg(pixels, _LONG_SIDE_PX, _QUALITY, f"film with {len(truth)} drawn boxes", "".join(over))
+
+
+def _drawn(box: Box, label: str, colour: str, line: str, film_px: tuple[int, int], *, under: bool = False) -> str:
+    """Draw a box and its label, above it or under it, on the film wherever the box is."""
+    x0, y0, x1, y1 = box
+    width, height = film_px
+    letter = width / 20
+    above, below = y0 - letter / 3, y1 + letter
+    y = (below if below < height else above) if under else (above if above > letter else below)
+    y = min(max(y, letter), height - letter / 3)
+    x = max(0.0, min(x0, width - 0.62 * letter * len(label)))
+    return (
+        f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" fill="none" stroke="{colour}" '
+        f'{line} vector-effect="non-scaling-stroke"/><text x="{x:.1f}" y="{y:.1f}" fill="{colour}" '
+        f'font-size="{letter:.1f}" stroke="#000" stroke-width="{letter / 7:.1f}" paint-order="stroke">{label}</text>'
+    )

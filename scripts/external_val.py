@@ -1,0 +1,53 @@
+"""Judge a model on a source it was never made with, at the thresholds of its card, beside its own test figures."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fracture.errors import FractureError
+from fracture.judge import PAGE, REPORT, Order, judge_external
+from fracture.reader import Reader
+from fracture.report import schema
+from fracture.report.cases import EVERY_FILM
+from fracture.report.evaluation import RESAMPLES
+from fracture.report.text import text
+
+
+def main() -> int:
+    """Parse flags, evaluate, print the figures, write the report; 2 if the source had a part in making the model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--src", type=Path, required=True, help="a stage or dataset of the source: a folder with manifest.csv")
+    add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
+    add("--split", default=EVERY_FILM, choices=("train", "val", "test", EVERY_FILM))
+    add("--known", type=Path, help="report.json of the same model on its own test films, to put beside")
+    add("--out", type=Path, default=Path("report_external"), help="folder for the report")
+    add("--slice", action="append", default=[], help="a manifest column to slice by as well; may repeat")
+    add("--no-films", action="store_true", help="no films in the report, so that it may be published")
+    add("--shortcuts", action="store_true", help="also check what the model could be using instead of the fracture")
+    add("--seed", type=int, default=0)
+    add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
+    args = parser.parse_args()
+    order = Order(
+        root=args.src,
+        out=args.out,
+        split=args.split,
+        columns=tuple(args.slice),
+        with_films=not args.no_films,
+        with_shortcuts=args.shortcuts,
+        seed=args.seed,
+        resamples=args.resamples,
+    )
+    try:
+        known = schema.load(args.known) if args.known else None
+        report = judge_external(Reader.load(args.weights), order, known)
+    except FractureError as error:
+        print(f"external_val: {error}", file=sys.stderr)
+        return 2
+    print(text(report))
+    print(f"written: {args.out / PAGE} and {REPORT}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
