@@ -46,7 +46,9 @@ def _header(report: Report) -> str:
     films = escape(f"{data.get('split', '?')} split of {data.get('name', 'data not named')}")
     date = escape(str(made.get("date") or "a day not stated"))
     known = report.get("model_was_made_with") or ()
-    banner = f"The model was trained, or its thresholds chosen, on {plural(len(known), 'film')}: {names(known)}"
+    banner = (
+        f"The model was trained, or its thresholds chosen, on {plural(len(known), 'film')} of these: {names(known)}"
+    )
     warnings = "".join(verdict("warning", "Note", escape(warning)) for warning in report.get("warnings") or ())
     counts = {
         name: data.get(name) for name in ("films", "fractured", "normal", "groups", "patients", "studies", "boxes")

@@ -47,7 +47,7 @@ def test_mcnemar_by_hand(only_a, only_b, p):
 
 # Both right, only the first, only the second, neither; difference and interval by method 10.
 PUBLISHED = [
-    (36, 12, 2, 0, 0.2, 0.0569, 0.3404),  # Newcombe, Stat Med 17 (1998) 2635-2650, table III
+    (36, 12, 2, 0, 0.2, 0.0569, 0.3404),  # Newcombe, Stat Med 17 (1998) 2635-2650
     (20, 12, 2, 16, 0.2, 0.0562, 0.3292),
     (59, 6, 16, 80, -0.0621, -0.1186, -0.0046),  # Fagerland et al., Statistical Analysis of Contingency Tables (2017)
     (1, 1, 7, 12, -0.2857, -0.5069, -0.0256),  # Fagerland et al., Stat Med 33 (2014) 2850-2875: -0.507 to -0.026
