@@ -35,8 +35,8 @@ demo: $(FULL)/.complete
 	$(FULL)/bin/python scripts/run_v5.py --phantom
 	@echo "look at phantom/stage/audit/audit.html; phantom/report/report.json; figures on synthetic films mean nothing"
 
-bench: $(SERVE)/.complete
-	$(SERVE)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")
+bench: $(FULL)/.complete
+	$(FULL)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")
 
 # uv installs in seconds; where it cannot be had, pip does the same work.
 define install

@@ -209,7 +209,7 @@ def _judge(
         "left_out": dict(cases.left_out),
         "model_was_made_with": _used(reader, cases),
         **figures_of_it,
-        "shortcuts": _shortcuts(reader, cases, order) if order.with_shortcuts and reader else None,
+        "shortcuts": _shortcuts(reader, records, cases, order) if order.with_shortcuts and reader else None,
         "comparison": None,
     }
     if known is not None:
@@ -254,10 +254,13 @@ def _covers(loaded: Loaded, records: Sequence[ImageRecord], split: str) -> bool:
     return any(r.image_id not in silent for r in records if split in {EVERY_FILM, r.split})
 
 
-def _shortcuts(reader: Reader, cases: Cases, order: Order) -> dict[str, Any]:
+def _shortcuts(reader: Reader, records: Sequence[ImageRecord], cases: Cases, order: Order) -> dict[str, Any]:
+    judged = {record.image_id for record in cases.records}
     films = [(record, order.root / record.path) for record in cases.records]
+    others = [r for r in films_of(records, EVERY_FILM) if r.fractured is not None and r.image_id not in judged]
+    around = [(record, order.root / record.path) for record in others]
     rng = np.random.default_rng(order.seed)
-    return shortcuts.check(reader, films, cases.scores, rng, order.resamples, progress)
+    return shortcuts.check(reader, films, cases.scores, rng, order.resamples, progress, around=around)
 
 
 def _compared(

@@ -23,14 +23,12 @@ from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.metrics.screening import auc
 from fracture.metrics.uncertainty import bootstrap, count_groups, group_members, wilson
 from fracture.reader import Reader
-from fracture.types import Box, Estimate, ImageRecord, ModelInput, Radiograph
+from fracture.types import SMALL_FILM_PX, Box, Estimate, ImageRecord, ModelInput, Radiograph
 
 RING = 0.08
 """How much of a film's short side is masked along every edge: where letters, collimator edges and lost rows lie."""
 
 THUMBNAIL, BINS = 24, 32
-SMALL_PX = 600
-"""Films whose long side was no longer before harmonising are small: they were exported, not taken, at that size."""
 
 MIN_FILMS = 20
 RIDGE = 1.0
@@ -58,13 +56,15 @@ def check(
     resamples: int = 2000,
     progress: Progress = lambda items, _: items,
     phantoms: int = 120,
+    around: Sequence[tuple[ImageRecord, Path]] = (),
 ) -> dict[str, Any]:
     """Give what a model could be using instead of the fracture: the report's ``shortcuts``.
 
     ``films`` are labelled films and where they lie, ``scores`` (films,) what the model said of them. ``masking`` masks
     the border of films, ``synthetic`` draws things onto phantoms and masks them, ``probes`` asks whether a film gives
-    away what it should not. ``findings`` are sentences; none means that none of these checks found anything, and no
-    more. Raises BadValue for an unlabelled film, and what `fracture.imaging.decode` raises for one it cannot read.
+    away what it should not; as that is a question about films, ``around`` may hold further labelled ones.
+    ``findings`` are sentences; none means that none of these checks found anything, and no more. Raises BadValue for
+    an unlabelled film, and what `fracture.imaging.decode` raises for one it cannot read.
     """
     records = [record for record, _ in films]
     labelled = sum(record.fractured is not None for record in records)
@@ -92,7 +92,11 @@ def check(
         **_compared(scores[kept], masked[kept], broken, groups, among, rng, resamples),
         "left_out": dict(reasons),
     }
-    rows = _probes(records, features, rng)
+    for _, file in progress(around, len(around)) if around else ():
+        features.append(
+            film_features(harmonise(decode(file.read_bytes()), reader.card.harmonise), reader.card.long_side_px)
+        )
+    rows = _probes([*records, *(record for record, _ in around)], features, rng)
     gap = _mean(scores, fractured) - _mean(scores, ~fractured)
     synthetic = _synthetic(reader, phantoms, rng, resamples, progress)
     findings = [*_said_of_border(border), *_said_of_drawn(synthetic, gap), *_said_of_probes(rows)]
@@ -214,7 +218,7 @@ def _properties(records: Sequence[ImageRecord]) -> list[_Property]:
     stated = np.array([i for i, record in enumerate(records) if record.attributes.get("hardware") in {"0", "1"}], int)
     held = np.array([records[i].attributes["hardware"] == "1" for i in stated], np.bool_)
     cut = np.array(["truncated" in record.flags for record in records], np.bool_)
-    small = np.array([_long_side_px(record) <= SMALL_PX for record in records], np.bool_)
+    small = np.array([record.is_small for record in records], np.bool_)
     sources = Counter(record.source for record in records)
     several = sum(count >= MIN_FILMS for count in sources.values()) >= 2
     # Of two sources, one against the rest is the other against the rest.
@@ -225,7 +229,7 @@ def _properties(records: Sequence[ImageRecord]) -> list[_Property]:
             for name in named
         ),
         _Property("truncated", everyone, cut),
-        _Property(f"long side up to {SMALL_PX} px", everyone, small),
+        _Property(f"long side up to {SMALL_FILM_PX} px", everyone, small),
         _Property("hardware", stated, held),
     ]
 
@@ -410,11 +414,6 @@ def _film(prepared: ModelInput) -> Radiograph:
 
 def _score(reader: Reader, film: Radiograph) -> float:
     return reader.read_film(film).detections.film_score
-
-
-def _long_side_px(record: ImageRecord) -> int:
-    original = record.attributes.get("original_px", "").split("x")
-    return max(map(int, original)) if len(original) == 2 else max(record.size_px)
 
 
 def _groups(records: Sequence[ImageRecord], films: NDArray[np.int64]) -> list[str]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, rankdata
+from scipy.stats import binom
 
 from fracture.errors import BadValue
-from fracture.metrics.screening import Scores, Truth, check_films
-from fracture.metrics.uncertainty import Z95, bootstrap, wilson
+from fracture.metrics.delong import area, placements
+from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
+from fracture.metrics.uncertainty import bootstrap, wilson
 from fracture.types import Estimate
 
 Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -72,37 +73,13 @@ def delong_test(scores_a: Scores, scores_b: Scores, fractured: Truth, groups: Se
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845; groups: Obuchowski, Biometrics 53 (1997)
     567-578.
     """
-    n, n_groups, test = len(groups), len(set(groups)), "DeLong"
     check_films(scores_a, fractured, groups)
     check_films(scores_b, fractured, groups)
-    n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
-    if not n_fractured or not n_normal:
-        missing = "no fractured films" if n_normal else "no normal films"
-        return Difference(Estimate(None, None, None, n, n_groups, test, missing if n else "no films"), None, test)
-
-    gain = _placements(scores_a, fractured) - _placements(scores_b, fractured)
-    value = float(gain[fractured].mean())
-    note = f"{n_fractured} fractured, {n_normal} normal films"
-    # What each film adds to the difference beyond the mean. Within a group that adds up before it is squared.
-    pull = (gain - value) / np.where(fractured, n_fractured, n_normal)
-    group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    of_fractured, of_normal = (np.bincount(group_of, pull * side, n_groups) for side in (fractured, ~fractured))
-    with_fractured, with_normal = (len(np.unique(group_of[side])) for side in (fractured, ~fractured))
-    if min(with_fractured, with_normal) < 2:
-        note += "; one group of a kind: no interval"
-        return Difference(Estimate(value, None, None, n, n_groups, test, note), None, test)
-    variance = float(
-        (of_fractured**2).sum() * with_fractured / (with_fractured - 1)
-        + (of_normal**2).sum() * with_normal / (with_normal - 1)
-        + 2 * (of_fractured * of_normal).sum() * n_groups / (n_groups - 1)
-    )
-    if variance <= 1e-15:
-        note += "; variance is zero: no interval"
-        return Difference(Estimate(value, None, None, n, n_groups, test, note), None, test)
-    half, p = Z95 * math.sqrt(variance), math.erfc(abs(value) / math.sqrt(2 * variance))
-    return Difference(
-        Estimate(value, max(-1.0, value - half), min(1.0, value + half), n, n_groups, test, note), p, test
-    )
+    if lacking := lacking_kind(int(fractured.sum()), int((~fractured).sum())):
+        return Difference(Estimate(None, None, None, len(groups), len(set(groups)), "DeLong", lacking), None, "DeLong")
+    gain = area(placements(scores_a, fractured) - placements(scores_b, fractured), fractured, groups)
+    p = None if gain.error is None else math.erfc(abs(gain.value) / (gain.error * math.sqrt(2)))
+    return Difference(gain.estimate(-1.0), p, "DeLong")
 
 
 def paired_bootstrap(
@@ -162,15 +139,6 @@ def _ends(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, fl
         difference - added(a.value - a.low, b.high - b.value),
         difference + added(a.high - a.value, b.value - b.low),
     )
-
-
-def _placements(scores: Scores, fractured: Truth) -> Scores:
-    """Give, (films,), the share of the films of the other kind that each film stands on the right side of."""
-    ranks, placement = rankdata(scores), np.zeros(len(scores))
-    for side in (fractured, ~fractured):
-        placement[side] = (ranks[side] - rankdata(scores[side])) / (~side).sum()
-    placement[~fractured] = 1 - placement[~fractured]
-    return placement
 
 
 def _p(estimate: Estimate, drawn: NDArray[np.float64]) -> float | None:

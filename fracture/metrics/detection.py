@@ -198,11 +198,12 @@ def ap_estimates(
 ) -> dict[str, Estimate]:
     """Give each of ``HEADLINES`` with its bootstrap interval over groups.
 
-    ``n`` counts films, the unit that is drawn, and the note the truth boxes on them.
+    Groups are drawn with all their films; ``n`` counts truth boxes, for on few of them AP says little.
     """
     check_groups(matches, groups)
     notes = [matches.on_films] * len(HEADLINES)
-    estimates = bootstrap(groups, lambda copies: headline_ap(matches, copies), rng, resamples, notes)
+    n_boxes = int(matches.n_truth.sum())
+    estimates = bootstrap(groups, lambda copies: headline_ap(matches, copies), rng, resamples, notes, n_boxes)
     return dict(zip(HEADLINES, estimates, strict=True))
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.metrics.detection import Matches, check_groups, row_of
+from fracture.metrics.screening import thinned
 from fracture.metrics.uncertainty import bootstrap
 from fracture.types import Estimate, freeze
 
 RATES: tuple[float, ...] = (0.1, 0.25, 0.5, 1, 2)  # false positives per film at which sensitivity is read
-_CURVE_POINTS = 400
 
 Figures = NDArray[np.float64]
 
@@ -55,8 +55,8 @@ def froc(
 ) -> Froc:
     """Give the share of truth boxes found against the false positives per film, fractured and normal films alike.
 
-    Intervals at ``RATES`` are bootstrapped over groups; ``n`` counts films. The curve keeps at most about 400 points,
-    among them those that give the values at ``RATES``.
+    Intervals at ``RATES`` are bootstrapped over groups; ``n`` counts truth boxes. The curve keeps at most about 400
+    points, among them those that give the values at ``RATES``.
 
     Source: Bunch, Hamilton, Sanderson and Simmons, J Appl Photogr Eng 4 (1978) 166-171.
     """
@@ -66,14 +66,16 @@ def froc(
     most = n_misses / len(groups) if n_truth else np.inf
     fewer = f"; read at the lowest score, {most:.3g} false positives per film"
     notes = [matches.on_films + (fewer if most < rate else "") for rate in RATES]
-    estimates = bootstrap(groups, lambda copies: sensitivities(matches, copies, criterion), rng, resamples, notes)
+    estimates = bootstrap(
+        groups, lambda copies: sensitivities(matches, copies, criterion), rng, resamples, notes, n_truth
+    )
     at = dict(zip(RATES, estimates, strict=True))
     if not n_truth:
         return Froc(np.zeros(0), np.zeros(0), at)
     false_positives, found = _steps(matches, np.ones(len(groups), np.int64), criterion)
     per_film = np.append(false_positives, n_misses) / len(groups)
     sensitivity = np.append(found, found[-1]) / n_truth
-    kept = np.union1d(_thinned(len(per_film)), np.searchsorted(per_film, RATES, side="right") - 1)
+    kept = np.union1d(thinned(len(per_film)), np.searchsorted(per_film, RATES, side="right") - 1)
     return Froc(per_film[kept], sensitivity[kept], at)
 
 
@@ -112,8 +114,8 @@ def afroc(
     """Give the probability that a truth box is rated above the highest mark on a normal film, ties half.
 
     A truth box is rated with the score of the mark that found it. A box no mark found and a film without a mark are
-    rated 0. False marks on fractured films play no part. The interval is bootstrapped over groups; ``n`` counts films.
-    The curve keeps at most about 400 points.
+    rated 0. False marks on fractured films play no part. The interval is bootstrapped over groups; ``n`` counts truth
+    boxes. The curve keeps at most about 400 points.
 
     Source: Chakraborty and Winter, Radiology 174 (1990) 873-881.
     """
@@ -135,17 +137,12 @@ def afroc(
         return np.array([boxes @ (passed[below] + passed[up_to]) / 2 / (boxes.sum() * films.sum())])
 
     note = f"{matches.on_films}, {len(normal)} normal films" if len(normal) else "no normal films"
-    [estimate] = bootstrap(groups, area, rng, resamples, [note if len(rating) else "no truth boxes"])
+    [estimate] = bootstrap(groups, area, rng, resamples, [note if len(rating) else "no truth boxes"], len(rating))
     if estimate.value is None:
         return Afroc(np.zeros(0), np.zeros(0), estimate)
     thresholds = np.append(np.inf, np.unique(np.append(rating, highest))[::-1])
-    thresholds = thresholds[_thinned(len(thresholds))]
+    thresholds = thresholds[thinned(len(thresholds))]
     marked, found = (
         1 - np.searchsorted(np.sort(values), thresholds, side="left") / len(values) for values in (highest, rating)
     )
     return Afroc(marked, found, estimate)
-
-
-def _thinned(points: int) -> NDArray[np.int64]:
-    """Give the indices of at most 400 of so many points, evenly spread, first and last among them."""
-    return np.unique(np.linspace(0, points - 1, min(points, _CURVE_POINTS)).round().astype(np.int64))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from fracture.errors import BadValue
-from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, group_members, wilson
+from fracture.metrics.delong import area, placements
+from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, wilson
 from fracture.types import Estimate, freeze
 
 Scores = NDArray[np.float64]
@@ -64,7 +64,7 @@ def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[s
             return Estimate(None, None, None, n, n_groups, "Wilson", lacking)
         return wilson(int((right & among).sum()), n, n_groups, "" if n else empty)
 
-    lacking = _lacking(n_fractured, n_normal)
+    lacking = lacking_kind(n_fractured, n_normal)
     return Rates(
         true_positive=true_positive,
         false_positive=n_normal - true_negative,
@@ -101,7 +101,7 @@ def at_prevalence(measured: Rates, prevalence: float) -> tuple[Estimate, Estimat
     n_fractured = measured.true_positive + measured.false_negative
     n_normal = measured.true_negative + measured.false_positive
     n, n_groups = measured.accuracy.n, measured.accuracy.n_groups
-    lacking = _lacking(n_fractured, n_normal)
+    lacking = lacking_kind(n_fractured, n_normal)
 
     def predictive(right: int, of_right: int, wrong: int, of_wrong: int, odds: float, empty: str) -> Estimate:
         adjusted = not (0 < right < of_right and 0 < wrong < of_wrong)
@@ -134,35 +134,9 @@ def auc(scores: Scores, fractured: Truth, groups: Sequence[str]) -> Estimate:
     Process Lett 21 (2014) 1389-1393; groups: Obuchowski, Biometrics 53 (1997) 567-578.
     """
     check_films(scores, fractured, groups)
-    members = group_members(groups)
-    n, n_fractured, n_normal = len(scores), int(fractured.sum()), int((~fractured).sum())
-    note, method = f"{n_fractured} fractured, {n_normal} normal films", "DeLong"
-    if lacking := _lacking(n_fractured, n_normal):
-        return Estimate(None, None, None, n, len(members), method, lacking)
-    ranks, placement = rankdata(scores), np.zeros(n)
-    for side, opposite in ((fractured, n_normal), (~fractured, n_fractured)):
-        placement[side] = (ranks[side] - rankdata(scores[side])) / opposite
-    placement[~fractured] = 1 - placement[~fractured]
-    value = float(placement[fractured].mean())
-
-    # Each film's pull away from the mean, as what it adds to the area. Pulls within a group add up before squaring.
-    pull = (placement - value) / np.where(fractured, n_fractured, n_normal)
-    of_fractured, of_normal = (
-        np.array([pull[films[side[films]]].sum() for films in members]) for side in (fractured, ~fractured)
-    )
-    with_fractured = count_groups(groups, np.flatnonzero(fractured))
-    with_normal = count_groups(groups, np.flatnonzero(~fractured))
-    if min(with_fractured, with_normal) < 2:
-        return Estimate(value, None, None, n, len(members), method, note + "; one group of a kind: no interval")
-    variance = (
-        (of_fractured**2).sum() * with_fractured / (with_fractured - 1)
-        + (of_normal**2).sum() * with_normal / (with_normal - 1)
-        + 2 * (of_fractured * of_normal).sum() * len(members) / (len(members) - 1)
-    )
-    if variance <= 1e-15:
-        return Estimate(value, None, None, n, len(members), method, note + "; variance is zero: no interval")
-    half = Z95 * math.sqrt(variance)
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), n, len(members), method, note)
+    if lacking := lacking_kind(int(fractured.sum()), int((~fractured).sum())):
+        return Estimate(None, None, None, len(scores), len(set(groups)), "DeLong", lacking)
+    return area(placements(scores, fractured), fractured, groups).estimate(0.0)
 
 
 def ranking_estimates(
@@ -192,7 +166,7 @@ def ranking_estimates(
         return np.array([area / n_normal, gained @ precision]) / n_fractured
 
     n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
-    note = _lacking(n_fractured, n_normal) or f"{n_fractured} fractured, {n_normal} normal films"
+    note = lacking_kind(n_fractured, n_normal) or f"{n_fractured} fractured, {n_normal} normal films"
     area, precision = bootstrap(groups, statistic, rng, resamples, [note, note])
     return {"auc_bootstrap": area, "average_precision": precision}
 
@@ -205,7 +179,7 @@ def roc_curve(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], ND
     true_positive, false_positive = (np.append(0, count) for count in _counts(scores, fractured))
     if not true_positive[-1] or not false_positive[-1]:
         return np.zeros(0), np.zeros(0)
-    shown = _thinned(len(true_positive))
+    shown = thinned(len(true_positive))
     return false_positive[shown] / false_positive[-1], true_positive[shown] / true_positive[-1]
 
 
@@ -218,7 +192,7 @@ def pr_curve(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], NDA
     true_positive, false_positive = _counts(scores, fractured)
     if not fractured.any() or fractured.all():
         return np.zeros(0), np.zeros(0)
-    shown = _thinned(len(true_positive))
+    shown = thinned(len(true_positive))
     true_positive, false_positive = true_positive[shown], false_positive[shown]
     return true_positive / true_positive[-1], true_positive / (true_positive + false_positive)
 
@@ -246,7 +220,7 @@ def check_films(scores: Scores, fractured: Truth, groups: Sequence[str] | None =
         raise BadValue(f"scores: expected numbers within 0..1, got {scores.min()} to {scores.max()}")
 
 
-def _lacking(n_fractured: int, n_normal: int) -> str:
+def lacking_kind(n_fractured: int, n_normal: int) -> str:
     """Say which kind of film is missing, "" where both are there."""
     if n_fractured and n_normal:
         return ""
@@ -269,6 +243,6 @@ def _counts(scores: Scores, fractured: Truth) -> tuple[NDArray[np.int64], NDArra
     return true_positive, ends + 1 - true_positive
 
 
-def _thinned(n: int) -> NDArray[np.int64]:
+def thinned(n: int) -> NDArray[np.int64]:
     """Give at most ``CURVE_POINTS`` indices of 0 to n - 1, both ends among them."""
     return np.unique(np.linspace(0, n - 1, min(n, CURVE_POINTS)).round().astype(np.int64))

@@ -52,13 +52,15 @@ def bootstrap(
     rng: np.random.Generator,
     resamples: int = 2000,
     notes: Sequence[str] = (),
+    n: int | None = None,
 ) -> list[Estimate]:
     """Give statistics with their percentile bootstrap intervals, drawing whole groups with replacement.
 
     ``groups`` names the group of each film. ``statistic`` takes how often each film was drawn, (films,), and gives the
     k figures of those films as an array, NaN where they cannot give one; such resamples are left out of that
     figure's interval and counted in its note. All k figures come from the same draws, so a difference of two figures is
-    paired. ``notes`` holds k texts, or none. The interval is widened to hold the value on all films where a skewed
+    paired. ``notes`` holds k texts, or none; ``n`` is the number of cases behind the figures where they are not the
+    films. The interval is widened to hold the value on all films where a skewed
     statistic pushes it outside.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; resampling the unit that is
@@ -67,17 +69,17 @@ def bootstrap(
     if resamples < 1:
         raise BadValue(f"resamples: expected at least 1, got {resamples}")
     names, group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    n, n_groups = len(group_of), len(names)
-    values = np.asarray(statistic(np.ones(n, np.int64)), dtype=np.float64)
+    films, n_groups = len(group_of), len(names)
+    values = np.asarray(statistic(np.ones(films, np.int64)), dtype=np.float64)
     answers = np.full((resamples, len(values)), np.nan)
-    if n:
+    if films:
         for answer in answers:
             drawn = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
             answer[:] = statistic(drawn[group_of])
     notes = notes or [""] * len(values)
     method = f"bootstrap over groups, {resamples} resamples"
     return [
-        _percentiles(float(value), column, n, n_groups, method, note)
+        _percentiles(float(value), column, films if n is None else n, n_groups, method, note)
         for value, column, note in zip(values, answers.T, notes, strict=True)
     ]
 

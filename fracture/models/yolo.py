@@ -12,6 +12,7 @@ What differs from Ultralytics' own loop, and why:
 import json
 import os
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -420,11 +421,13 @@ class TorchNetwork:
         import torch
 
         self._torch = torch
+        # The detection head keeps the anchors of the last shape it saw: one film at a time.
+        self._lock = threading.Lock()
         self._model: Any = _ultralytics().YOLO(str(checkpoint)).model.float().eval()
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         tensor = self._torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).float() / 255
-        with self._torch.inference_mode():
+        with self._lock, self._torch.inference_mode():
             return np.asarray(self._model(tensor)[0][0].numpy(), dtype=np.float32)
 
 

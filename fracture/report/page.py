@@ -42,7 +42,7 @@ def page(report: Report, figures: Mapping[str, str], pictures: Mapping[str, str]
 
 def _header(report: Report) -> str:
     model, data, made = (look_up(report, key) or {} for key in ("model", "data", "made"))
-    title = escape(f"{model.get('id', 'model not named')} {model.get('version', '')}")
+    title = escape(f"{model.get('id', 'model not named')} {model.get('version') or ''}".strip())
     films = escape(f"{data.get('split', '?')} split of {data.get('name', 'data not named')}")
     date = escape(str(made.get("date") or "a day not stated"))
     known = report.get("model_was_made_with") or ()

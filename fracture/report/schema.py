@@ -19,11 +19,13 @@ def _validator() -> Any:
 
 
 def check(report: Mapping[str, Any]) -> None:
-    """Raise BadValue that names the first place where a report differs from the schema."""
-    errors = sorted(_validator().iter_errors(report), key=lambda error: list(map(str, error.absolute_path)))
-    if errors:
-        place = "/".join(map(str, errors[0].absolute_path)) or "the whole"
-        raise BadValue(f"report, {place}: expected what {SCHEMA.name} says, got {errors[0].message[:300]}")
+    """Raise BadValue that names a place where a report differs from the schema."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(report))
+    if error is not None:
+        place = "/".join(map(str, error.absolute_path)) or "the whole"
+        raise BadValue(f"report, {place}: expected what {SCHEMA.name} says, got {error.message[:300]}")
 
 
 def load(path: Path) -> dict[str, Any]:

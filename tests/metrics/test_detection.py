@@ -328,7 +328,7 @@ def test_ap_estimates():
     assert len(set(values)) == 4
     for estimate in runs[0].values():
         assert estimate.low < estimate.value < estimate.high
-        assert (estimate.n, estimate.n_groups) == (len(truths), len(set(groups)))
+        assert (estimate.n, estimate.n_groups) == (sum(map(len, truths)), len(set(groups)))
         boxed = sum(1 for truth in truths if len(truth))
         assert estimate.note == f"{sum(map(len, truths))} truth boxes on {boxed} films"
 

@@ -56,7 +56,7 @@ def test_froc_by_hand():
     assert "lowest score" not in found.at[0.5].note
     fewer = "4 truth boxes on 2 films; read at the lowest score, 0.9 false positives per film"
     assert found.at[1].note.startswith(fewer)
-    assert (found.at[1].n, found.at[1].n_groups) == (10, 10)
+    assert (found.at[1].n, found.at[1].n_groups) == (4, 10)
 
 
 def test_a_score_whose_false_positives_are_too_many_gives_none_of_its_hits():
@@ -181,7 +181,7 @@ def test_intervals_come_from_the_groups():
     pairs = [f"patient {i // 2}" for i in range(60)]
     for estimate in (*froc(matches, pairs, rng(), 200).at.values(), afroc(matches, pairs, rng(), 200).area):
         assert estimate.low < estimate.value < estimate.high
-        assert (estimate.n, estimate.n_groups) == (60, 30)
+        assert (estimate.n, estimate.n_groups) == (matches.n_truth.sum(), 30)
         assert "200 resamples" in estimate.method
 
 

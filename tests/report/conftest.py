@@ -110,6 +110,7 @@ def case_level(unit, cases):
         "rule": "max",
         "cases": cases,
         "fractured": 120,
+        "left_out": 3,
         "auc": area(0.871, n=cases),
         "auc_noisy_or": area(0.868, n=cases),
         "status": {
@@ -145,7 +146,7 @@ def reliability(shift):
     scores = np.linspace(0.05, 0.95, 10) ** (1 + shift)
     counts = [421, 84, 42, 28, 19, 15, 14, 13, 17, 14]
     shares = [rate(round(n * min(1.0, score + shift)), n) for score, n in zip(scores, counts, strict=True)]
-    return {"mean_score": [*scores.tolist(), None], "share": [*shares, missing("no films in this bin")]}
+    return {"mean_score": scores.tolist(), "share": shares}
 
 
 def sample():
@@ -163,7 +164,7 @@ def sample():
         for place, (name, threshold) in enumerate(POINTS.items())
     ]
     names = ["film AUC", "box AP at IoU 0.5", "sensitivity at target recall 0.9"]
-    return {
+    whole = {
         "schema": 1,
         "made": {"date": "2026-11-21", "version": "0.1.0", "code_id": "c0de" * 6, "seed": 7, "resamples": 2000},
         "model": {
@@ -241,7 +242,6 @@ def sample():
             "probes": [{"name": "truncated", "films": 667, "positives": 50, "auc": area(0.971, 0.02)}],
         },
         "comparison": {
-            "other": {"model": {"id": "fracture_yolov8s", "version": "0.2.0"}, "data": {"name": "dataset_v5"}},
             "paired": True,
             "films": 667,
             "rows": [
@@ -257,6 +257,9 @@ def sample():
             ],
         },
     }
+    other = {"model": whole["model"] | {"id": "fracture_yolov8s", "version": "0.2.0"}, "data": whole["data"]}
+    whole["comparison"]["other"] = other
+    return whole
 
 
 @pytest.fixture
