@@ -288,6 +288,7 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
     sizes: Counter[str] = Counter()
     seen: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (kind, source) -> value -> part
     apart: dict[str, set[str]] = {kind: set() for kind in TIES}
+    cut: set[tuple[str, str]] = set()  # groups in a further part than the one they were first seen in
     for record in records:
         if record.split == "set_aside":
             aside[record.image_id] = record.attributes.get("reason", "")
@@ -304,10 +305,11 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
             regions[record.split][f"{region}_{_LABEL[record.fractured]}"] += 1
         if seen["group_id", ""].setdefault(name, record.split) != record.split:
             apart["group_id"].add(name)
+            cut.add((name, record.split))
         for kind, value in (("patient_id", record.patient_id), ("study_id", record.study_id)):
             if value and seen[kind, record.source].setdefault(value, record.split) != record.split:
                 apart[kind].add(f"{record.source}/{value}")
-    groups = Counter(seen["group_id", ""].values())
+    groups = Counter(seen["group_id", ""].values()) + Counter(split for _, split in cut)
     return {
         "films_in": len(records),
         "films_in_splits": len(part),

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from fracture.errors import BadValue
-from fracture.metrics.screening import Scores, Truth, check_films
+from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
 from fracture.metrics.uncertainty import bootstrap, count_groups, wilson
 from fracture.types import Estimate, freeze
 
@@ -129,24 +129,26 @@ def calibration_estimates(
 
     ``ece`` is the distance between mean score and share fractured in the bins of `reliability`, averaged over films.
     The bins are those of all films in every resample. Chance alone keeps it above 0, so it is too high on few films,
-    and in the resamples once more: even the lower end of its interval can lie above the truth.
+    and in the resamples once more: even the lower end of its interval can lie above the truth. Neither figure is there
+    where one kind of film is missing: no clinic has such a share of fractures.
 
     Source: Naeini, Cooper and Hauskrecht, AAAI 2015, 2901-2907; equal counts: Nixon et al., CVPR Workshops 2019, 38-41;
     its bias: Roelofs et al., AISTATS 2022, 4036-4054. Brier, Mon Weather Rev 78 (1950) 1-3.
     """
     check_films(scores, fractured, groups)
+    n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
+    lacking = lacking_kind(n_fractured, n_normal)
     bin_of, excess = _bins(scores, bins), scores - fractured
 
     def statistic(copies: NDArray[np.int64]) -> NDArray[np.float64]:
         films = int(copies.sum())
-        if not films:
+        if lacking or not films:
             return np.full(2, np.nan)
         apart = np.abs(np.bincount(bin_of, copies * excess)).sum()
         return np.array([apart, copies @ excess**2]) / films
 
-    said = f"{int(fractured.sum())} fractured, {int((~fractured).sum())} normal films" if len(scores) else "no films"
-    n_bins = bin_of.max(initial=-1) + 1
-    notes = (f"{said}; {n_bins} bins, too high on few films" if len(scores) else said, said)
+    said = lacking or f"{n_fractured} fractured, {n_normal} normal films"
+    notes = (said if lacking else f"{said}; {bin_of.max() + 1} bins, too high on few films", said)
     ece, brier = bootstrap(groups, statistic, rng, resamples, notes)
     return {"ece": ece, "brier": brier}
 

@@ -12,7 +12,8 @@ h3 { margin:1.6em 0 .3em } h4 { margin:1.2em 0 .2em; font-size:.95rem }
 th, td { vertical-align:top } td small { display:block; line-height:1.35 }
 td .note { white-space:normal; min-width:9em }
 tr:first-child th { white-space:normal; min-width:6.5em; vertical-align:bottom }
-th:first-child { position:sticky; left:0; background:var(--paper); padding-right:14px }
+th:first-child { position:sticky; left:0; background:var(--paper); padding-right:14px; white-space:normal;
+  min-width:min(14em,26vw) }
 .flat td { text-align:left } .flat td small { display:inline; margin-left:.5em }
 .flat th, .texts th { text-align:left }
 td b { font-weight:600 } .few, .few b { color:var(--soft); font-weight:400; font-style:italic }

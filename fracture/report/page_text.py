@@ -32,18 +32,21 @@ def words(found: Found, percent: bool = False) -> str:
 
 
 def cell(found: Found, percent: bool = True) -> str:
-    """Give an estimate as a table's cell: value, interval and n; the method and the groups where a mouse points."""
+    """Give an estimate as a table's cell: value, interval and n; method, groups and note where a mouse points.
+
+    A note that says why there is no value or no interval is there to be read.
+    """
     here = estimate(found)
     if here is None:
         return '<td class="few">not reported</td>'
     few = f", fewer than {FEW}" if here.value is not None and here.n < FEW else ""
     count = f" <small>n={here.n:,}{few}</small>"
-    note = f' <small class="note">{escape(here.note)}</small>' if here.note else ""
+    note = f' <small class="note">{escape(here.note)}</small>' if here.note and here.low is None else ""
     if here.value is None:
         return f'<td class="few">not estimable{note}{count}</td>'
     value = f"<b>{_number(here.value, percent)}{' %' if percent else ''}</b>"
     interval = f" <small>{_interval(here, percent)}</small>"
-    how = escape(f"{here.method}, {here.n_groups:,} groups")
+    how = escape(f"{here.method}, {here.n_groups:,} groups{f'; {here.note}' if here.note else ''}")
     return f'<td{" class=few" if few else ""} title="{how}">{value}{interval}{count}{note}</td>'
 
 

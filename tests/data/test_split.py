@@ -212,6 +212,7 @@ def test_the_report_accounts_for_every_film_and_sees_leaks():
         "duplicates_in_two_splits": [list(pairs[0])],
     }
     assert told["splits"]["train"] == {"films": 1, "fractured": 1, "boxes": 1, "groups": 1, "unknown_fractured": 1}
+    assert [told["splits"][name]["groups"] for name in ("train", "val", "test")] == [1, 1, 1]  # g counts in both
     assert told["splits"]["val"]["hand_normal"] == told["splits"]["val"]["leg_normal"] == 1
     assert told["set_aside"] == {"s/00003": "broken"}
     assert json.loads(json.dumps(told))["films_in"] == 4

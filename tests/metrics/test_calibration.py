@@ -254,3 +254,9 @@ def test_refusals():
         reliability(SCORES, TRUTH, apart(7))
     with pytest.raises(BadValue, match="bins"):
         reliability(SCORES, TRUTH, apart(8), bins=0)
+
+
+def test_with_one_kind_of_film_neither_error_can_be_estimated():
+    for fractured, note in ((np.ones(5, bool), "no normal films"), (np.zeros(5, bool), "no fractured films")):
+        found = calibration_estimates(np.linspace(0, 1, 5), fractured, list("abcde"), np.random.default_rng(0), 10)
+        assert [str(estimate) for estimate in found.values()] == [f"not estimable ({note})"] * 2

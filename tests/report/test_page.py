@@ -131,7 +131,7 @@ def test_the_headline_says_what_is_thin_or_not_there(report):
 
 def test_twenty_is_not_few(report):
     report["film"]["auc"].update(n=20)
-    assert "n=20 " in text(page(report, {}, {}))
+    assert "n=20, fewer" not in text(page(report, {}, {}))
     report["film"]["auc"].update(n=19)
     assert "n=19, fewer than 20" in text(page(report, {}, {}))
 
