@@ -33,7 +33,7 @@ check: $(FULL)/.complete
 
 demo: $(FULL)/.complete
 	$(FULL)/bin/python scripts/run_v5.py --phantom
-	@echo "look at phantom/stage/audit/audit.html; phantom/report/report.json; figures on synthetic films mean nothing"
+	@echo "look at phantom/stage/audit/audit.html and phantom/report/report.html; figures on synthetic films mean nothing"
 
 bench: $(FULL)/.complete
 	$(FULL)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")

@@ -38,6 +38,10 @@ def main() -> int:
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
+    if args.predictions and (args.weights or args.shortcuts):
+        parser.error("--predictions are scored without a model: --weights and --shortcuts have no meaning there")
+    if not args.predictions and (args.format or args.coco_images or args.category):
+        parser.error("--format, --coco-images and --category are about --predictions")
     try:
         order = Order(
             root=args.data_root or load_dataset(args.data).root,

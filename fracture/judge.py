@@ -19,11 +19,11 @@ from fracture.batch import read_files
 from fracture.data import assemble, manifest
 from fracture.data.stage import code_id, file_state, stamp, write_bytes, write_json
 from fracture.data.yolo import CLASSES
-from fracture.errors import BadValue, MissingData
+from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.models import card as cards
 from fracture.models.card import file_hash
-from fracture.outputs import Loaded, load_predictions
+from fracture.outputs import Loaded, load_predictions, merge
 from fracture.outputs.json import PredictionLog, line
 from fracture.reader import Reader
 from fracture.render import Marks
@@ -63,6 +63,13 @@ class Order:
     seed: int = 0
     resamples: int = RESAMPLES
 
+    def __post_init__(self) -> None:
+        # Before any film is read: a mistake should not cost an hour.
+        if self.seed < 0:
+            raise BadValue(f"seed: expected 0 or more, got {self.seed}")
+        if self.resamples < 1:
+            raise BadValue(f"resamples: expected at least 1, got {self.resamples}")
+
     def predictions(self, split: str) -> Path:
         """Say where the predictions for a split are kept, in our own format whoever made them."""
         return self.out / PREDICTIONS / f"{split}.jsonl"
@@ -89,7 +96,7 @@ def judge_model(reader: Reader, order: Order) -> dict[str, Any]:
         val = join(
             records, predict(reader, order.root, films_of(records, "val"), order.predictions("val")).answers, "val"
         )
-        points = (*asked_points(val, dataset_id(order.root), order.ask, order.seed), *points)
+        points = (*asked_points(val, dataset_id(order.root), order.ask), *points)
     loaded = predict(reader, order.root, films_of(records, order.split), order.predictions(order.split))
     return _judge(order, records, loaded, points, reader)
 
@@ -100,28 +107,28 @@ def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
     Raises BadValue for a target recall without predictions for val.
     """
     records = load_records(order.root)
-    every = [
-        load_predictions(path, records, source.format, coco_images=source.coco_images, category=source.category)
-        for path in source.paths
-    ]
-    val = next((loaded for loaded in every if _covers(loaded, records, "val")), None)
-    loaded = next((loaded for loaded in every if _covers(loaded, records, order.split)), None)
-    if loaded is None:
+    loaded = merge(
+        [
+            load_predictions(path, records, source.format, coco_images=source.coco_images, category=source.category)
+            for path in source.paths
+        ]
+    )
+    films = films_of(records, order.split)
+    if not _heard(loaded, films):
         raise BadValue(f"predictions: expected some for films of the split {order.split!r}, got none")
+    val = [record for record in records if record.split == "val"]
     points: tuple[OperatingPoint, ...] = ()
-    if val is not None:
-        cases = join(records, val.answers, "val")
-        points = asked_points(cases, dataset_id(order.root), order.ask, order.seed)
+    if _heard(loaded, val):
+        cases = join(val, loaded.answers, "val")
+        points = asked_points(cases, dataset_id(order.root), order.ask)
         points += choose_points(cases, dataset_id(order.root))
     elif order.ask.target_recall is not None:
         raise BadValue("target recall: expected predictions for the val films too, to choose a threshold on")
-    films = films_of(records, order.split)
-    lines = [
-        line(r.path, loaded.answers[r.image_id], CLASSES, image_id=r.image_id)
-        for r in films
-        if r.image_id in loaded.answers
-    ]
-    write_bytes(order.predictions(order.split), "".join(text + "\n" for text in lines).encode())
+    kept = order.predictions(order.split)
+    if not any(path.exists() and kept.exists() and path.samefile(kept) for path in source.paths):
+        answered = [(record, loaded.answers[record.image_id]) for record in films if record.image_id in loaded.answers]
+        lines = [line(record.path, answer, CLASSES, image_id=record.image_id) for record, answer in answered]
+        write_bytes(kept, "".join(text + "\n" for text in lines).encode())
     return _judge(order, records, loaded, points, None)
 
 
@@ -129,7 +136,8 @@ def judge_external(reader: Reader, order: Order, known: Mapping[str, Any] | None
     """Judge a model, at the thresholds of its card, on films of a source that had no part in making it.
 
     ``known`` is its report on films like those it was made with; the two are put side by side. Raises BadValue for
-    films of a source that the model was made with, and for a report of another model.
+    films of a source that the model was made with, and for a report of another model, of other thresholds or of these
+    very films.
     """
     records = load_records(order.root)
     films = films_of(records, order.split)
@@ -137,10 +145,24 @@ def judge_external(reader: Reader, order: Order, known: Mapping[str, Any] | None
     shared = sorted({record.source for record in films} & used)
     if shared:
         raise BadValue(f"external source: expected one the model was not made with, got {', '.join(shared)}")
-    if known is not None and known["model"]["files"] != dict(reader.card.files):
-        raise BadValue(f"in-distribution report: expected one of this model's files, got {known['model']['id']}'s")
+    if known is not None:
+        _check_known(known, reader, dataset_id(order.root))
     loaded = predict(reader, order.root, films, order.predictions(order.split))
     return _judge(order, records, loaded, reader.card.operating_points, reader, known)
+
+
+def _check_known(known: Mapping[str, Any], reader: Reader, here: str) -> None:
+    if known["model"]["files"] != dict(reader.card.files):
+        raise BadValue(f"known report: expected one of this model's files, got {known['model']['id']}'s")
+    told = {point["name"]: point["threshold"] for point in known["points"]}
+    for point in reader.card.operating_points:
+        if told.get(point.name, point.threshold) != point.threshold:
+            raise BadValue(
+                f"known report: expected {point.name} at {point.threshold:g} as the card has it, got "
+                f"{told[point.name]:g}; evaluate again"
+            )
+    if known["data"]["dataset_id"] == here:
+        raise BadValue("known report: expected one on other films, got one on this very dataset")
 
 
 def load_records(root: Path) -> list[ImageRecord]:
@@ -189,6 +211,9 @@ def _judge(
     known: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score the answers, say what stands against them, and save the folder."""
+    other = schema.load(order.compare) if order.compare else None
+    if other is not None and other["data"]["split"] != order.split:
+        raise BadValue(f"compare: expected a report on {order.split}, got one on {other['data']['split']}")
     cases = join(records, loaded.answers, order.split)
     calibration = reader.card.calibration if reader else None
     figures_of_it = evaluate(
@@ -207,16 +232,19 @@ def _judge(
         "data": {"name": order.root.resolve().name, "dataset_id": dataset_id(order.root), "split": order.split}
         | counts(cases),
         "left_out": dict(cases.left_out),
-        "model_was_made_with": _used(reader, cases),
+        "model_was_made_with": _used(reader, cases, points),
         **figures_of_it,
-        "shortcuts": _shortcuts(reader, records, cases, order) if order.with_shortcuts and reader else None,
+        "shortcuts": _shortcuts(reader, records, cases, order)
+        if order.with_shortcuts and reader and cases.records
+        else None,
         "comparison": None,
     }
     if known is not None:
         report["comparison"] = comparison.on_other_films(report, known) | _named(known)
-    elif order.compare is not None:
-        report["comparison"] = _compared(order, records, cases, points)
-    report["warnings"] = list(_warnings(order, report, cases, loaded, known))
+    elif other is not None and order.compare is not None:
+        report["comparison"] = _compared(other, order, records, cases, points)
+    about_answers = _about_answers(report, cases, loaded, records, reader)
+    report["warnings"] = [*_about_data(order, report, known), *about_answers]
     schema.check(report)
     _save(order, report, cases)
     return report
@@ -234,6 +262,7 @@ def _model(reader: Reader | None, loaded: Loaded, order: Order) -> dict[str, Any
             "file": file.relative_to(order.out).as_posix(),
             "sha256": file_hash(file),
             "format": loaded.format,
+            "source_sha256": None if reader else loaded.sha256,
         },
     }
 
@@ -242,20 +271,22 @@ def _made_with(reader: Reader) -> dict[str, str]:
     return cards.films(reader.folder) if reader.folder else {}
 
 
-def _used(reader: Reader | None, cases: Cases) -> list[str]:
-    """Name the films of these cases that the model was trained or chosen with, in another part than this one."""
-    seen = _made_with(reader) if reader else {}
-    parts = {"train", "val"} - {cases.split}
-    return [record.image_id for record in cases.records if seen.get(record.image_id) in parts]
+def _used(reader: Reader | None, cases: Cases, points: Sequence[OperatingPoint]) -> list[str]:
+    """Name the films of these cases that the model was trained with, or its thresholds were chosen on."""
+    if reader is None:
+        return [record.image_id for record in cases.records if points and record.split == "val"]
+    seen = _made_with(reader)
+    return [record.image_id for record in cases.records if seen.get(record.image_id) in {"train", "val"}]
 
 
-def _covers(loaded: Loaded, records: Sequence[ImageRecord], split: str) -> bool:
+def _heard(loaded: Loaded, films: Sequence[ImageRecord]) -> bool:
+    """Tell whether the predictions have a row for any of these films."""
     silent = set(loaded.without_a_line)
-    return any(r.image_id not in silent for r in records if split in {EVERY_FILM, r.split})
+    return any(record.image_id not in silent for record in films)
 
 
 def _shortcuts(reader: Reader, records: Sequence[ImageRecord], cases: Cases, order: Order) -> dict[str, Any]:
-    judged = {record.image_id for record in cases.records}
+    judged = {record.image_id for record in cases.records} | set(cases.left_out)
     films = [(record, order.root / record.path) for record in cases.records]
     others = [r for r in films_of(records, EVERY_FILM) if r.fractured is not None and r.image_id not in judged]
     around = [(record, order.root / record.path) for record in others]
@@ -264,10 +295,13 @@ def _shortcuts(reader: Reader, records: Sequence[ImageRecord], cases: Cases, ord
 
 
 def _compared(
-    order: Order, records: Sequence[ImageRecord], cases: Cases, points: Sequence[OperatingPoint]
+    other: Mapping[str, Any],
+    order: Order,
+    records: Sequence[ImageRecord],
+    cases: Cases,
+    points: Sequence[OperatingPoint],
 ) -> dict[str, Any]:
     assert order.compare is not None
-    other = schema.load(order.compare)
     told = other["model"]["predictions"]
     file = order.compare.parent / told["file"]
     if not file.is_file() or file_hash(file) != told["sha256"]:
@@ -283,39 +317,49 @@ def _named(other: Mapping[str, Any]) -> dict[str, Any]:
     return {"other": {"model": other["model"], "data": other["data"]}}
 
 
-def _warnings(
-    order: Order, report: Mapping[str, Any], cases: Cases, loaded: Loaded, known: Mapping[str, Any] | None
-) -> Iterator[str]:
-    """Say what a reader must know before any figure."""
-    data, used = report["data"], report["model_was_made_with"]
-    if used:
-        yield f"NOT A TEST: the model was trained or its thresholds chosen on {len(used)} of these films"
+def _about_data(order: Order, report: Mapping[str, Any], known: Mapping[str, Any] | None) -> Iterator[str]:
+    """Say what a reader must know about the films before any figure."""
+    data = report["data"]
     leaks = _leaks(order.root)
     if leaks:
         yield f"the dataset's own report counts {leaks} leaks between its splits: figures look better than they are"
-    for kind in ("fractured", "normal"):
-        missing = "sensitivity" if kind == "fractured" else "specificity"
+    for kind, rate in (("fractured", "sensitivity"), ("normal", "specificity")):
         if data[kind] == 0:
-            yield f"there are no {kind} films: {missing} cannot be estimated"
+            yield f"there are no {kind} films: {rate} cannot be estimated"
         elif data[kind] < FEW:
-            yield f"there are {data[kind]} {kind} films, fewer than {FEW}: {missing} says little"
+            yield f"there are {data[kind]} {kind} films, fewer than {FEW}: {rate} says little"
     if report["left_out"]:
         yield f"{len(report['left_out'])} films of the split were left out, by name and reason in {REPORT}"
-    silent = set(loaded.without_a_line) & {record.image_id for record in cases.records}
-    if silent:
-        yield f"the predictions have no row for {len(silent)} films: taken as nothing found there"
+    undrawn = data["fractured"] - data["boxed_films"]
+    if data["boxes"] and undrawn:
+        yield f"{undrawn} fractured films have no drawn boxes and are in no figure of boxes"
+    share = data["median_box_share"]
+    if share is not None and share > CROPS:
+        usual = known["data"]["median_box_share"] if known else None
+        beside = f", against {usual:.1%} on the films beside it" if usual is not None else ""
+        yield f"drawn boxes cover {share:.0%} of a film in the median{beside}: these are crops, not whole films"
+
+
+def _about_answers(
+    report: Mapping[str, Any], cases: Cases, loaded: Loaded, records: Sequence[ImageRecord], reader: Reader | None
+) -> Iterator[str]:
+    """Say what a reader must know about the predictions and the thresholds before any figure."""
+    silent = set(loaded.without_a_line)
+    unheard = sum(record.image_id in silent for record in cases.records)
+    if unheard:
+        yield f"the predictions have no row for {unheard} films: taken as nothing found there"
+    val = [record.image_id in silent for record in records if record.split == "val"]
+    if reader is None and report["points"] and any(val):
+        yield f"thresholds were chosen on {len(val)} val films; the predictions have no row for {sum(val)} of them"
     if loaded.other_rows:
         yield f"{loaded.other_rows} boxes of other categories were dropped"
+    if reader is not None and not _made_with(reader):
+        yield "the model's bundle does not say which films it was made with: this may be no test"
     if not report["points"]:
         yield "no thresholds: name predictions for the val films too, and they are chosen there"
     for point in report["points"]:
         if not point["reached"]:
             yield f"{point['name']}: {point['rule']}"
-    share = data["median_box_share"]
-    usual = known["data"]["median_box_share"] if known else None
-    if share is not None and share > CROPS:
-        beside = f", against {usual:.1%} on the films beside it" if usual is not None else ""
-        yield f"drawn boxes cover {share:.0%} of a film in the median{beside}: these are crops, not whole films"
 
 
 def _leaks(root: Path) -> int:
@@ -326,10 +370,13 @@ def _leaks(root: Path) -> int:
 
 def _save(order: Order, report: Mapping[str, Any], cases: Cases) -> None:
     drawn = figures(report)
-    write_json(order.out / REPORT, report)
+    shown = page(report, drawn, _pictures(order, report, cases))
+    for stale in (order.out / FIGURES).glob("*.svg"):
+        stale.unlink()
     for name, svg in drawn.items():
         write_bytes(order.out / FIGURES / f"{name}.svg", svg.encode())
-    write_bytes(order.out / PAGE, page(report, drawn, _pictures(order, report, cases)).encode())
+    write_bytes(order.out / PAGE, shown.encode())
+    write_json(order.out / REPORT, report)
 
 
 def _pictures(order: Order, report: Mapping[str, Any], cases: Cases) -> dict[str, str]:
@@ -340,13 +387,12 @@ def _pictures(order: Order, report: Mapping[str, Any], cases: Cases) -> dict[str
     at = {point["name"]: point["threshold"] for point in report["points"]}
     worst = at[report["worst"]["point"]]
     marks = Marks(dashed=at.get("screening", worst), solid=at.get("specific", worst))
-    shown = [i for i, record in enumerate(cases.records) if record.image_id in names]
-    return {
-        cases.records[i].image_id: picture(
-            decode((order.root / cases.records[i].path).read_bytes()).pixels,
-            cases.records[i].boxes or (),
-            cases.detections[i],
-            marks,
-        )
-        for i in shown
-    }
+    pictures = {}
+    for record, found in zip(cases.records, cases.detections, strict=True):
+        if record.image_id in names:
+            try:
+                film = decode((order.root / record.path).read_bytes())
+            except (FractureError, OSError):
+                continue  # predictions can be scored where the films are not; the page says that it is not shown
+            pictures[record.image_id] = picture(film.pixels, record.boxes or (), found, marks)
+    return pictures

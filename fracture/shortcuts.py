@@ -17,10 +17,10 @@ from scipy import linalg
 from scipy.stats import rankdata
 
 from fracture.data.phantom import Wish, draw_phantom
-from fracture.errors import BadValue
+from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
-from fracture.metrics.screening import auc
+from fracture.metrics.screening import auc, drawn_auc
 from fracture.metrics.uncertainty import bootstrap, count_groups, group_members, wilson
 from fracture.reader import Reader
 from fracture.types import SMALL_FILM_PX, Box, Estimate, ImageRecord, ModelInput, Radiograph
@@ -92,14 +92,20 @@ def check(
         **_compared(scores[kept], masked[kept], broken, groups, among, rng, resamples),
         "left_out": dict(reasons),
     }
-    for _, file in progress(around, len(around)) if around else ():
-        features.append(
-            film_features(harmonise(decode(file.read_bytes()), reader.card.harmonise), reader.card.long_side_px)
-        )
-    rows = _probes([*records, *(record for record, _ in around)], features, rng)
+    probed, unreadable = list(records), 0
+    for record, file in progress(around, len(around)) if around else ():
+        try:
+            prepared = harmonise(decode(file.read_bytes()), reader.card.harmonise)
+        except (FractureError, OSError):
+            unreadable += 1
+            continue
+        features.append(film_features(prepared, reader.card.long_side_px))
+        probed.append(record)
+    rows = _probes(probed, features, rng)
     gap = _mean(scores, fractured) - _mean(scores, ~fractured)
     synthetic = _synthetic(reader, phantoms, rng, resamples, progress)
     findings = [*_said_of_border(border), *_said_of_drawn(synthetic, gap), *_said_of_probes(rows)]
+    findings += [f"{unreadable} films around could not be read and were not probed"] if unreadable else []
     return {
         "findings": findings,
         "masking": [_as_json(border)],
@@ -313,7 +319,7 @@ def _compared(
     resamples: int,
 ) -> dict[str, Any]:
     """Compare two scores of the same films, (films,): AUC, and the mean change ``among`` some, on the same draws."""
-    areas = [_area(scores, fractured) for scores in (before, after)]
+    areas = [drawn_auc(scores, fractured) for scores in (before, after)]
     change = after - before
 
     def statistic(copies: NDArray[np.int64]) -> Floats:
@@ -330,18 +336,6 @@ def _compared(
     ]
     names = ("auc_before", "auc", "auc_change", *among)
     return {"films": len(groups), **dict(zip(names, [*found[:3], *counted], strict=True))}
-
-
-def _area(scores: Floats, fractured: Truth) -> Callable[[NDArray[np.int64]], float]:
-    """Give the function from how often each film was drawn to the area under the ROC curve, NaN without a side."""
-    levels, rank = np.unique(scores, return_inverse=True)
-
-    def area(copies: NDArray[np.int64]) -> float:
-        broken, whole = (np.bincount(rank, copies * side, len(levels)) for side in (fractured, ~fractured))
-        pairs = broken.sum() * whole.sum()
-        return float(broken @ (np.cumsum(whole) - whole / 2) / pairs) if pairs else np.nan
-
-    return area
 
 
 def _said_of_border(row: Mapping[str, Any]) -> Iterator[str]:

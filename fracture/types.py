@@ -299,12 +299,18 @@ class Estimate:
             inside = self.low - 1e-9 <= self.value <= self.high + 1e-9
             _check(inside, "interval", "low <= value <= high", (self.low, self.value, self.high))
 
+    @property
+    def few(self) -> str:
+        """Say that few cases, or few groups of them, are behind the figure; "" where there are enough."""
+        if self.n < FEW:
+            return f"fewer than {FEW}"
+        return f"fewer than {FEW} groups" if self.n_groups < FEW else ""
+
     def __str__(self) -> str:
         if self.value is None:
             return f"not estimable ({self.note or f'n={self.n}'})"
         interval = "" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})"
-        few = f", fewer than {FEW}" if self.n < FEW else ""
-        return f"{self.value:.3f}{interval}, n={self.n}{few}"
+        return f"{self.value:.3f}{interval}, n={self.n}{f', {self.few}' if self.few else ''}"
 
 
 @dataclass(frozen=True)

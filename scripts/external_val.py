@@ -28,17 +28,17 @@ def main() -> int:
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
-    order = Order(
-        root=args.src,
-        out=args.out,
-        split=args.split,
-        columns=tuple(args.slice),
-        with_films=not args.no_films,
-        with_shortcuts=args.shortcuts,
-        seed=args.seed,
-        resamples=args.resamples,
-    )
     try:
+        order = Order(
+            root=args.src,
+            out=args.out,
+            split=args.split,
+            columns=tuple(args.slice),
+            with_films=not args.no_films,
+            with_shortcuts=args.shortcuts,
+            seed=args.seed,
+            resamples=args.resamples,
+        )
         known = schema.load(args.known) if args.known else None
         report = judge_external(Reader.load(args.weights), order, known)
     except FractureError as error:

@@ -103,7 +103,7 @@ def test_thresholds_come_from_val_and_figures_from_test(judged):
 
 def test_a_guarantee_that_four_films_cannot_give_is_said_not_given(judged):
     report = judged(ask=Ask(0.75, 0.95))
-    assert [point["name"] for point in report["points"]] == ["target recall 0.75", "guaranteed recall 0.75"]
+    assert [point["name"] for point in report["points"]] == ["target recall 0.75", "guaranteed recall 0.75 (95 %)"]
     assert report["points"][1]["reached"] is False
     assert any("at least 11 independent fractured" in warning for warning in report["warnings"])
     assert "at least 11 independent fractured" in text(report)
@@ -160,6 +160,19 @@ def test_films_the_model_was_made_with_are_no_test(judged, tmp_path):
     assert report["model_was_made_with"] == ["t/test0", "t/test1"]
     assert "NOT A TEST: the model was trained or its thresholds chosen on 2 of these films" in text(report)
     assert "NOT A TEST" not in text(judged())
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_training_and_validation_films_are_no_test_of_their_own_split(judged, root, tmp_path, split):
+    (tmp_path / "films.csv").write_text(f"image_id,split\nt/val0,{split}\n", encoding="utf-8")
+    report = judged(reader=Reader(CARD, Corner(), tmp_path), split="val")
+    assert report["model_was_made_with"] == ["t/val0"]
+
+
+def test_a_bundle_that_does_not_name_its_films_is_said_to(judged, tmp_path):
+    assert "does not say which films it was made with" in text(judged())
+    (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
+    assert "does not say" not in text(judged(reader=Reader(CARD, Corner(), tmp_path)))
 
 
 def test_leaks_that_the_dataset_reports_are_passed_on(judged, root):
@@ -222,6 +235,74 @@ def points(**thresholds):
     return tuple(OperatingPoint(n, t, "by hand", wilson(9, 10), wilson(9, 10), "val") for n, t in thresholds.items())
 
 
+def test_patients_of_two_sources_are_different_people(judged, root):
+    records = manifest.load(root)
+    for i, record in enumerate(records):
+        source = "t" if record.fractured else "u"
+        records[i] = replace(
+            record, image_id=f"{source}/{record.image_id[2:]}", source=source, patient_id=f"{i % 8 % 4}"
+        )
+    manifest.save(records, root)
+    report = judged(reader=Reader(replace(CARD, operating_points=points(screening=0.5, specific=0.7)), Corner()))
+    # Films 0 to 3 are fractured, 4 to 6 normal, 7 unknown: four patients of t and three of u, not four in all.
+    assert (report["patient"]["cases"], report["patient"]["fractured"], report["data"]["patients"]) == (7, 4, 7)
+
+
+def test_fractures_that_nobody_drew_are_in_no_figure_of_boxes(judged, root):
+    records = manifest.load(root)
+    undrawn = {"t/test0": None, "t/test1": ()}
+    manifest.save([replace(r, boxes=undrawn.get(r.image_id, r.boxes)) for r in records], root)
+    report = judged()
+    assert report["box"]["ap50"]["n"] == 2
+    assert report["box"]["afroc"]["area"]["note"].startswith("2 truth boxes on 2 films, 3 normal films")
+    assert "2 fractured films have no drawn boxes and are in no figure of boxes" in text(report)
+
+
+def test_a_film_that_is_not_there_costs_its_picture_only(judged, root, tmp_path):
+    judged(**RECALL)
+    for film in (root / "images/test").iterdir():
+        film.unlink()
+    source = Source((tmp_path / "report/predictions/test.jsonl", tmp_path / "report/predictions/val.jsonl"))
+    report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=20))
+    assert report["data"]["films"] == 7
+    assert "data:image" not in (tmp_path / "theirs/report.html").read_text()
+
+
+def test_scoring_predictions_where_they_lie_leaves_them_as_they_are(judged, root, tmp_path):
+    judged(**RECALL)
+    kept = tmp_path / "report/predictions/test.jsonl"
+    before = kept.read_bytes()
+    judge_predictions(Source((kept,)), Order(root, tmp_path / "report", resamples=20))
+    assert kept.read_bytes() == before
+
+
+def test_figures_of_an_earlier_report_do_not_stay(judged, root, tmp_path):
+    judged(**RECALL)
+    stale = tmp_path / "report/figures/stale.svg"
+    stale.write_text("<svg/>")
+    judged(**RECALL)
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(("order", "told"), [({"seed": -1}, "seed"), ({"resamples": 0}, "resamples")])
+def test_an_order_that_cannot_be_filled_is_refused_before_any_film_is_read(root, tmp_path, order, told):
+    with pytest.raises(BadValue, match=f"{told}: expected"):
+        Order(root, tmp_path, **order)
+
+
+def test_a_guarantee_needs_something_to_guarantee():
+    with pytest.raises(BadValue, match="guarantee: expected a target recall"):
+        Ask(guarantee=0.95)
+
+
+def test_shortcuts_pass_over_films_that_cannot_be_read(judged, root):
+    (root / "images/test/2.png").write_bytes(b"")
+    (root / "images/val/3.png").write_bytes(b"")
+    report = judged(with_shortcuts=True)
+    assert report["shortcuts"]["findings"][-1] == "1 films around could not be read and were not probed"
+    assert "t/test2" in report["left_out"]
+
+
 def test_a_missing_dataset_names_the_commands_that_build_it(judged, root):
     (root / manifest.NAME).unlink()
     with pytest.raises(MissingData, match=r"fracatlas_to_yolo\.py[\s\S]*preprocess\.py[\s\S]*make_splits\.py"):
@@ -279,6 +360,20 @@ def test_another_programs_predictions_get_the_same_figures(judged, root, tmp_pat
     assert again["box"] == theirs["box"] | {"at": {}}
 
 
+def test_predictions_of_a_split_each_are_put_together(judged, root, tmp_path):
+    judged(**RECALL)
+    both = tuple(tmp_path / f"report/predictions/{split}.jsonl" for split in ("val", "test"))
+    together = judge_predictions(Source(both), Order(root, tmp_path / "all", "all", resamples=20))
+    assert (together["data"]["films"], together["left_out"]) == (15, {"t/test7": "not labelled"})
+    assert len(together["model_was_made_with"]) == 8  # thresholds were chosen on the films of val
+    with pytest.raises(BadValue, match="every film in one of the files, got t/test0 in two"):
+        judge_predictions(Source((both[1], both[1])), Order(root, tmp_path / "all"))
+    other = tmp_path / "other.jsonl"
+    other.write_text(both[0].read_text().replace('"model": "scripted"', '"model": "another"'))
+    with pytest.raises(BadValue, match="expected files of one model and one format"):
+        judge_predictions(Source((both[1], other)), Order(root, tmp_path / "all"))
+
+
 def test_without_predictions_for_val_there_are_no_thresholds(root, tmp_path):
     source = elsewhere(root, tmp_path, ("test",))
     report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=50))
@@ -315,6 +410,12 @@ def test_predictions_that_were_changed_are_not_compared_with(judged, tmp_path):
     file = tmp_path / "other/predictions/test.jsonl"
     file.write_text(file.read_text().replace('"confidence": 0.8', '"confidence": 0.9'))
     with pytest.raises(BadValue, match=r"expected the predictions predictions/test\.jsonl beside"):
+        judged(compare=tmp_path / "other/report.json")
+
+
+def test_a_report_on_another_split_is_not_compared_with(judged, tmp_path):
+    judged("other", split="val")
+    with pytest.raises(BadValue, match="expected a report on test, got one on val"):
         judged(compare=tmp_path / "other/report.json")
 
 
@@ -366,5 +467,11 @@ def test_a_source_that_the_model_was_made_with_is_not_external(judged, root, tmp
         judge_external(reader, external(root, tmp_path), None)
     (tmp_path / "films.csv").unlink()
     known = judged()
+    order = external(root, tmp_path)
     with pytest.raises(BadValue, match="expected one of this model's files"):
-        judge_external(Reader(replace(CARD, files={"model.onnx": "1"}), Corner()), external(root, tmp_path), known)
+        judge_external(Reader(replace(CARD, files={"model.onnx": "1"}), Corner()), order, known)
+    with pytest.raises(BadValue, match="expected one on other films"):
+        judge_external(Reader(CARD, Corner()), order, judge_external(Reader(CARD, Corner()), order, None))
+    here, there = (Reader(replace(CARD, operating_points=points(screening=at)), Corner()) for at in (0.5, 0.6))
+    with pytest.raises(BadValue, match=r"expected screening at 0\.5 as the card has it, got 0\.6"):
+        judge_external(here, order, judged(reader=there))

@@ -89,8 +89,9 @@ def paired_bootstrap(
     rng: np.random.Generator,
     resamples: int = 2000,
     notes: Sequence[str] = (),
+    n: int | None = None,
 ) -> list[Difference]:
-    """Compare k figures of two models on the same draws of groups; statistics and ``notes`` as `bootstrap` has them.
+    """Compare k figures of two models on the same draws of groups; the rest as `bootstrap` has it.
 
     p is twice the smaller share of the draws on which the difference is at most, or at least, 0, with one draw added
     to both counts: it agrees with the percentile interval about whether 0 lies inside, and is never 0.
@@ -103,7 +104,7 @@ def paired_bootstrap(
         seen.append(statistic_a(copies) - statistic_b(copies))
         return seen[-1]
 
-    estimates = bootstrap(groups, difference, rng, resamples, notes)
+    estimates = bootstrap(groups, difference, rng, resamples, notes, n)
     drawn = np.array(seen[1:]).reshape(-1, len(estimates))  # the first is that of the films themselves
     return [Difference(found, _p(found, column), "bootstrap") for found, column in zip(estimates, drawn.T, strict=True)]
 

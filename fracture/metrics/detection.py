@@ -224,7 +224,9 @@ def at_threshold(matches: Matches, threshold: float, groups: Sequence[str]) -> d
         hit = shown & (matches.taken[row_of(criterion)] >= 0)
         found = int(hit.sum())
         none_shown = "" if n_shown else "no boxes at or above the threshold"
-        figures[f"precision{suffix}"] = wilson(found, n_shown, shown_in, none_shown)
+        # Where nobody drew a box none can be right, and a precision of 0 would say nothing about the model.
+        right_of = n_shown if n_drawn else 0
+        figures[f"precision{suffix}"] = wilson(found, right_of, shown_in, none_shown if n_drawn else "no truth boxes")
         figures[f"recall{suffix}"] = wilson(found, n_drawn, drawn_in, "" if n_drawn else "no truth boxes")
     alarms = np.bincount(matches.film[shown & (matches.taken[row_of("centre")] < 0)], minlength=len(groups))
     return figures | {"false_positives_per_film": _mean_count(alarms, groups)}

@@ -26,7 +26,8 @@ def guaranteed_point(
     """Choose the highest threshold whose true sensitivity is at least ``recall``, with this confidence.
 
     Over many sets of films drawn as these were, the chosen threshold falls short of ``recall`` in a share of at most
-    1 - ``confidence``. A threshold that merely reaches ``recall`` on these films does so about every second time.
+    1 - ``confidence``. A threshold that merely reaches ``recall`` on these films does so about every second time. "As
+    these were" is an assumption: films on which a model's checkpoint was chosen too flatter it a little.
 
     Thresholds are tested from ``floor`` upward, each by the exact binomial p-value of "the sensitivity here is below
     ``recall``", and the last one before the first failure is taken: a fixed sequence pays no price for testing many.
@@ -63,8 +64,8 @@ def guaranteed_point(
         if n:
             bound = math.floor(1000 * clopper_pearson_lower(most, n, confidence)) / 10  # a guarantee is not rounded up
             rule += f"; {highest_sensitivity(measured)}; at least {bound:.1f} % could be guaranteed there"
-    name, sensitivity, specificity = f"guaranteed recall {recall:g}", measured.sensitivity, measured.specificity
-    return OperatingPoint(name, threshold, rule, sensitivity, specificity, measured_on, passed > 0)
+    name = f"guaranteed recall {recall:g} ({100 * confidence:g} %)"
+    return OperatingPoint(name, threshold, rule, measured.sensitivity, measured.specificity, measured_on, passed > 0)
 
 
 def _needed(n: int, recall: float, confidence: float) -> int:

@@ -1,7 +1,7 @@
 """Film-level figures: a film is positive when its score is at or above a threshold."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,6 +153,7 @@ def ranking_estimates(
     check_films(scores, fractured, groups)
     order, ends = _steps(scores)
     in_order = fractured[order]
+    area = drawn_auc(scores, fractured)
 
     def statistic(copies: NDArray[np.int64]) -> NDArray[np.float64]:
         n_fractured, n_normal = int(copies @ fractured), int(copies @ ~fractured)
@@ -160,15 +161,26 @@ def ranking_estimates(
             return np.array([np.nan, np.nan])
         drawn = copies[order]
         true_positive, flagged = np.cumsum(drawn * in_order)[ends], np.cumsum(drawn)[ends]
-        area = np.trapezoid(np.append(0, true_positive), np.append(0, flagged - true_positive))
         gained = np.diff(true_positive, prepend=0)
         precision = true_positive / np.maximum(flagged, 1)  # where the best films were not drawn: 0 of 0
-        return np.array([area / n_normal, gained @ precision]) / n_fractured
+        return np.array([area(copies), gained @ precision / n_fractured])
 
     n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
     note = lacking_kind(n_fractured, n_normal) or f"{n_fractured} fractured, {n_normal} normal films"
-    area, precision = bootstrap(groups, statistic, rng, resamples, [note, note])
-    return {"auc_bootstrap": area, "average_precision": precision}
+    names = ("auc_bootstrap", "average_precision")
+    return dict(zip(names, bootstrap(groups, statistic, rng, resamples, [note, note]), strict=True))
+
+
+def drawn_auc(scores: Scores, fractured: Truth) -> Callable[[NDArray[np.int64]], float]:
+    """Give the function from how often each film was drawn to the area under the ROC curve, NaN without a side."""
+    levels, rank = np.unique(scores, return_inverse=True)
+
+    def drawn(copies: NDArray[np.int64]) -> float:
+        broken, whole = (np.bincount(rank, copies * side, len(levels)) for side in (fractured, ~fractured))
+        pairs = broken.sum() * whole.sum()
+        return float(broken @ (np.cumsum(whole) - whole / 2) / pairs) if pairs else np.nan
+
+    return drawn
 
 
 def roc_curve(scores: Scores, fractured: Truth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

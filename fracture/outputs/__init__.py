@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as quoted
@@ -73,6 +73,37 @@ def load_predictions(
         content.harmonise_id or None,
         name,
         _sha256(path),
+    )
+
+
+def merge(every: Sequence[Loaded]) -> Loaded:
+    """Put predictions of one model into one, as where each split has a file of its own.
+
+    Raises BadValue for a film that two of them answer, and for files of different models or formats.
+    """
+    answers: dict[str, Prediction | Refusal] = {}
+    named: dict[str, Prediction | Refusal] = {}
+    for loaded in every:
+        told = [
+            (one.format, one.harmonise_id, one.model_id if one.format == "jsonl" else "") for one in (every[0], loaded)
+        ]
+        if told[0] != told[1]:
+            raise BadValue(f"predictions: expected files of one model and one format, got {told[0]} and {told[1]}")
+        answers |= loaded.answers
+        silent = set(loaded.without_a_line)
+        for image_id in (one for one in loaded.answers if one not in silent):
+            if image_id in named:
+                raise BadValue(f"predictions: expected every film in one of the files, got {image_id} in two")
+            named[image_id] = loaded.answers[image_id]
+    return replace(
+        every[0],
+        answers=answers | named,
+        without_a_line=tuple(image_id for image_id in every[0].without_a_line if image_id not in named),
+        other_rows=sum(loaded.other_rows for loaded in every),
+        model_id=" + ".join(dict.fromkeys(loaded.model_id for loaded in every)),
+        sha256=every[0].sha256
+        if len(every) == 1
+        else hashlib.sha256("".join(x.sha256 for x in every).encode()).hexdigest(),
     )
 
 

@@ -44,8 +44,8 @@ class Cases:
 
     @property
     def boxed(self) -> "Cases":
-        """Keep the films whose boxes can be judged: a person drew them, or the film is normal and has none."""
-        return self.where(lambda record: record.fractured is False or (record.boxes is not None and not record.weak))
+        """Keep the films whose boxes can be judged: normal ones, and fractured ones whose fractures a person drew."""
+        return self.where(lambda record: record.fractured is False or (bool(record.boxes) and not record.weak))
 
     @property
     def boxes(self) -> list[NDArray[np.float64]]:

@@ -75,7 +75,8 @@ def _boxes(ours: Cases, theirs: Cases, seed: int, resamples: int) -> Iterator[di
         return lambda copies: headline_ap(matches[which], copies)
 
     each = [ap_estimates(found, groups, np.random.default_rng(seed), resamples) for found in matches]
-    gaps = paired_bootstrap(groups, statistic(0), statistic(1), np.random.default_rng(seed), resamples)
+    n_boxes = int(matches[0].n_truth.sum())
+    gaps = paired_bootstrap(groups, statistic(0), statistic(1), np.random.default_rng(seed), resamples, n=n_boxes)
     for key, gap in zip(HEADLINES, gaps, strict=True):
         yield _row(_NAMES[key], [estimates[key] for estimates in each], gap)
 

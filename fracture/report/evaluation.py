@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.errors import BadValue
 from fracture.metrics.calibration import Calibration, calibration_estimates, reliability
 from fracture.metrics.detection import RECALLS, Matches, ap_estimates, at_threshold, match, precision_recall_curve
 from fracture.metrics.froc import afroc, froc
@@ -42,20 +43,27 @@ class Ask:
     target_recall: float | None = None
     guarantee: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.guarantee is not None and self.target_recall is None:
+            raise BadValue(f"guarantee: expected a target recall to guarantee, got none for {self.guarantee:g}")
+
 
 def choose_points(val: Cases, dataset_id: str) -> tuple[OperatingPoint, ...]:
     """Choose screening, balanced and specific on these cases, naming them as what they were measured on."""
     return choose_operating_points(val.scores, val.fractured, val.groups, measured_on(val, dataset_id))
 
 
-def asked_points(val: Cases, dataset_id: str, ask: Ask, seed: int = 0) -> tuple[OperatingPoint, ...]:
-    """Choose the points that were asked for: for the target recall, and beside it the guaranteed one."""
+def asked_points(val: Cases, dataset_id: str, ask: Ask) -> tuple[OperatingPoint, ...]:
+    """Choose the points that were asked for: for the target recall, and beside it the guaranteed one.
+
+    The guarantee draws a film per group, always the same ones: a seed to choose would be a threshold to choose.
+    """
     if ask.target_recall is None:
         return ()
     arguments = (val.scores, val.fractured, val.groups, measured_on(val, dataset_id), ask.target_recall)
     points = [target_recall_point(*arguments)]
     if ask.guarantee is not None:
-        points.append(guaranteed_point(*arguments, ask.guarantee, np.random.default_rng(seed)))
+        points.append(guaranteed_point(*arguments, ask.guarantee, np.random.default_rng(0)))
     return tuple(points)
 
 
@@ -86,8 +94,8 @@ def evaluate(
         "points": [asdict(point) for point in points],
         "box": _boxes(matches, boxed.groups, points, rng, resamples),
         "film": _films(cases, points, rng(), resamples),
-        "study": _case_figures(cases, "study", lambda record: record.study_id, points, calibration),
-        "patient": _case_figures(cases, "patient", lambda record: record.patient_id, points, calibration),
+        "study": _case_figures(cases, "study", study_of, points, calibration),
+        "patient": _case_figures(cases, "patient", patient_of, points, calibration),
         "calibration": _calibration(cases, calibration, rng, resamples),
         "slices": {
             name: {value: _slice(part, points, rng(), resamples) for value, part in parts.items()}
@@ -95,6 +103,16 @@ def evaluate(
         },
         "worst": worst_films(cases, points[0]) if points else None,
     }
+
+
+def study_of(record: ImageRecord) -> str | None:
+    """Name a film's study, None where nobody says; two sources may number theirs alike."""
+    return f"{record.source}/{record.study_id}" if record.study_id else None
+
+
+def patient_of(record: ImageRecord) -> str | None:
+    """Name a film's patient, None where nobody says; two sources may number theirs alike."""
+    return f"{record.source}/{record.patient_id}" if record.patient_id else None
 
 
 def counts(cases: Cases) -> dict[str, Any]:
@@ -107,8 +125,8 @@ def counts(cases: Cases) -> dict[str, Any]:
         "fractured": fractured,
         "normal": len(cases.records) - fractured,
         "groups": len(set(cases.groups)),
-        "patients": len({record.patient_id for record in cases.records} - {None}) or None,
-        "studies": len({record.study_id for record in cases.records} - {None}) or None,
+        "patients": len({patient_of(record) for record in cases.records} - {None}) or None,
+        "studies": len({study_of(record) for record in cases.records} - {None}) or None,
         "boxes": len(boxes),
         "boxed_films": len({record.image_id for record, _ in boxes}),
         "median_box_share": float(np.median(shares)) if shares else None,

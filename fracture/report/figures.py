@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fracture.report.page_text import estimate, look_up, words
-from fracture.types import FEW, Estimate
+from fracture.types import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -277,10 +277,9 @@ def _forest_row(axes: "Axes", row: int, found: Estimate | None) -> None:
         why = f"not estimable{f' ({_short(found.note)})' if found is not None and found.note else ''}"
         axes.text(0.02, row, why, color=_SOFT, va="center", fontsize=8, style="italic")
         return
-    few = found.n < FEW
-    colour = _GREY if few else _BLUE
+    colour = _GREY if found.few else _BLUE
     axes.errorbar(found.value, row, xerr=_spread(found), fmt="s", color=colour, markersize=5, elinewidth=1.6)
-    text = f"n={found.n}{f', fewer than {FEW}' if few else ''}"
+    text = f"n={found.n}{f', {found.few}' if found.few else ''}"
     axes.text(1.05, row, text, color=_SOFT, va="center", fontsize=8)
 
 

@@ -107,9 +107,14 @@ def _comparison(report: Report) -> str:
     here = look_up(report, "comparison")
     if here is None:
         return ""
-    other = look_up(here, "other", "model") or {}
-    name = escape(f"{other.get('id', 'another model')} {other.get('version', '')}")
-    how = "read the same films, so differences are paired" if here.get("paired") else "read other films: not paired"
+    other, data = (look_up(here, "other", key) or {} for key in ("model", "data"))
+    model = f"{other.get('id', 'another model')} {other.get('version') or ''}".strip()
+    films = plural(here.get("films") or data.get("films") or 0, "film")
+    if here.get("paired"):
+        name, how = model, f"Both models read the same {films}, so differences are paired."
+    else:
+        name = f"{model} on {data.get('name', 'other films')}"
+        how = f"There it read {films}, none of them here: differences are of independent figures."
     rows = [
         (
             row.get("name", ""),
@@ -122,7 +127,7 @@ def _comparison(report: Report) -> str:
     ]
     head = ["", "this", "other", "difference (this - other)", "p", "test"]
     return (
-        f'<h2 id="compared">Compared with {name}</h2><p>Both models {how}; {plural(here.get("films") or 0, "film")}. '
+        f'<h2 id="compared">Compared with {escape(name)}</h2><p>{escape(how)} '
         f"Shares are from 0 to 1. p is not corrected for the number of rows.</p>{table(head, rows)}"
     )
 
@@ -143,10 +148,12 @@ def _worst(report: Report, pictures: Mapping[str, str]) -> str:
     )
     galleries = "".join(_gallery(title, here.get(key) or (), pictures) for key, title in sides)
     point = escape(str(here.get("point", "")))
+    known = {"screening", "specific"} & set(point_names(report))
+    dashed, solid = (name if name in known else point for name in ("screening", "specific"))
     said = (
         '<p class="key"><span>green, "drawn": by a person</span>'
-        "<span>blue, solid: at the specific threshold or above</span>"
-        "<span>yellow, dashed: at the screening threshold or above</span>"
+        f"<span>blue, solid: at the {solid} threshold or above</span>"
+        f"<span>yellow, dashed: at the {dashed} threshold or above</span>"
         "<span>yellow, dotted, faint: the best box below</span></p>"
         if pictures
         else "<p>The pictures of films are left out of this page; their names and scores are here.</p>"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from fracture.page import plural
 from fracture.report.page_text import Found, cell, count, estimate, look_up, plot, table, words
 from fracture.types import FEW
 
@@ -149,7 +150,7 @@ def _case(report: Report, unit: str) -> str:
 
 def _boxes(report: Report, figures: Figures) -> str:
     box, names = look_up(report, "box"), point_names(report)
-    if box is None:
+    if box is None or look_up(report, "data", "boxes") == 0:
         return "<h3>By box</h3><p>Not reported: nobody drew boxes on these films.</p>"
     at = {name: look_up(box, "at", name) or {} for name in names}
     areas = [(title, [cell(box.get(name), False)]) for name, title in _AP.items()]
@@ -176,4 +177,6 @@ def _drawn(report: Report) -> str:
     strict = (
         "Fractures are small and drawn by eye, so IoU 0.5 is strict; a centre inside a drawn box shows the right place."
     )
-    return f"<p>{boxes:,} boxes were drawn on {films:,} films.{size} {strict}</p>"
+    undrawn = (look_up(report, "data", "fractured") or films) - films
+    without = f" {plural(undrawn, 'fractured film')} without drawn boxes are in no figure of boxes." if undrawn else ""
+    return f"<p>{boxes:,} boxes were drawn on {films:,} films.{without}{size} {strict}</p>"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from fracture.types import FEW, Estimate
+from fracture.types import Estimate
 
 Found = Mapping[str, Any] | None
 
@@ -39,7 +39,7 @@ def cell(found: Found, percent: bool = True) -> str:
     here = estimate(found)
     if here is None:
         return '<td class="few">not reported</td>'
-    few = f", fewer than {FEW}" if here.value is not None and here.n < FEW else ""
+    few = f", {here.few}" if here.value is not None and here.few else ""
     count = f" <small>n={here.n:,}{few}</small>"
     note = f' <small class="note">{escape(here.note)}</small>' if here.note and here.low is None else ""
     if here.value is None:

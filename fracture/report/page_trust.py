@@ -17,8 +17,9 @@ _METHODS = (
     "Rates carry Wilson intervals (J Am Stat Assoc 22, 1927), AUC that of DeLong (Biometrics 44, 1988), widened for "
     "films of one group (Obuchowski, Biometrics 53, 1997). AP, FROC and all else that says so is drawn again by "
     "bootstrap over whole groups (Efron and Tibshirani, 1993; Field and Welsh, J R Stat Soc B 69, 2007). A group is "
-    "the patient or the best known unit. AP is COCO's (Lin and others, ECCV 2014); FROC and AFROC follow Chakraborty "
-    "(Med Phys 16, 1989). Calibration error is that of Guo and others (ICML 2017). Paired AUCs are compared by "
+    "the patient or the best known unit. AP is COCO's (Lin and others, ECCV 2014); FROC is that of Bunch "
+    "and others (J Appl Photogr Eng 4, 1978), AFROC of Chakraborty and Winter (Radiology 174, 1990). Calibration error "
+    "is that of Naeini and others (AAAI 2015) in bins of equal count. Paired AUCs are compared by "
     "DeLong's test, paired rates by McNemar's (Psychometrika 12, 1947). A mouse on a figure shows how it was found "
     "and how many groups are behind it."
 )
@@ -127,11 +128,12 @@ def _made(report: Report) -> str:
     predictions = model.get("predictions") or {}
     films = [data.get(key) for key in ("name", "dataset_id", "split")]
     rows: list[tuple[str, object]] = [
-        ("model", f"{model.get('id', '')} {model.get('version', '')}"),
+        ("model", f"{model.get('id', '')} {model.get('version') or ''}".strip()),
         *((f"model file {name}", digest) for name, digest in (model.get("files") or {}).items()),
         ("film preparation", model.get("harmonise_id") or "not stated"),
         ("run by", model.get("backend") or "not stated"),
-        ("predictions", _joined(predictions.get(key) for key in ("file", "format", "sha256"))),
+        ("predictions", _joined(predictions.get(key) for key in ("file", "sha256"))),
+        ("made of", _joined((predictions.get("format"), predictions.get("source_sha256")))),
         ("films: name, manifest, split", _joined(films)),
         ("code", _joined((made.get("version"), made.get("code_id")))),
         ("made on", made.get("date")),

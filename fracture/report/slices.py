@@ -34,10 +34,11 @@ SLICES: Mapping[str, Callable[[ImageRecord], Iterable[str]]] = MappingProxyType(
 )
 """What every evaluation is sliced by: name -> the values of a film. A film may show two regions and count in both."""
 
+MOST_VALUES = 50
+"""A column of more values than this is no slice: it would name single films, or needs ranges somebody must choose."""
+
 _COLUMNS: Mapping[str, Callable[[ImageRecord], str]] = MappingProxyType(
     {
-        "patient_id": lambda record: record.patient_id or NOT_STATED,
-        "study_id": lambda record: record.study_id or NOT_STATED,
         "licence": lambda record: record.licence or NOT_STATED,
         "flags": lambda record: ", ".join(sorted(record.flags)) or "none",
     }
@@ -47,12 +48,12 @@ _COLUMNS: Mapping[str, Callable[[ImageRecord], str]] = MappingProxyType(
 def slices(cases: Cases, columns: Sequence[str] = ()) -> dict[str, dict[str, Cases]]:
     """Give the parts of the cases by every slice and by further manifest columns: slice -> value -> cases.
 
-    A column is one of the manifest's own, or an ``x_`` column with or without its prefix. A slice that says nothing of
-    any film is left out. Raises BadValue for a column that no film has.
+    A column is an ``x_`` column, with or without its prefix, licence or flags. A slice that says nothing of any film is
+    left out. Raises BadValue for a column that no film has, and for one of more than ``MOST_VALUES`` values.
     """
     known: dict[str, Callable[[ImageRecord], Iterable[str]]] = dict(SLICES)
     for column in columns:
-        known[column] = _by_column(cases, column)
+        known[column] = SLICES.get(column) or _by_column(cases, column)
     parts = {name: _parts(cases, values) for name, values in known.items()}
     return {name: part for name, part in parts.items() if set(part) - {NOT_STATED}}
 
@@ -64,7 +65,7 @@ def _by_column(cases: Cases, column: str) -> Callable[[ImageRecord], Iterable[st
         return lambda record: (_stated(record, name),)
     if column in _COLUMNS:
         return lambda record: (_COLUMNS[column](record),)
-    allowed = ", ".join(sorted([*SLICES, *_COLUMNS, *attributes]))
+    allowed = ", ".join(sorted({*SLICES, *_COLUMNS, *attributes}))
     raise BadValue(f"slice: expected a column out of {allowed}; got {column!r}")
 
 
@@ -73,6 +74,9 @@ def _parts(cases: Cases, values: Callable[[ImageRecord], Iterable[str]]) -> dict
     for record in cases.records:
         for value in values(record):
             films[value].add(record.image_id)
+
+    if len(films) > MOST_VALUES:
+        raise BadValue(f"slice: expected a column of at most {MOST_VALUES} values, got {len(films)}")
 
     def part(value: str) -> Cases:
         return cases.where(lambda record: record.image_id in films[value])

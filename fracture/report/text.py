@@ -19,6 +19,9 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     name = f"{model['id']} {model['version'] or ''}".strip()
     films = f"{data['films']}, {data['fractured']} fractured, {data['groups']} groups"
     yield f"{name} on {data['name']}, {data['split']} films: {films}; {len(report['left_out'])} left out"
+    if report["model_was_made_with"]:
+        used = len(report["model_was_made_with"])
+        yield f"  ! NOT A TEST: the model was trained or its thresholds chosen on {used} of these films"
     for warning in report["warnings"]:
         yield f"  ! {warning}"
     yield "boxes"
@@ -39,9 +42,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  {point['name']:<24} {point['threshold']:<10.3f} {_with_interval(at['sensitivity']):<24} "
             f"{_with_interval(at['specificity']):<24} {_value(boxes_at['false_positives_per_film'])}"
+            f"{'' if point['reached'] else '  target not reached'}"
         )
-        if not point["reached"]:
-            yield f"    {point['rule']}"
     for unit in ("study", "patient"):
         if report[unit]:
             yield from _cases(report[unit])

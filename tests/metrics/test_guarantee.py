@@ -38,7 +38,7 @@ def test_as_many_must_be_found_as_the_binomial_says(n, recall, confidence, neede
         f"sensitivity of at least {100 * recall:g} % with {100 * confidence:g} % confidence, "
         f"by {needed} of {n} independent fractured films (fixed-sequence testing)"
     )
-    assert (found.name, found.measured_on) == (f"guaranteed recall {recall:g}", "a set")
+    assert (found.name, found.measured_on) == (f"guaranteed recall {recall:g} ({100 * confidence:g} %)", "a set")
     # One film fewer would not have done.
     assert binom.sf(needed - 1, n, recall) <= 1 - confidence < binom.sf(needed - 2, n, recall)
 

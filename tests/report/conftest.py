@@ -173,7 +173,12 @@ def sample():
             "files": {"model.onnx": "847e6a28" * 8},
             "harmonise_id": "h1-1024-2-8",
             "backend": "openvino",
-            "predictions": {"file": "predictions.jsonl", "sha256": "5ca1ab1e" * 8, "format": "jsonl"},
+            "predictions": {
+                "file": "predictions.jsonl",
+                "sha256": "5ca1ab1e" * 8,
+                "format": "jsonl",
+                "source_sha256": None,
+            },
         },
         "data": {
             "name": "dataset_v5",

@@ -174,12 +174,14 @@ def test_what_was_left_out_is_grouped_by_reason(report):
 def test_the_comparison_shows_differences_and_p(report):
     shown = text(page(report, {}, {}))
     assert "Compared with fracture_yolov8s 0.2.0" in shown
-    assert "read the same films, so differences are paired; 667 films" in shown
+    assert "Both models read the same 667 films, so differences are paired." in shown
     assert "0.019 (-0.004 to 0.042)" in shown
     assert "< 0.001" in shown
     assert "0.213" in shown
-    report["comparison"]["paired"] = False
-    assert "not paired" in text(page(report, {}, {}))
+    report["comparison"] |= {"paired": False, "films": None}
+    shown = text(page(report, {}, {}))
+    assert "Compared with fracture_yolov8s 0.2.0 on dataset_v5" in shown
+    assert "There it read 667 films, none of them here: differences are of independent figures." in shown
 
 
 def test_the_plots_and_the_films_are_on_the_page(report, drawn):

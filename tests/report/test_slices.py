@@ -40,13 +40,17 @@ def test_film_size_is_the_size_the_film_came_in():
 
 
 def test_any_column_of_the_manifest_makes_a_slice():
-    films = cases(
-        film("a", attributes={"cast": "1", "age": "7"}, flags=frozenset({"truncated"})), film("b", study_id="q")
-    )
+    films = cases(film("a", attributes={"cast": "1", "age": "7"}, flags=frozenset({"truncated"})), film("b"))
     assert named(slices(films, ["x_cast"])["x_cast"]) == {"not stated": ["b"], "yes": ["a"]}
     assert named(slices(films, ["age"])["age"]) == {"7": ["a"], "not stated": ["b"]}
     assert named(slices(films, ["flags"])["flags"]) == {"none": ["b"], "truncated": ["a"]}
-    assert named(slices(films, ["study_id"])["study_id"]) == {"not stated": ["a"], "q": ["b"]}
+    assert slices(films, ["region"]).keys() == slices(films).keys()  # it is there already
+
+
+def test_a_column_that_names_single_films_is_no_slice():
+    films = cases(*(film(f"{i}", attributes={"number": f"{i}"}) for i in range(51)))
+    with pytest.raises(BadValue, match="at most 50 values, got 51"):
+        slices(films, ["number"])
 
 
 def test_a_column_that_no_film_has_is_refused_with_those_there_are():
