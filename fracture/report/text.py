@@ -35,12 +35,13 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if calibration["calibrated"]:
         ece, brier = (_value(calibration["calibrated"][key]) for key in ("ece", "brier"))
         yield f"  {'calibrated':<14} ECE {ece}, Brier {brier}   (as it comes: ECE {_value(calibration['raw']['ece'])})"
+    wide = max((len(point["name"]) for point in report["points"]), default=0)
     if report["points"]:
-        yield f"  {'at':<24} {'threshold':<10} {'sensitivity':<24} {'specificity':<24} false positives per film"
+        yield f"  {'at':<{wide}} {'threshold':<10} {'sensitivity':<24} {'specificity':<24} false positives per film"
     for point in report["points"]:
         at, boxes_at = film["at"][point["name"]], box["at"][point["name"]]
         yield (
-            f"  {point['name']:<24} {point['threshold']:<10.3f} {_with_interval(at['sensitivity']):<24} "
+            f"  {point['name']:<{wide}} {point['threshold']:<10.3f} {_with_interval(at['sensitivity']):<24} "
             f"{_with_interval(at['specificity']):<24} {_value(boxes_at['false_positives_per_film'])}"
             f"{'' if point['reached'] else '  target not reached'}"
         )

@@ -18,7 +18,7 @@ def test_figures_are_there_with_their_intervals(report):
     assert "calibrated     ECE 0.031, Brier 0.110   (as it comes: ECE 0.091)" in said
     assert "by study: 512, 120 fractured; AUC 0.871 (0.841 to 0.901)" in said
     assert "fractured / normal called fracture 60 / 7, doubt 43 / 81, no fracture 17 / 304" in said
-    assert "target recall 0.9        0.034" in said
+    assert "target recall 0.9     0.034" in said
 
 
 def test_a_target_that_was_not_reached_says_so_at_its_threshold(report):
