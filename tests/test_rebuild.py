@@ -212,8 +212,9 @@ def test_trained_killed_resumed_and_judged(again):
     status, printed, complained = run(again, "--phantom", *TINY)
     assert status == 0, complained[-2000:]
     assert done(printed) == ["train", "evaluate"]
-    for shown in ("region wrist", "region hip", "source humerus", "source fracatlas", "film AUC"):
+    for shown in ("region wrist", "region hip", "source humerus", "source fracatlas", "by study", "clinical hit"):
         assert shown in printed
+    assert (again / "phantom/report/report.html").is_file()
     assert manifests(again) == before
     assert (again / "phantom/runs/fracture_phantom/films.csv").is_file()
     curves = (again / "phantom/runs/fracture_phantom/results.csv").read_text(encoding="utf-8").splitlines()
