@@ -1,51 +1,27 @@
-"""Orthopedic clinics around a place, from Google Maps. The key reaches neither an answer nor a log."""
+"""Orthopedic clinics around a place: bounded in time, remembered for a while, and never a reason to fail."""
 
 import logging
-import math
-import re
-from typing import Any, Literal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Literal
 
 import anyio
-import googlemaps
 from anyio import to_thread
-from googlemaps.exceptions import ApiError, Timeout, TransportError
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
+
+from app.clinic_providers import TIMEOUT_S, Clinic, NoAnswer, Provider
 
 logger = logging.getLogger(__name__)
 
-KEYWORD = "orthopedic"
 RADIUS_M = 5000
-TIMEOUT_S = 5.0
-GOOGLE = "https://maps.googleapis.com"
+NEAREST = 20
+PLACE_DECIMALS = 2
+"""About 1 km. Where somebody is, is nobody's business to the metre."""
 
-_EARTH_RADIUS_M = 6_371_009
-_FAILURES = (
-    *(ApiError, TransportError, Timeout, OSError),
-    *(AttributeError, LookupError, RecursionError, TypeError, ValueError),  # an answer of another shape
-)
-_KEY_IN_URL = re.compile(r"\bkey=[^&\s\"']*")
-_STATUSES = {"REQUEST_DENIED", "OVER_QUERY_LIMIT", "OVER_DAILY_LIMIT", "INVALID_REQUEST", "UNKNOWN_ERROR"}
-
-
-def _hide_key(record: logging.LogRecord) -> bool:
-    record.msg, record.args = _KEY_IN_URL.sub("key=[hidden]", record.getMessage()), ()
-    record.exc_info = record.exc_text = None
-    return True
-
-
-# Google takes the key in the URL, and these libraries log URLs. A filter works for the very logger it is put on only.
-for _name in list(logging.root.manager.loggerDict):
-    if _name.partition(".")[0] in {"googlemaps", "requests", "urllib3"}:
-        logging.getLogger(_name).addFilter(_hide_key)
-
-
-class Clinic(BaseModel):
-    """One place, as Google Maps lists it."""
-
-    name: str
-    address: str | None
-    distance_m: int | None = Field(description="As the crow flies from the place asked for.")
-    rating: float | None = Field(description="Mean of its Google ratings, 1 to 5.")
+AGE_S = 600.0
+PLACES_KEPT = 256
+LOOK_UPS_AT_ONCE = 16
 
 
 class Consult(BaseModel):
@@ -54,67 +30,63 @@ class Consult(BaseModel):
     status: Literal["ok", "unavailable", "not_configured"]
     note: str
     clinics: list[Clinic] = Field(default_factory=list, description="Nearest first.")
+    attribution: str = Field(default="", description="Whose data this is; show it wherever the list is shown.")
 
 
 class Clinics:
-    """Looks clinics up with a Google Maps key; without one it says so."""
+    """Looks clinics up at the first of its providers that answers; without one it says so."""
 
-    def __init__(self, key: SecretStr | None, base_url: str = GOOGLE, timeout_s: float = TIMEOUT_S) -> None:
-        self._key = key
-        self._base_url = base_url
+    def __init__(self, providers: Sequence[Provider], timeout_s: float = TIMEOUT_S, age_s: float = AGE_S) -> None:
+        self._providers = tuple(providers)
         self._timeout_s = timeout_s
+        self._age_s = age_s
+        self._known: dict[tuple[str, float, float], tuple[float, Consult]] = {}
+        # A pool of its own, so that no slow provider ever keeps a film waiting for a thread.
+        self._turns = anyio.CapacityLimiter(LOOK_UPS_AT_ONCE)
+        # A look-up that was given up leaves the pool, but its thread may hang on. No more than these ever do.
+        self._threads = threading.BoundedSemaphore(LOOK_UPS_AT_ONCE)
 
     async def near(self, lat: float, lng: float) -> Consult:
-        """List clinics within RADIUS_M of a place. Every failure is an answer, and within the time limit."""
-        if self._key is None:
-            return Consult(status="not_configured", note="this service has no Google Maps key (GOOGLE_MAPS_API_KEY)")
-        key = self._key.get_secret_value()
-        # googlemaps bounds each wait on the socket; only this bounds their sum.
-        with anyio.move_on_after(self._timeout_s):
-            return await to_thread.run_sync(self._look_up, key, lat, lng, abandon_on_cancel=True)
-        logger.warning("clinic look-up failed: no answer within %g s", self._timeout_s)
-        return _unavailable()
+        """List clinics within RADIUS_M of a place, rounded first. Every failure is an answer, and within the limit."""
+        if not self._providers:
+            note = "this service looks no clinics up; its operator can: GOOGLE_MAPS_API_KEY, FRACTURE_CLINICS=overpass"
+            return Consult(status="not_configured", note=note)
+        place = round(lat, PLACE_DECIMALS), round(lng, PLACE_DECIMALS)
+        for provider in self._providers:
+            at, consult = self._known.get((provider.name, *place), (float("-inf"), None))
+            if consult is not None and time.monotonic() - at < self._age_s:
+                return consult
+        with anyio.move_on_after(self._timeout_s) as limit:
+            for provider in self._providers:
+                found = await to_thread.run_sync(
+                    self._look_up, provider, *place, abandon_on_cancel=True, limiter=self._turns
+                )
+                if found is not None:
+                    return self._remember((provider.name, *place), found)
+        if limit.cancelled_caught:
+            logger.warning("clinic look-up failed: no answer within %g s", self._timeout_s)
+        return Consult(status="unavailable", note="no clinics could be looked up; the film was read all the same")
 
-    def _look_up(self, key: str, lat: float, lng: float) -> Consult:
+    def _look_up(self, provider: Provider, lat: float, lng: float) -> Consult | None:
+        if not self._threads.acquire(blocking=False):
+            logger.warning("clinic look-up failed: earlier ones are still waiting for an answer")
+            return None
         try:
-            # A client each time: googlemaps' is not made to be shared between threads.
-            client = googlemaps.Client(
-                key=key,
-                timeout=self._timeout_s,
-                retry_timeout=1,
-                retry_over_query_limit=False,
-                base_url=self._base_url,
-            )
-            places = client.places_nearby(location=(lat, lng), radius=RADIUS_M, keyword=KEYWORD)["results"]
-            found = [_clinic(place, lat, lng) for place in places if _open(place)]
-        except _FAILURES as error:
-            # Never the error's text: it can hold the URL, and with it the key.
-            status = getattr(error, "status", None)
-            why = status if status in _STATUSES else type(error).__name__
-            logger.warning("clinic look-up failed: %s", why)
-            return _unavailable()
-        found.sort(key=lambda clinic: (clinic.distance_m is None, clinic.distance_m))
-        note = f"what Google Maps lists within {RADIUS_M} m for '{KEYWORD}'; not a recommendation"
-        return Consult(status="ok", note=note, clinics=found)
+            found = provider.find(lat, lng, RADIUS_M)
+        except Exception as error:  # noqa: BLE001 - whatever comes from outside, the boxes are answered
+            # Never the text of what we did not raise ourselves: it can hold the URL, and with it the key.
+            why = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+            logger.warning("clinic look-up at %s failed: %s", provider.name, why)
+            return None
+        finally:
+            self._threads.release()
+        near = [clinic for clinic in found if clinic.distance_m is None or clinic.distance_m <= RADIUS_M]
+        near.sort(key=lambda clinic: (clinic.distance_m is None, clinic.distance_m))
+        note = f"{provider.wanted} within {RADIUS_M} m of the place, rounded to about 1 km; not a recommendation"
+        return Consult(status="ok", note=note, clinics=near[:NEAREST], attribution=provider.attribution)
 
-
-def _unavailable() -> Consult:
-    return Consult(status="unavailable", note="the look-up at Google Maps failed; the film was read all the same")
-
-
-def _open(place: dict[str, Any]) -> bool:
-    return bool(place.get("business_status", "OPERATIONAL") == "OPERATIONAL")
-
-
-def _clinic(place: dict[str, Any], lat: float, lng: float) -> Clinic:
-    where = place.get("geometry", {}).get("location")
-    distance = _distance_m(lat, lng, where["lat"], where["lng"]) if where else None
-    return Clinic(name=place["name"], address=place.get("vicinity"), distance_m=distance, rating=place.get("rating"))
-
-
-def _distance_m(lat: float, lng: float, other_lat: float, other_lng: float) -> int:
-    """Give the great-circle distance (haversine)."""
-    phi, other_phi = math.radians(lat), math.radians(other_lat)
-    half_phi, half_lambda = (other_phi - phi) / 2, math.radians(other_lng - lng) / 2
-    chord = math.sin(half_phi) ** 2 + math.cos(phi) * math.cos(other_phi) * math.sin(half_lambda) ** 2
-    return round(2 * _EARTH_RADIUS_M * math.asin(math.sqrt(min(chord, 1.0))))
+    def _remember(self, key: tuple[str, float, float], consult: Consult) -> Consult:
+        self._known[key] = (time.monotonic(), consult)
+        if len(self._known) > PLACES_KEPT:
+            del self._known[next(iter(self._known))]
+        return consult

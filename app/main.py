@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app import problems, routes
 from app.answers import DISCLAIMER
+from app.clinic_providers import chosen
 from app.clinics import Clinics
 from app.guard import Guard
 from app.settings import Settings
@@ -33,7 +34,7 @@ def create_app(settings: Settings | None = None, reader: Reader | None = None) -
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         service = routes.Service(
             reader or load_reader(settings.fracture_weights),
-            Clinics(settings.google_maps_api_key),
+            Clinics(chosen(settings)),
             CapacityLimiter(os.cpu_count() or 1),
             settings.max_upload_bytes,
         )

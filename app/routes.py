@@ -67,7 +67,12 @@ async def detect(
     ] = None,
     lat: Annotated[
         float | None,
-        Query(ge=-90, le=90, allow_inf_nan=False, description="With lng: list clinics there. Google Maps is told."),
+        Query(
+            ge=-90,
+            le=90,
+            allow_inf_nan=False,
+            description="With lng: list clinics there. A provider of maps is told the place to about 1 km.",
+        ),
     ] = None,
     lng: Annotated[float | None, Query(ge=-180, le=180, allow_inf_nan=False)] = None,
 ) -> answers.Answer:

@@ -1,6 +1,7 @@
 """A real Reader whose network alone is scripted: it boxes bright rectangles, so every answer depends on the film."""
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 
@@ -105,8 +106,9 @@ def detect(client):
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
-    for name in ("FRACTURE_WEIGHTS", "GOOGLE_MAPS_API_KEY", "FRACTURE_MAX_UPLOAD_MB"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name == "GOOGLE_MAPS_API_KEY" or name.startswith("FRACTURE_"):
+            monkeypatch.delenv(name)
 
 
 def paint_film(*spots, size=(64, 64)):
