@@ -1,0 +1,763 @@
+"""The page: what its files may not hold, and the page itself in a real browser before a scripted service."""
+
+import asyncio
+import base64
+import io
+import json
+import re
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from fracture.data.phantom import draw_film
+from fracture.errors import FractureError
+from fracture.imaging.decode import decode
+
+VIEWER = Path(__file__).parents[2] / "app/viewer"
+HTML = (VIEWER / "index.html").read_text(encoding="utf-8")
+CSS = (VIEWER / "viewer.css").read_text(encoding="utf-8")
+SCRIPTS = {file.name: file.read_text(encoding="utf-8") for file in sorted(VIEWER.glob("*.js"))}
+DISCLAIMER = "Not a medical device. Not a diagnosis. Research and education only."
+
+# The strictest policy the page can live with; a breach of it is an error in the browser's console.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+
+
+def test_the_html_has_no_script_style_or_handler_of_its_own():
+    assert re.findall(r"<script[^>]*>(.*?)</script>", HTML, re.S) == [""]
+    assert not re.search(r"<style|\sstyle\s*=|\son\w+\s*=|javascript:|<iframe|<object|<embed|<base", HTML, re.I)
+    assert DISCLAIMER in HTML
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_text_reaches_the_page_as_text_only(name):
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|setHTML"
+        r"|\beval\b|new Function|setAttribute\(\s*[\"'](style|on)|localStorage|document\.cookie|import\("
+    )
+    assert not re.search(forbidden, SCRIPTS[name])
+
+
+def test_nothing_comes_from_another_host():
+    namespace = "http://www.w3.org/2000/svg"
+    for file in VIEWER.iterdir():
+        rest = file.read_text(encoding="utf-8").replace(namespace, "")
+        assert not re.search(r"https?:|[\"'(]//|@import|url\(", rest), file.name
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', HTML) + re.findall(r'from "\./([^"]+)"', "".join(SCRIPTS.values()))
+    assert {*loaded} | {"index.html"} == {file.name for file in VIEWER.iterdir()}
+
+
+def test_only_the_api_module_knows_addresses():
+    for name, text in SCRIPTS.items():
+        assert bool(re.search(r"fetch\(|XMLHttpRequest|X-API-Key|sessionStorage", text)) == (name == "api.js"), name
+
+
+def luminance(colour):
+    channels = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_wcag_aa():
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", CSS))
+    for ground in ("paper", "panel", "raised"):
+        for ink in ("ink", "soft", "definite", "suspicious", "bad", "calm", "mark"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+        assert contrast(colours["edge"], colours[ground]) >= 3, ground
+    footer = re.search(r"footer \{[^}]*background: (#\w+); color: (#\w+)", CSS)
+    assert contrast(*footer.groups()) >= 4.5
+
+
+# --- in a browser ---
+
+
+def rate(value, n):
+    return {"value": value, "low": value - 0.07, "high": value + 0.05, "n": n, "note": ""}
+
+
+def point(name, threshold, sensitivity, specificity, reached=True):
+    return {
+        "name": name,
+        "threshold": threshold,
+        "rule": f"rule of {name}",
+        "sensitivity": rate(sensitivity, 64),
+        "specificity": rate(specificity, 336),
+        "measured_on": "made-up val",
+        "reached": reached,
+    }
+
+
+CARD = {
+    "model_id": "scripted",
+    "version": "7",
+    "classes": ["fracture"],
+    "operating_points": [
+        point("screening", 0.0334, 0.83, 0.763),
+        point("balanced", 0.108, 0.701, 0.909),
+        point("specific", 0.225, 0.573, 0.962, reached=False),
+        point("guaranteed", 0.011, 0.939, 0.626),
+    ],
+}
+
+
+def box(xyxy, confidence):
+    return {
+        "bbox_xyxy": list(xyxy),
+        "confidence": confidence,
+        "class": "fracture",
+        "certainty": "definite" if confidence >= 0.225 else "suspicious",
+        "fracture_type": "oblique (best guess)",
+        "severity": "mild (best guess)",
+        "notes": "best guess, not measured",
+    }
+
+
+BOXES = [box((110, 150, 190, 215), 0.71), box((180, 300, 260, 350), 0.15), box((60, 60, 120, 110), 0.05)]
+
+
+@dataclass
+class Script:
+    """What the scripted service answers, and what it was asked."""
+
+    boxes: list = field(default_factory=lambda: BOXES)
+    key: str | None = None
+    problem: dict | None = None
+    frames: int = 1
+    enlarged: int = 1
+    rendered: int = 1
+    whole: object = None
+    hold: threading.Event = field(default_factory=threading.Event)
+    asked: list = field(default_factory=list)
+
+    def film(self, data):
+        try:
+            film = decode(data)
+        except FractureError as error:
+            return {"title": "Refused", "status": 415, "detail": str(error), "code": error.code}
+        height, width = film.pixels.shape
+        return {
+            "image_size": {"width": width * self.enlarged, "height": height * self.enlarged},
+            "operating_mode": {"mode": "screening", "conf_threshold": 0.0334},
+            "fracture_detected": bool(self.boxes),
+            "num_detections": len(self.boxes),
+            "detections": self.boxes,
+            "warnings": ["The file states <b>no</b> window."],
+            "recommendation": "Have a doctor read the film.",
+            "disclaimer": DISCLAIMER,
+            "model": {"id": "scripted", "version": "7"},
+        }
+
+
+def problem(status, detail, **headers):
+    content = {"title": "Refused", "status": status, "detail": detail, "code": "refused"}
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def application(script):
+    async def take(request):
+        if script.key and request.headers.get("x-api-key") != script.key:
+            return None, problem(401, "this key is not known" if "x-api-key" in request.headers else "expected a key")
+        form = await request.form()
+        script.asked.append((request.url.path, dict(request.query_params), [f.filename for f in form.getlist("file")]))
+        return [await film.read() for film in form.getlist("file")], None
+
+    async def model(request):
+        _, refused = await take(request)
+        return refused or JSONResponse(CARD)
+
+    async def detect(request):
+        films, refused = await take(request)
+        if refused is None and script.problem:
+            refused = problem(**script.problem)
+        if refused:
+            return refused
+        while script.hold.is_set():
+            await asyncio.sleep(0.02)
+        if script.whole:
+            return JSONResponse(script.whole)
+        answers = [script.film(film) for film in films for _ in range(script.frames)]
+        consult = None
+        if "lat" in request.query_params:
+            places = [("Klinik <i>am</i> Park", "Weg 1", 640), ("Far clinic", None, 3210)]
+            listed = [{"name": name, "address": address, "distance_m": metres} for name, address, metres in places]
+            consult = {"status": "ok", "note": "Not a recommendation.", "attribution": "Map people", "clinics": listed}
+        if len(answers) == 1:
+            if "detections" not in answers[0]:
+                return problem(415, answers[0]["detail"])
+            return JSONResponse(answers[0] | {"orthopedic_consult": consult})
+        study = {"status": "fracture" if script.boxes else "no fracture", "films": len(answers)}
+        return JSONResponse({"study": study, "films": answers, "orthopedic_consult": consult})
+
+    async def render(request):
+        films, refused = await take(request)
+        if refused:
+            return refused
+        try:
+            film = decode(films[0])
+        except FractureError as error:
+            return problem(415, str(error))
+        out = io.BytesIO()
+        grey = np.rint(film.pixels * 255).astype(np.uint8).repeat(script.rendered, 0).repeat(script.rendered, 1)
+        Image.fromarray(grey).save(out, "PNG")
+        return Response(out.getvalue(), media_type="image/png")
+
+    app = Starlette(
+        routes=[
+            Route("/model", model),
+            Route("/detect", detect, methods=["POST"]),
+            Route("/render", render, methods=["POST"]),
+            Mount("/", StaticFiles(directory=VIEWER, html=True)),
+        ]
+    )
+
+    async def with_policy(scope, receive, send):
+        async def send_with_policy(message):
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+            await send(message)
+
+        await app(scope, receive, send_with_policy)
+
+    return with_policy
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def script():
+    return Script()
+
+
+@pytest.fixture
+def address(script):
+    server = uvicorn.Server(uvicorn.Config(application(script), port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    script.hold.clear()
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Give the way to open the page; nothing on it may ask another host, or fail in a way nobody foresaw."""
+    contexts, wrong = [], []
+
+    def heard(message):
+        # Chromium reports every status of 400 or more; these are answers the page puts into words.
+        if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
+            wrong.append(message.text)
+
+    def open_page(width=1280, height=900, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append("a dialog opened"))
+        page.on("request", lambda request: wrong.append(request.url) if address not in request.url else None)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def grey():
+    return draw_film(np.random.default_rng(7), fractured=True)[0]
+
+
+@pytest.fixture
+def film(grey, picture):
+    return {"name": "film.png", "mimeType": "image/png", "buffer": picture(grey)}
+
+
+def upload(page, *films):
+    page.set_input_files("#choose", list(films))
+    settle(page)
+
+
+def settle(page):
+    until(page, "() => !document.querySelector('.reading')")
+
+
+def until(page, true, argument=None):
+    """Wait for a function in the page to hold. Playwright's own way evaluates strings, which the policy forbids."""
+    give_up = time.monotonic() + 10
+    while not page.evaluate(true, argument):
+        assert time.monotonic() < give_up, true
+        time.sleep(0.02)
+
+
+def boxes(page):
+    return page.locator(".boxes g")
+
+
+def shown(page):
+    """Give the canvas' grey values, (H, W)."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    url = page.evaluate("() => document.querySelector('canvas').toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))[:, :, 0]
+
+
+def place(page):
+    """Give where the film lies: (x, y, scale)."""
+    transform = page.locator("canvas").evaluate("canvas => canvas.style.transform")
+    return tuple(float(number) for number in re.findall(r"-?[\d.]+(?:e-\d+)?", transform))
+
+
+def test_a_film_is_shown_at_once_and_its_boxes_when_they_are_found(visit, script, film, grey):
+    page = visit()
+    script.hold.set()
+    page.set_input_files("#choose", [film])
+    page.wait_for_selector(".reading .busy progress")
+    until(page, "() => document.querySelector('canvas').width > 1")
+    assert np.array_equal(shown(page), grey)
+    assert page.inner_text("#status strong") == "Looking for fractures"
+    until(page, "() => document.querySelector('.busy span').textContent.endsWith('2 s')")
+    script.hold.clear()
+    settle(page)
+    assert boxes(page).count() == 3
+    assert [path for path, *_ in script.asked] == ["/model", "/detect"]
+    assert script.asked[1][1:] == ({"mode": "screening"}, ["film-1"])
+    assert page.inner_text("#status strong") == page.inner_text(".verdict") == "Fracture suspected"
+    assert "<b>no</b>" in page.inner_text(".warnings")
+    assert page.inner_text(".advice") == "Have a doctor read the film."
+
+
+def test_boxes_lie_where_they_are_and_differ_by_more_than_colour(visit, film):
+    page = visit()
+    upload(page, film)
+    x, y, scale = place(page)
+    for xyxy, confidence in ((entry["bbox_xyxy"], entry["confidence"]) for entry in BOXES):
+        line = page.locator(f".boxes g[data-number='{1 + [b['confidence'] for b in BOXES].index(confidence)}'] .line")
+        left, top, width, height = (float(line.get_attribute(name)) for name in ("x", "y", "width", "height"))
+        expected = [x + xyxy[0] * scale, y + xyxy[1] * scale, x + xyxy[2] * scale, y + xyxy[3] * scale]
+        assert [left, top, left + width, top + height] == pytest.approx(expected, abs=0.01)
+        dashes = line.evaluate("line => getComputedStyle(line).strokeDasharray")
+        assert (dashes == "none") == (confidence >= 0.225)
+
+
+def test_the_slider_filters_live_and_asks_nothing(visit, script, film):
+    page = visit()
+    upload(page, film)
+    asked = len(script.asked)
+    slider = page.locator("#slider")
+    for threshold, left in (("0.05", 3), ("0.0501", 2), ("0.5", 1), ("0.72", 0)):
+        slider.evaluate("(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input')); }", threshold)
+        assert boxes(page).count() == page.locator(".found li").count() == left
+    assert page.inner_text(".count") == "0 boxes shown, 3 hidden by the slider."
+    assert "nothing was measured" in page.inner_text("#measured")
+    assert page.locator("#modes input:checked").count() == 0
+    assert page.inner_text("#status strong") == "Fracture suspected", "the status rests on the measured thresholds"
+    slider.focus()
+    page.keyboard.press("Home")
+    assert boxes(page).count() == 3
+    assert len(script.asked) == asked
+
+
+def test_modes_say_in_words_what_was_measured(visit, film):
+    page = visit()
+    upload(page, film)
+    assert page.locator("#modes label").all_inner_texts() == ["screening", "balanced", "specific"]
+    said = page.inner_text("#measured")
+    assert "Of 100 films with a fracture it flags about 83 (76 to 88)." in said
+    assert "Of 100 films without a fracture it leaves unmarked about 76 (69 to 81)." in said
+    assert "64 films with and 336 without a fracture (made-up val)" in said
+    assert "not reached" not in said
+    page.get_by_label("specific", exact=True).check()
+    assert boxes(page).count() == 1
+    assert page.inner_text("#threshold") == "23 %"
+    assert "(rule of specific) was not reached" in page.inner_text("#measured")
+
+
+def test_hover_and_focus_say_what_is_known_of_a_box(visit, film):
+    page = visit()
+    upload(page, film)
+    details = page.locator(".details")
+    assert details.text_content() == ""
+    boxes(page).locator(".line.definite").hover()
+    assert details.inner_text().split("\n") == [
+        "Definite, score 71 %: fracture",
+        "oblique (best guess), mild (best guess)",
+        "best guess, not measured",
+    ]
+    page.mouse.move(2, 2)
+    assert details.text_content() == ""
+    page.locator("[data-number='2']").focus()
+    assert details.inner_text().startswith("Suspicious, score 15 %")
+    page.locator(".found li").first.hover()
+    assert details.inner_text().startswith("Definite")
+    page.mouse.move(2, 2)
+    assert details.inner_text().startswith("Suspicious, score 15 %"), "the focus is still there"
+
+
+def test_a_small_box_inside_a_large_one_is_within_reach(visit, script, film):
+    script.boxes = [box((100, 100, 130, 130), 0.71), box((60, 60, 200, 200), 0.3), box((90, 90, 160, 160), 0.05)]
+    page = visit()
+    upload(page, film)
+    for number in (1, 3, 2):
+        line = page.locator(f"[data-number='{number}'] .line").bounding_box()
+        page.mouse.move(line["x"] + 5, line["y"] + 5)
+        assert page.locator("g.pointed").get_attribute("data-number") == str(number)
+
+
+def test_zoom_pan_and_window_by_mouse(visit, film):
+    page = visit()
+    upload(page, film)
+    view = page.locator(".viewport").bounding_box()
+    x, y, scale = place(page)
+    at = (view["x"] + view["width"] / 2 + 40, view["y"] + view["height"] / 2 - 30)
+    under = ((at[0] - view["x"] - x) / scale, (at[1] - view["y"] - y) / scale)
+    before = page.locator("canvas").evaluate("canvas => canvas.style.transform")
+    page.mouse.move(*at)
+    page.mouse.wheel(0, -300)
+    until(page, "old => document.querySelector('canvas').style.transform !== old", before)
+    nx, ny, nscale = place(page)
+    assert nscale > scale * 1.2
+    assert ((at[0] - view["x"] - nx) / nscale, (at[1] - view["y"] - ny) / nscale) == pytest.approx(under, abs=0.5)
+
+    def drag(button="left"):
+        page.mouse.move(view["x"] + 300, view["y"] + 300)
+        page.mouse.down(button=button)
+        page.mouse.move(view["x"] + 260, view["y"] + 320)
+        page.mouse.up(button=button)
+
+    before = shown(page)
+    drag()
+    assert place(page) == (nx, ny, nscale)
+    assert "window 215, level 148" in page.inner_text(".hud")
+    assert not np.array_equal(shown(page), before)
+    drag("right")
+    assert place(page) == pytest.approx((nx - 40, ny + 20, nscale), abs=0.01)
+    page.click("[data-do=dragMoves]")
+    drag()
+    assert place(page) == pytest.approx((nx - 80, ny + 40, nscale), abs=0.01)
+    page.click("[data-do=reset]")
+    assert place(page) == pytest.approx((x, y, scale), abs=0.01)
+    assert np.array_equal(shown(page), before)
+
+
+def test_keys_work_on_a_film_in_focus(visit, film, grey):
+    page = visit()
+    upload(page, film)
+    page.locator(".viewport").focus()
+    x, _, scale = place(page)
+    page.keyboard.press("+")
+    assert place(page)[2] == pytest.approx(scale * 1.25, rel=1e-3)
+    page.keyboard.press("-")
+    page.keyboard.press("ArrowRight")
+    assert place(page)[0] == pytest.approx(x + 40, abs=0.1)
+    page.keyboard.press("Shift+ArrowUp")
+    assert "level 120" in page.inner_text(".hud"), "up is brighter"
+    assert shown(page).mean() > grey.mean()
+    page.keyboard.press("0")
+    page.keyboard.press("i")
+    assert np.array_equal(shown(page), 255 - grey)
+    assert page.get_attribute("[data-do=invert]", "aria-pressed") == "true"
+    page.keyboard.press("b")
+    assert not page.locator(".boxes").is_visible()
+    page.keyboard.press("b")
+    page.keyboard.press("Tab")
+    assert page.inner_text(".details") != "", "Tab goes on to the boxes"
+
+
+def test_a_film_stays_within_reach(visit, film, grey):
+    page = visit()
+    upload(page, film)
+    page.locator(".viewport").focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    view = page.locator(".viewport").bounding_box()
+    assert place(page)[0] == pytest.approx(view["width"] - 48, abs=1)
+    for _ in range(80):
+        page.keyboard.press("ArrowLeft")
+    x, _, scale = place(page)
+    assert x + scale * grey.shape[1] == pytest.approx(48, abs=1)
+
+
+def test_several_films_are_one_study_side_by_side(visit, script, film, grey, picture):
+    page = visit()
+    broken = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no film"}
+    upload(page, film, film, broken)
+    first, second, third = (page.locator(".film").nth(index) for index in range(3))
+    assert first.bounding_box()["y"] == second.bounding_box()["y"]
+    assert [names for path, _, names in script.asked if path == "/detect"] == [["film-1", "film-2", "film-3"]]
+    assert "the bytes are none of these" in third.locator(".problem").inner_text()
+    assert third.locator(".viewport").is_hidden()
+    assert first.locator(".problem").is_hidden()
+    assert third.locator(".boxes g").count() == 0
+    assert page.inner_text("#status strong") == "Fracture suspected"
+    assert "1 film was not read." in page.inner_text("#status span")
+    upload(page, film)
+    assert page.locator(".film").count() == 4
+    assert [len(names) for path, _, names in script.asked if path == "/detect"] == [3, 4]
+    page.click("#clear")
+    assert page.locator(".film").count() == 0
+    assert page.is_visible("#welcome")
+
+
+def test_no_box_never_reads_as_no_fracture(visit, script, film):
+    script.boxes = []
+    page = visit()
+    upload(page, film)
+    assert page.inner_text("#status strong") == "No box reaches a threshold"
+    assert page.inner_text("#status span") == "This does not rule out a fracture."
+
+
+def test_what_a_browser_cannot_show_comes_from_the_service(visit, script, dicom, grey, picture):
+    page = visit()
+    upload(page, {"name": "IM0001", "mimeType": "", "buffer": dicom(grey)})
+    assert sorted(path for path, *_ in script.asked) == ["/detect", "/model", "/render"]
+    assert shown(page).shape == grey.shape
+    assert boxes(page).count() == 3
+    page.click("#clear")
+    upload(page, {"name": "a.png", "mimeType": "image/png", "buffer": picture(grey.astype(np.uint16) * 16)})
+    assert [path for path, *_ in script.asked].count("/render") == 2
+    assert shown(page).shape == grey.shape
+
+
+@pytest.mark.parametrize("rendered", [1, 2])
+def test_boxes_are_in_the_frame_that_the_service_decoded(visit, script, film, grey, rendered):
+    script.enlarged, script.rendered = 2, rendered
+    page = visit()
+    upload(page, film)
+    assert shown(page).shape == (grey.shape[0] * rendered, grey.shape[1] * rendered)
+    x, _, scale = place(page)
+    left = float(page.locator("[data-number='1'] .line").get_attribute("x"))
+    assert left == pytest.approx(x + BOXES[0]["bbox_xyxy"][0] * scale * rendered / 2, abs=0.01)
+
+
+def test_frames_are_films_of_the_study(visit, script, dicom, grey):
+    script.frames = 2
+    page = visit()
+    upload(page, {"name": "IM0002", "mimeType": "", "buffer": dicom(grey)})
+    assert page.locator(".film").count() == 2
+    frame = page.locator(".film").nth(1)
+    assert frame.locator(".boxes g").count() == 3
+    assert "cannot be shown" in frame.locator(".warnings").inner_text()
+    upload(page, {"name": "IM0003", "mimeType": "", "buffer": dicom(grey)})
+    assert page.locator(".film").count() == 4
+    assert [len(names) for path, _, names in script.asked if path == "/detect"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '<img src=x onerror="alert(1)">.png',
+        "<script>alert(1)</script>.png",
+        "gnp.\u202emlif.png",
+        "a" * 240 + ".png",
+        "{{7*7}} ../../etc/passwd\r\nX-Key: 1 &lt;b&gt;.png",
+    ],
+)
+def test_a_hostile_file_name_is_text_and_is_not_sent(visit, script, film, name):
+    page = visit(width=360, height=800)
+    before = page.evaluate("document.querySelectorAll('img, script').length")
+    upload(page, film | {"name": name})
+    assert page.locator(".name").evaluate("tag => tag.children.length") == 0
+    if "\r" not in name and "/" not in name:
+        assert page.locator(".name").text_content() == f"1. {name}"
+    assert page.evaluate("document.querySelectorAll('img, script').length") == before
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert script.asked[-1][2] == ["film-1"]
+
+
+def test_a_refused_film_says_why(visit, film):
+    page = visit()
+    upload(page, film | {"buffer": b"no film at all"})
+    assert page.inner_text(".problem").startswith("Expected a film as PNG, JPEG, TIFF or DICOM")
+    assert page.inner_text("#status strong") == ""
+    assert page.is_disabled("#save-json")
+
+
+def test_a_busy_service_is_said_and_can_be_tried_again(visit, script, film):
+    page = visit()
+    script.problem = {"status": 503, "detail": "the queue is full", "Retry-After": "4"}
+    upload(page, film)
+    assert page.inner_text("#banner p") == "The queue is full. Try again in 4 seconds."
+    script.problem = None
+    page.click("#banner button")
+    page.wait_for_selector(".boxes g")
+    assert page.is_hidden("#banner")
+
+
+@pytest.mark.parametrize("whole", [[], [None], {"study": {"status": "no fracture"}, "films": []}, {"films": 3}])
+def test_an_answer_of_another_shape_is_said(visit, script, film, whole):
+    script.whole = whole or "null"
+    page = visit()
+    upload(page, film)
+    assert page.inner_text("#banner p") == "The service's answer could not be understood."
+    assert page.inner_text("#status strong") == ""
+
+
+def test_an_older_status_does_not_stand_for_films_that_were_not_read(visit, script, film):
+    page = visit()
+    upload(page, film)
+    script.problem = {"status": 503, "detail": "the queue is full"}
+    upload(page, film)
+    assert page.inner_text("#status strong") == ""
+    assert page.is_disabled("#save-json")
+
+
+def test_a_service_that_is_gone_is_said(visit, film):
+    page = visit()
+    page.wait_for_selector("#modes input")
+    page.context.set_offline(True)
+    upload(page, film)
+    assert "cannot be reached" in page.inner_text("#banner p")
+
+
+def test_a_key_is_asked_for_and_kept_in_this_tab_only(visit, script, film):
+    script.key = "right-key"
+    page = visit()
+    page.fill("#key", "wrong-key")
+    page.keyboard.press("Enter")
+    until(page, "() => document.querySelector('#ask-problem').textContent")
+    assert page.inner_text("#ask-problem") == "This key is not known."
+    page.fill("#key", "right-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#modes input", state="attached")
+    upload(page, film)
+    assert boxes(page).count() == 3
+    assert "right-key" not in page.content()
+    assert "right-key" not in page.url
+    assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+    assert page.evaluate("Object.values(sessionStorage)") == ["right-key"]
+
+
+def test_without_a_key_the_page_says_so(visit, script, film):
+    script.key = "right-key"
+    page = visit()
+    page.click("#ask-cancel")
+    assert page.inner_text("#banner p") == "Expected a key."
+
+
+def test_clinics_are_looked_up_only_when_a_position_is_given(visit, script, film):
+    page = visit(permissions=["geolocation"], geolocation={"latitude": 47.07151, "longitude": 15.43949})
+    upload(page, film)
+    assert "lat" not in script.asked[-1][1]
+    page.click("#locate")
+    page.wait_for_selector("#clinic-list li")
+    assert script.asked[-1][1] == {"mode": "screening", "lat": "47.07", "lng": "15.44"}
+    assert page.locator("#clinic-list li").all_inner_texts() == [
+        "Klinik <i>am</i> Park\n640 m, Weg 1",
+        "Far clinic\n3.2 km",
+    ]
+    assert page.inner_text("#consult") == "Not a recommendation. Map people"
+    page.click("#clear")
+    upload(page, film)
+    assert "lat" not in script.asked[-1][1], "a position is for the study it was given for"
+    assert page.locator("#clinic-list li").count() == 0
+
+
+def test_a_position_can_be_typed(visit, script, film):
+    page = visit()
+    upload(page, film, film)
+    page.fill("#lat", "-33.4567")
+    page.fill("#lng", "0")
+    page.click("#place button[type=submit]")
+    page.wait_for_selector("#clinic-list li")
+    assert script.asked[-1][1] == {"mode": "screening", "lat": "-33.46", "lng": "0"}
+
+
+def test_the_picture_and_the_answer_can_be_saved(visit, film, grey):
+    page = visit()
+    upload(page, film)
+    with page.expect_download() as saved:
+        page.click("[data-do=save]")
+    assert saved.value.suggested_filename == "fracture-film-1.png"
+    picture = np.asarray(Image.open(saved.value.path()).convert("RGB")).astype(int)
+    assert picture.shape[0] > 900, "the film and the legend"
+    scale = picture.shape[1] / grey.shape[1]
+    x0, y0, _, y1 = BOXES[0]["bbox_xyxy"]
+    blue = picture[round((y0 + y1) / 2 * scale), round(x0 * scale)]
+    assert blue == pytest.approx([64, 184, 255], abs=30)
+    with page.expect_download() as saved:
+        page.click("#save-json")
+    answer = json.loads(Path(saved.value.path()).read_text())
+    assert answer["detections"] == BOXES
+    assert answer["disclaimer"] == DISCLAIMER
+
+
+def test_films_can_be_dropped_and_pasted(visit, script, film):
+    page = visit()
+    bring = """([kind, bytes]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(bytes)], "film.png", { type: "image/png" }));
+        const event = kind === "drop" ? new DragEvent("drop", { dataTransfer: files, bubbles: true })
+            : new ClipboardEvent("paste", { clipboardData: files, bubbles: true });
+        document.body.dispatchEvent(event); }"""
+    for count, kind in enumerate(("drop", "paste"), 1):
+        page.evaluate(bring, [kind, list(film["buffer"])])
+        settle(page)
+        assert page.locator(".film").count() == len(script.asked[-1][2]) == count
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (360, 800)])
+def test_nothing_runs_off_the_screen_and_the_disclaimer_stays_in_view(visit, film, width, height):
+    page = visit(width=width, height=height, has_touch=width < 500, is_mobile=width < 500)
+    for step in ("before", "with a film", "at the bottom"):
+        if step == "with a film":
+            upload(page, film)
+        if step == "at the bottom":
+            page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        footer = page.locator("footer").bounding_box()
+        assert footer["y"] >= 0
+        assert footer["y"] + footer["height"] <= height + 1
+        assert page.inner_text("footer") == DISCLAIMER
+    assert page.locator(".photo").is_visible() == (width < 500)
+    assert page.get_attribute("#photo", "capture") == "environment"
+
+
+def test_two_fingers_zoom(visit, film):
+    page = visit(width=360, height=800, has_touch=True, is_mobile=True)
+    upload(page, film)
+    page.locator(".viewport").scroll_into_view_if_needed()
+    view = page.locator(".viewport").bounding_box()
+    scale = place(page)[2]
+    middle, session = (
+        (view["x"] + view["width"] / 2, view["y"] + view["height"] / 2),
+        page.context.new_cdp_session(page),
+    )
+    for kind, apart in (("touchStart", 30), ("touchMove", 45), ("touchMove", 60), ("touchEnd", 0)):
+        points = [{"x": middle[0] + side * apart, "y": middle[1], "id": side + 1} for side in (-1, 1) if apart]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert place(page)[2] == pytest.approx(scale * 2, rel=0.05)
