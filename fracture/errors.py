@@ -47,6 +47,18 @@ class BrokenFilm(FractureError):
     code = "broken_film"
 
 
+class DecodeFailed(FractureError):
+    """Raise when decoding a film broke down in a way nobody foresaw, or took its process with it."""
+
+    code = "decode_failed"
+
+
+class TooCostly(FractureError):
+    """Raise when decoding a film takes more time or memory than one film may."""
+
+    code = "too_costly"
+
+
 class SeveralFrames(FractureError):
     """Raise when one film was asked for and the file holds several frames."""
 

@@ -18,7 +18,7 @@ LEVELS = [
     {"imaging", "metrics"},
     {"data", "render"},
     {"models"},
-    {"reader", "explain"},
+    {"reader", "sandbox", "explain"},
     {"batch", "shortcuts"},
     {"outputs", "report"},
     {"judge"},
