@@ -47,7 +47,7 @@ def test_each_figure_is_this_model_less_the_other():
     assert (area["this"]["value"], area["other"]["value"], area["difference"]["value"]) == (1.0, 0.25, 0.75)
     assert area["test"] == "DeLong"
     missed = rows["sensitivity at balanced"]
-    assert (missed["this"]["value"], missed["other"]["value"]) == (1.0, 0.25)
+    assert (missed["this"]["value"], missed["other"]["value"], missed["difference"]["value"]) == (1.0, 0.25, 0.75)
     assert missed["p"] == pytest.approx(2 / 2**6)  # six films, all in favour of the first
     assert rows["specificity at balanced"]["p"] == 1
     assert rows["AP50"]["difference"]["value"] == rows["AP50"]["this"]["value"] - rows["AP50"]["other"]["value"] > 0
