@@ -216,6 +216,7 @@ def _judge(
         raise BadValue(f"compare: expected a report on {order.split}, got one on {other['data']['split']}")
     cases = join(records, loaded.answers, order.split)
     calibration = reader.card.calibration if reader else None
+    chosen_here = order.ask.target_recall is not None or (reader is None and bool(points))
     figures_of_it = evaluate(
         cases, points, calibration=calibration, columns=order.columns, seed=order.seed, resamples=order.resamples
     )
@@ -232,7 +233,7 @@ def _judge(
         "data": {"name": order.root.resolve().name, "dataset_id": dataset_id(order.root), "split": order.split}
         | counts(cases),
         "left_out": dict(cases.left_out),
-        "model_was_made_with": _used(reader, cases, points),
+        "model_was_made_with": _used(reader, cases, chosen_here),
         **figures_of_it,
         "shortcuts": _shortcuts(reader, records, cases, order)
         if order.with_shortcuts and reader and cases.records
@@ -242,7 +243,7 @@ def _judge(
     if known is not None:
         report["comparison"] = comparison.on_other_films(report, known) | _named(known)
     elif other is not None and order.compare is not None:
-        report["comparison"] = _compared(other, order, records, cases, points)
+        report["comparison"] = _compared(other, order.compare.parent, order, records, cases, points)
     about_answers = _about_answers(report, cases, loaded, records, reader)
     report["warnings"] = [*_about_data(order, report, known), *about_answers]
     schema.check(report)
@@ -271,12 +272,14 @@ def _made_with(reader: Reader) -> dict[str, str]:
     return cards.films(reader.folder) if reader.folder else {}
 
 
-def _used(reader: Reader | None, cases: Cases, points: Sequence[OperatingPoint]) -> list[str]:
-    """Name the films of these cases that the model was trained with, or its thresholds were chosen on."""
-    if reader is None:
-        return [record.image_id for record in cases.records if points and record.split == "val"]
-    seen = _made_with(reader)
-    return [record.image_id for record in cases.records if seen.get(record.image_id) in {"train", "val"}]
+def _used(reader: Reader | None, cases: Cases, chosen_here: bool) -> list[str]:
+    """Name the films of these cases that the model was trained with, or thresholds were chosen on: then or just now."""
+    seen = _made_with(reader) if reader else {}
+    return [
+        record.image_id
+        for record in cases.records
+        if seen.get(record.image_id) in {"train", "val"} or (chosen_here and record.split == "val")
+    ]
 
 
 def _heard(loaded: Loaded, films: Sequence[ImageRecord]) -> bool:
@@ -296,18 +299,16 @@ def _shortcuts(reader: Reader, records: Sequence[ImageRecord], cases: Cases, ord
 
 def _compared(
     other: Mapping[str, Any],
+    folder: Path,
     order: Order,
     records: Sequence[ImageRecord],
     cases: Cases,
     points: Sequence[OperatingPoint],
 ) -> dict[str, Any]:
-    assert order.compare is not None
     told = other["model"]["predictions"]
-    file = order.compare.parent / told["file"]
+    file = folder / told["file"]
     if not file.is_file() or file_hash(file) != told["sha256"]:
-        raise BadValue(
-            f"compare: expected the predictions {told['file']} beside {order.compare}, as the report names them"
-        )
+        raise BadValue(f"compare: expected the predictions {told['file']} in {folder}, as its report names them")
     theirs = join(records, load_predictions(file, records).answers, order.split)
     others = [cards.operating_point(point) for point in other["points"]]
     return comparison.on_the_same_films(cases, theirs, (points, others), order.seed, order.resamples) | _named(other)

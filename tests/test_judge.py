@@ -169,6 +169,14 @@ def test_training_and_validation_films_are_no_test_of_their_own_split(judged, ro
     assert report["model_was_made_with"] == ["t/val0"]
 
 
+def test_films_that_a_threshold_was_just_chosen_on_are_no_test(judged, tmp_path):
+    (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
+    reader = Reader(CARD, Corner(), tmp_path)
+    assert len(judged(reader=reader, split="val", **RECALL)["model_was_made_with"]) == 8
+    assert judged(reader=reader, split="val")["model_was_made_with"] == []
+    assert judged(reader=reader, **RECALL)["model_was_made_with"] == []
+
+
 def test_a_bundle_that_does_not_name_its_films_is_said_to(judged, tmp_path):
     assert "does not say which films it was made with" in text(judged())
     (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
@@ -409,7 +417,7 @@ def test_predictions_that_were_changed_are_not_compared_with(judged, tmp_path):
     judged("other")
     file = tmp_path / "other/predictions/test.jsonl"
     file.write_text(file.read_text().replace('"confidence": 0.8', '"confidence": 0.9'))
-    with pytest.raises(BadValue, match=r"expected the predictions predictions/test\.jsonl beside"):
+    with pytest.raises(BadValue, match=r"expected the predictions predictions/test\.jsonl in "):
         judged(compare=tmp_path / "other/report.json")
 
 

@@ -266,7 +266,7 @@ def _dataset_class() -> Any:
     from ultralytics.data.dataset import YOLODataset
 
     # Ultralytics is untyped, so its classes are Any to the type checker.
-    class FilmDataset(YOLODataset):  # type: ignore[misc, unused-ignore]
+    class FilmDataset(YOLODataset):  # type: ignore[misc, unused-ignore]  # Ultralytics has no types
         """Ultralytics' dataset, its films read and scaled by `fracture.imaging`."""
 
         def __init__(self, *args: Any, harmonise_config: HarmoniseConfig, **kwargs: Any) -> None:
@@ -299,7 +299,7 @@ def _trainer_class() -> Any:
     from ultralytics.utils.torch_utils import strip_optimizer
 
     # Untyped base, as above.
-    class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
+    class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]  # likewise
         """Ultralytics' trainer with our films, our epochs, and a CPU used to the full."""
 
         last: Path
