@@ -10,6 +10,7 @@ import textwrap
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +159,12 @@ def opened():
 
 
 def children(pid="self"):
-    return {
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    }
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end between its listing and its reading; its children pass on to another thread.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def only_child(before):
