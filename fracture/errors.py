@@ -41,6 +41,12 @@ class NoPixels(FractureError):
     code = "no_pixels"
 
 
+class WrongModality(FractureError):
+    """Raise when a DICOM file holds an image of another kind than a projection radiograph."""
+
+    code = "wrong_modality"
+
+
 class BrokenFilm(FractureError):
     """Raise when a file says it is a film but its pixels cannot be decoded."""
 

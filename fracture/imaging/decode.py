@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlug
 
 from fracture.errors import BrokenFilm, EmptyFile, FilmTooLarge, NoPixels, SeveralFrames, UnsupportedFormat
 from fracture.imaging.dicom import dicom_frames, is_dicom
+from fracture.imaging.jpeg import check_scans
 from fracture.types import Radiograph
 
 MAX_PIXELS = 64_000_000
@@ -63,28 +64,30 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 _truncation_switch = threading.Lock()
 
 
-def decode(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Radiograph:
+def decode(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS, any_modality: bool = False) -> Radiograph:
     """Decode the one film in the file.
 
-    ``window`` picks one of several DICOM VOI windows. Raises SeveralFrames where the file holds more than one film,
-    and the refusals of `frames`.
+    ``window`` picks one of several DICOM VOI windows. ``any_modality`` takes DICOM images that are no radiographs as
+    well. Raises SeveralFrames where the file holds more than one film, and the refusals of `frames`.
     """
-    films = list(islice(frames(data, window=window, max_pixels=max_pixels), 2))
+    films = list(islice(frames(data, window=window, max_pixels=max_pixels, any_modality=any_modality), 2))
     if len(films) > 1:
         raise SeveralFrames("expected one film, got a file with several frames; send each frame as a film of its own")
     return films[0]
 
 
-def frames(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Iterator[Radiograph]:
+def frames(
+    data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS, any_modality: bool = False
+) -> Iterator[Radiograph]:
     """Yield every frame of the file as a film.
 
-    Raises EmptyFile, UnsupportedFormat, FilmTooLarge (from the header, before any pixel is decoded), NoPixels or
-    BrokenFilm. A truncated raster file is read as far as it goes and flagged ``truncated``.
+    Raises EmptyFile, UnsupportedFormat, FilmTooLarge (from the header, before any pixel is decoded), NoPixels,
+    WrongModality or BrokenFilm. A truncated raster file is read as far as it goes and flagged ``truncated``.
     """
     if not data:
         raise EmptyFile("expected a film, got an empty file (0 bytes)")
     if is_dicom(data):
-        yield from dicom_frames(data, window=window, max_pixels=max_pixels)
+        yield from dicom_frames(data, window=window, max_pixels=max_pixels, any_modality=any_modality)
         return
     if data.startswith(_PDF):
         raise NoPixels("expected a film (PNG, JPEG, TIFF or DICOM), got a PDF document")
@@ -95,12 +98,16 @@ def _raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
     with _truncation_switch:
         image = _open(data)
     try:
-        # Counting a TIFF's pages reads every page's header, which may be broken.
-        for index in range(getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
-            image.seek(index)
+        for index in count() if image.format == "TIFF" else (0,):
+            try:
+                image.seek(index)  # as far as the next page: Pillow takes its time over counting thousands
+            except EOFError:
+                return
             width, height = image.size
             if width * height > max_pixels:
                 raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {width} x {height}")
+            if image.format == "JPEG":
+                check_scans(data)
             yield _raster_film(image, data)
     except _PILLOW_ERRORS as error:
         raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error

@@ -27,7 +27,8 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.pixels.utils import get_expected_length
 
-from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat
+from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat, WrongModality
+from fracture.imaging.jpeg import check_scans
 from fracture.types import Radiograph
 
 _Pixels = NDArray[Any]  # integers or floats of any width, as the header has them
@@ -38,7 +39,10 @@ _HEADER_BYTES = 1 << 20
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+_MODALITIES = ("CR", "DX", "DR", "RF", "SC", "OT")
+_OTHER_MODALITIES = ("CT", "MR", "US", "MG", "XA", "NM", "PT", "IO", "PX", "BMD", "ES", "XC", "OP", "SM", "ECG", "SEG")
 _SPACING_MM = (0.001, 10.0)
+_START_OF_JPEG = b"\xff\xd8"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _RAISED_BY_CODECS = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
@@ -54,22 +58,25 @@ def is_dicom(data: bytes) -> bool:
     return data[_MAGIC] == b"DICM" or _plain_syntax(data) is not None
 
 
-def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int) -> Iterator[Radiograph]:
+def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int, any_modality: bool = False) -> Iterator[Radiograph]:
     """Yield every frame of the file as a film, decoded one at a time.
 
     ``window`` picks among the alternative views of PS3.3 C.11.2: the VOI LUTs first, then the windows, as each film
     lists them. A film that lists none is stretched from its least to its greatest value and flagged ``no_window``.
     Other flags: ``bad_window`` (unusable, stretched likewise), ``bad_rescale`` (unusable, ignored), ``inverted``,
-    ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``colour``, ``truncated``.
+    ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``colour``, ``truncated``,
+    ``no_modality``.
 
-    Raises UnsupportedFormat, FilmTooLarge (from the header: rows x columns x frames), NoPixels, BrokenFilm, or
-    BadValue for a window the film does not have.
+    Raises UnsupportedFormat, FilmTooLarge (from the header: rows x columns x frames), NoPixels, WrongModality,
+    BrokenFilm, or BadValue for a window the film does not have.
     """
     if data[_MAGIC] == b"DICM" and data.startswith(_EXECUTABLES):
         raise UnsupportedFormat("the preamble is that of an executable file (CVE-2019-11687)")
     with _refusing("the DICOM header"):
         dataset = _read(data, 2 * max_pixels + _HEADER_BYTES)
         count = _check_header(dataset, max_pixels)
+        if not any_modality:
+            _check_modality(str(dataset.get("Modality") or "").strip())
     stored = _stored_frames(dataset, count)
     for index in range(count):
         what = f"frame {index + 1} of {count}"
@@ -126,10 +133,8 @@ def _read(data: bytes, max_bytes: int) -> Dataset:
     except NotImplementedError:
         known = False
     if not known:
-        named = _uid(meta, "TransferSyntaxUID") or ""
-        raise UnsupportedFormat(
-            f"expected a transfer syntax with a codec here, got {named or 'no UID'} ({_name(named)})"
-        )
+        named = _name(str(meta.get("TransferSyntaxUID") or ""))
+        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, this one is {named}")
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         source, syntax = io.BytesIO(_inflate(source.read(), max_bytes)), uid.ExplicitVRLittleEndian
     start = source.tell()
@@ -169,6 +174,14 @@ def _check_header(dataset: Dataset, max_pixels: int) -> int:
     if dataset.SamplesPerPixel != samples or dataset.BitsAllocated not in {1, 8, 16, 32, 64}:
         raise BrokenFilm(f"expected {samples} sample(s) a pixel, of 1, 8, 16, 32 or 64 bits")
     return count
+
+
+def _check_modality(found: str) -> None:
+    """Refuse what is no projection radiograph (PS3.3 C.7.3.1.1.1). SC and OT are what scanned films come as."""
+    if found and found not in _MODALITIES:
+        # Only a word of the standard is quoted: the element may hold anything.
+        known = found if found in _OTHER_MODALITIES else "another"
+        raise WrongModality(f"expected a radiograph (Modality {', '.join(_MODALITIES)}), got {known}")
 
 
 def _uid(dataset: Dataset, keyword: str) -> str | None:
@@ -218,6 +231,8 @@ def _coded_frames(dataset: Dataset, count: int) -> Iterator[bytes]:
         expected = (dataset.Rows, dataset.Columns)
         if dataset.file_meta.TransferSyntaxUID != uid.RLELossless and (size := _coded_size(frame)) != expected:
             raise BrokenFilm(f"expected a codestream of (rows, columns) {expected}, it announces {size}")
+        if frame.startswith(_START_OF_JPEG):
+            check_scans(frame)
         yield frame
 
 
@@ -261,6 +276,8 @@ def _film(dataset: Dataset, index: int, stored: _Pixels, held: int, window: int)
     absent = np.zeros(stored.shape[:2], dtype=bool)
     absent.reshape(-1)[held:] = True
     flags = {"truncated"} if held < absent.size else set()
+    if not dataset.get("Modality"):
+        flags.add("no_modality")
     if dataset.PhotometricInterpretation in _GREY:
         grey = _grey(dataset, index, stored, absent, window, flags)
     else:

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
-from scipy.stats import rankdata
 
 from fracture.errors import BadValue
 from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
@@ -47,7 +45,7 @@ class Calibration:
 
     def probability(self, scores: Scores) -> Scores:
         """Give the probability of a fracture for each score; any shape."""
-        found: Scores = expit((_logit(scores) - self.shift) / self.temperature)
+        found: Scores = scipy.special.expit((_logit(scores) - self.shift) / self.temperature)
         return found
 
 
@@ -76,15 +74,17 @@ def fit(scores: Scores, fractured: Truth, fitted_on: str) -> Calibration | None:
         return float((np.logaddexp(0, design @ line) - target * (design @ line)).mean())
 
     def gradient(line: NDArray[np.float64]) -> NDArray[np.float64]:
-        pull: NDArray[np.float64] = (expit(design @ line) - target) @ design / len(target)
+        pull: NDArray[np.float64] = (scipy.special.expit(design @ line) - target) @ design / len(target)
         return pull
 
     def curvature(line: NDArray[np.float64]) -> NDArray[np.float64]:
-        share = expit(design @ line)
+        share = scipy.special.expit(design @ line)
         bend: NDArray[np.float64] = (design * (share * (1 - share))[:, None]).T @ design / len(target)
         return bend
 
-    found = minimize(loss, np.zeros(2), jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
+    found = scipy.optimize.minimize(
+        loss, np.zeros(2), jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-9}
+    )
     slope, intercept = map(float, found.x)
     return Calibration(1 / slope, -intercept / slope, fitted_on, n_fractured / len(fractured))
 
@@ -157,11 +157,11 @@ def _bins(scores: Scores, bins: int) -> NDArray[np.int64]:
     """Give every film's bin, numbered from 0 without gaps: equal counts, by the middle rank of equal scores."""
     if bins < 1:
         raise BadValue(f"bins: expected at least 1, got {bins}")
-    by_rank = ((rankdata(scores) - 0.5) * bins / max(len(scores), 1)).astype(np.int64)
+    by_rank = ((scipy.stats.rankdata(scores) - 0.5) * bins / max(len(scores), 1)).astype(np.int64)
     bin_of: NDArray[np.int64] = np.unique(by_rank, return_inverse=True)[1]
     return bin_of
 
 
 def _logit(scores: Scores) -> Scores:
-    found: Scores = logit(np.clip(scores, LOWEST, 1 - LOWEST))
+    found: Scores = scipy.special.logit(np.clip(scores, LOWEST, 1 - LOWEST))
     return found

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from fracture.errors import BadValue
 from fracture.metrics.delong import area, placements
@@ -59,7 +59,7 @@ def mcnemar(right_a: Truth, right_b: Truth, n_groups: int | None = None, missing
     correlation = (max(0.0, together - n / 2) if together > 0 else together) / (spread or 1.0)
     low, high = _ends(wilson(a, n), wilson(b, n), correlation)
     note = f"only the first right: {only_a}, only the second: {only_b}"
-    p = min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    p = min(1.0, 2 * float(scipy.stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
     return Difference(Estimate((only_a - only_b) / n, low, high, n, groups, method, note), p, test)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from fracture.metrics.uncertainty import Z95
 from fracture.types import Estimate
@@ -36,9 +36,9 @@ class Area:
 
 def placements(scores: NDArray[np.float64], fractured: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Give, (films,), the share of the films of the other kind that each film stands on the right side of."""
-    ranks, placement = rankdata(scores), np.zeros(len(scores))
+    ranks, placement = scipy.stats.rankdata(scores), np.zeros(len(scores))
     for side in (fractured, ~fractured):
-        placement[side] = (ranks[side] - rankdata(scores[side])) / (~side).sum()
+        placement[side] = (ranks[side] - scipy.stats.rankdata(scores[side])) / (~side).sum()
     placement[~fractured] = 1 - placement[~fractured]
     return placement
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from fracture.boxes import iou
 from fracture.errors import BadValue
@@ -72,12 +72,12 @@ class Matches:
         return seen
 
     @cached_property
-    def _between_stops(self) -> csr_matrix:
+    def _between_stops(self) -> "scipy.sparse.csr_matrix":
         """Count each film's detections after the stop before and up to each stop, (K, films). None below the last."""
         film = self.film[: self.stops[-1] + 1 if len(self.stops) else 0]
         part = np.searchsorted(self.stops, np.arange(len(film)))
         ones = np.ones(len(film), np.int64)
-        return csr_matrix((ones, (part, film)), shape=(len(self.stops), len(self.n_truth)))
+        return scipy.sparse.csr_matrix((ones, (part, film)), shape=(len(self.stops), len(self.n_truth)))
 
     @cached_property
     def highest(self) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binom
+import scipy
 
 from fracture.errors import BadValue
 from fracture.metrics.operating_points import cuts_between, highest_sensitivity
@@ -70,7 +70,7 @@ def guaranteed_point(
 
 def _needed(n: int, recall: float, confidence: float) -> int:
     """Count how many of n films must be found for P(Bin(n, recall) >= that many) to be small enough; n + 1: never."""
-    p_values = binom.sf(np.arange(-1, n), n, recall)
+    p_values = scipy.stats.binom.sf(np.arange(-1, n), n, recall)
     return int((p_values > 1 - confidence).sum())
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from fracture.errors import BadValue
 from fracture.metrics.delong import area, placements
@@ -115,7 +115,7 @@ def at_prevalence(measured: Rates, prevalence: float) -> tuple[Estimate, Estimat
         hit, slip = (right + more / 2) / of_right_more, (wrong + more / 2) / of_wrong_more
         centre = math.log(odds * hit / slip)
         half = Z95 * math.sqrt((1 - hit) / (hit * of_right_more) + (1 - slip) / (slip * of_wrong_more))
-        low, high = (float(expit(end)) for end in (centre - half, centre + half))
+        low, high = (float(scipy.special.expit(end)) for end in (centre - half, centre + half))
         note = f"at a prevalence of {100 * prevalence:g} %"
         return Estimate(value, min(low, value), max(high, value), n, n_groups, method, note)
 

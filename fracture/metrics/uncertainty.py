@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from fracture.errors import BadValue
 from fracture.types import Estimate
@@ -43,7 +43,7 @@ def clopper_pearson_lower(successes: int, n: int, confidence: float) -> float:
         raise BadValue(f"successes: expected 0 to n={n}, got {successes}")
     if not 0 < confidence < 1:
         raise BadValue(f"confidence: expected above 0 and below 1, got {confidence}")
-    return float(beta.ppf(1 - confidence, successes, n - successes + 1)) if successes else 0.0
+    return float(scipy.stats.beta.ppf(1 - confidence, successes, n - successes + 1)) if successes else 0.0
 
 
 def bootstrap(

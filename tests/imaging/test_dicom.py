@@ -23,7 +23,16 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, FractureError, NoPixels, UnsupportedFormat
+from fracture.errors import (
+    BadValue,
+    BrokenFilm,
+    FilmTooLarge,
+    FractureError,
+    NoPixels,
+    TooCostly,
+    UnsupportedFormat,
+    WrongModality,
+)
 from fracture.imaging.dicom import dicom_frames, is_dicom
 from fracture.types import Radiograph
 
@@ -53,6 +62,7 @@ def film(pixels: NDArray[Any], *, syntax: str = uid.ExplicitVRLittleEndian, **el
     dataset.Rows, dataset.Columns = pixels.shape[:2]
     dataset.SamplesPerPixel = 1 if grey else 3
     dataset.PhotometricInterpretation = "MONOCHROME2" if grey else "RGB"
+    dataset.Modality = "DX"
     dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
     dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
@@ -118,7 +128,7 @@ def decode(source: Dataset | bytes, **options: Any) -> Radiograph:
 def decode_all(source: Dataset | bytes, **options: Any) -> list[Radiograph]:
     """Decode every frame."""
     data = source if isinstance(source, bytes) else save(source)
-    return list(dicom_frames(data, **{"max_pixels": LIMIT, **options}))
+    return list(dicom_frames(data, **{"max_pixels": LIMIT, "any_modality": True, **options}))
 
 
 @contextmanager
@@ -228,8 +238,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("syntax", "words"),
         [
-            ("1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.100 .MPEG2"),
-            ("1.2.3.4.5", "1.2.3.4.5 .unknown to the standard"),
+            ("1.2.840.10008.1.2.4.100", "this one is MPEG2"),
+            ("1.2.3.4.5", "this one is unknown to the standard$"),
         ],
     )
     def test_a_transfer_syntax_without_a_codec(self, syntax: str, words: str) -> None:
@@ -237,6 +247,14 @@ class TestRefusals:
         data = data.replace(b"1.2.840.10008.1.2.4.203\0", syntax.encode().ljust(24, b"\0"))
         with pytest.raises(UnsupportedFormat, match=words):
             decode(data)
+
+    def test_a_jpeg_may_not_be_gone_through_too_often(self) -> None:
+        out = io.BytesIO()
+        Image.fromarray(ramp(0, 255, "u1")).save(out, "JPEG", progressive=True)
+        once = out.getvalue()
+        often = once[:-2] + once[once.rindex(b"\xff\xda") : -2] * 64 + once[-2:]
+        with pytest.raises(TooCostly, match="at most 64 scans"):
+            decode(encapsulated(film(ramp(0, 255, "u1")), uid.JPEGBaseline8Bit, often))
 
     def test_a_photometric_interpretation_nobody_knows(self) -> None:
         with pytest.raises(UnsupportedFormat, match="photometric"):
@@ -778,6 +796,19 @@ SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 def shipped() -> list[str]:
     """List the files of the pydicom wheel that are DICOM by content."""
     return sorted(str(p.relative_to(SHIPPED)) for p in SHIPPED.rglob("*") if p.is_file() and is_dicom(p.read_bytes()))
+
+
+class TestModality:
+    @pytest.mark.parametrize("modality", ["CR", "DX", "DR", "RF", "SC", "OT", "DX ", ""])
+    def test_radiographs_and_scanned_films_are_taken(self, modality: str) -> None:
+        shown = decode(save(film(ramp(), Modality=modality)), any_modality=False)
+        assert ("no_modality" in shown.flags) == (modality == "")
+
+    @pytest.mark.parametrize(("modality", "said"), [("CT", "CT"), ("MR", "MR"), ("US", "US"), ("DOE", "another")])
+    def test_anything_else_is_refused_and_only_words_of_the_standard_are_quoted(self, modality: str, said: str) -> None:
+        with pytest.raises(WrongModality, match=f"got {said}$") as refused:
+            decode(save(film(ramp(), Modality=modality)), any_modality=False)
+        assert "DOE" not in str(refused.value)
 
 
 class TestShippedFiles:
