@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fracture.errors import FractureError
 from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import to_grey
 from fracture.reader import Reader
 from fracture.render import Marks, encode_png, overlay
 
@@ -28,7 +29,7 @@ def main() -> int:
     except (FractureError, OSError) as error:
         print(f"visualize: {error}", file=sys.stderr)
         return 2
-    args.out.write_bytes(encode_png(overlay(film.pixels, found, Marks(low, high), reader.card.model_id)))
+    args.out.write_bytes(encode_png(overlay(to_grey(film), found, Marks(low, high), reader.card.model_id)))
     print(f"{len(found.above(min(low, high)))} boxes drawn on {args.out}")
     return 0
 

@@ -21,8 +21,10 @@ class Reader:
         self.folder = folder
 
     @classmethod
-    def load(cls, weights: Path | None = None, backend: str | None = None) -> "Reader":
+    def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
         """Open a model: the shipped one, a run's folder, a bundle, an ``.onnx``, or a ``.pt`` (which needs torch).
+
+        ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`.
 
         Raises MissingData where a card or its weights are not there, BadValue where a file's hash differs.
         """
@@ -37,7 +39,7 @@ class Reader:
             exported = [file for file in exported if file == weights]
         for file in exported:
             if file.is_file():
-                return cls(card, open_network(file, backend), folder)
+                return cls(card, open_network(file, backend, precision), folder)
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
@@ -50,9 +52,12 @@ class Reader:
 
     def read_film(self, film: Radiograph) -> Prediction:
         """Read a decoded film; boxes come back in its pixels, however it was prepared for the network."""
-        prepared = self.prepare(film)
-        found = detections_from(self.network(prepared.pixels), prepared, self.card.nms_iou)
-        return Prediction(film.size_px, found, self.card.model_id, prepared.harmonise_id, film.flags)
+        return self.read_prepared(self.prepare(film), film.flags)
+
+    def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
+        """Read a film as `prepare` gives it, here or in a `fracture.sandbox`."""
+        found = detections_from(self.network(film.pixels), film, self.card.nms_iou)
+        return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
 
     def prepare(self, film: Radiograph) -> ModelInput:
         """Give the pixels the network is fed for a film."""

@@ -32,13 +32,12 @@ class Marks:
     solid: float
 
 
-def overlay(film: NDArray[np.float32], detections: Detections, marks: Marks, title: str = "") -> Pixels:
-    """Draw detections, in pixels of ``film`` (H, W) in [0, 1], on it; give (h, w, 3) uint8 RGB, enlarged if small."""
+def overlay(film: NDArray[np.uint8], detections: Detections, marks: Marks, title: str = "") -> Pixels:
+    """Draw detections, in pixels of ``film``, (H, W) uint8, on it; give (h, w, 3) uint8 RGB, enlarged if small."""
     height, width = film.shape
     scale = max(1.0, _MIN_SIDE_PX / max(height, width))
-    grey = np.rint(film * 255).astype(np.uint8)
     size = (round(width * scale), round(height * scale))
-    canvas = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB)
+    canvas = cv2.cvtColor(cv2.resize(film, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB)
     lowest = min(marks.dashed, marks.solid)
     shown = detections.above(lowest)
     line = max(2, round(max(size) / 450))

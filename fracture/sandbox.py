@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import DecodeFailed, FractureError, SeveralFrames, TooCostly
+from fracture.errors import BadValue, DecodeFailed, FractureError, SeveralFrames, TooCostly
 from fracture.imaging.decode import MAX_PIXELS, frames
-from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
 from fracture.types import FrameMap, HarmoniseConfig, ModelInput, freeze
 
 _START_S = 30.0
@@ -95,12 +95,29 @@ class Sandbox:
         for slot in self._first:
             slot.result()
 
-    def prepare(self, data: bytes, *, most: int = 1, grey: bool = False, window: int = 0) -> list[Prepared]:
-        """Prepare every frame of a file as a film of its own, waiting for a free child.
+    def check(self) -> None:
+        """Raise OSError where no child is to be had, trying to start one if need be; RuntimeError once closed."""
+        try:
+            slot = self._idle.get_nowait()
+        except queue.Empty:
+            return  # all of them are at work
+        try:
+            if slot is None:
+                raise RuntimeError("the sandbox is closed")
+            if not _usable(slot):
+                slot = self._start()
+            slot.result()
+        finally:
+            self._idle.put(slot)
 
-        Raises SeveralFrames for more than ``most`` films, the refusals of `fracture.imaging.decode.frames`, TooCostly
-        for a film beyond the limits, DecodeFailed for one that broke its child; the next film finds a new one. Raises
-        RuntimeError once closed.
+    def prepare(
+        self, data: bytes, *, most: int = 1, frame: int | None = None, grey: bool = False, window: int = 0
+    ) -> list[Prepared]:
+        """Prepare every frame of a file as a film of its own, or one ``frame`` alone, waiting for a free child.
+
+        Raises SeveralFrames for more than ``most`` frames, BadValue for a frame there is not, the refusals of
+        `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke its
+        child; the next film finds a new one. Raises RuntimeError once closed, OSError where no child can be started.
         """
         slot = self._idle.get()
         if slot is None:
@@ -109,7 +126,7 @@ class Sandbox:
         try:
             if not _usable(slot):  # it died while idle
                 slot = self._start()
-            return slot.result().prepare(data, {"most": most, "grey": grey, "window": window})
+            return slot.result().prepare(data, {"most": most, "frame": frame, "grey": grey, "window": window})
         finally:
             self._idle.put(slot if _usable(slot) else self._start())
 
@@ -316,9 +333,13 @@ def _confine(memory_mb: int) -> None:
 def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: _Task) -> None:
     try:
         films = frames(data, window=request["window"], max_pixels=task.max_pixels)
-        for count, film in enumerate(islice(films, request["most"] + 1)):
-            if count == request["most"]:
-                raise SeveralFrames(f"expected at most {count} film(s), got a file with more frames")
+        wanted, count = request["frame"], 0
+        for index, film in enumerate(islice(films, request["most"] + 1)):
+            count += 1
+            if index == request["most"]:
+                raise SeveralFrames(f"expected at most {index} film(s), got a file with more frames")
+            if wanted not in {None, index}:
+                continue
             fed = network_pixels(harmonise(film, task.config), task.long_side_px, stride=task.stride)
             message = {
                 "film_px": fed.film_px,
@@ -326,8 +347,10 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: _Ta
                 "map": [fed.from_film.scale_x, fed.from_film.scale_y, fed.from_film.shift_x, fed.from_film.shift_y],
                 "flags": sorted(film.flags),
             }
-            grey = cv2.convertScaleAbs(film.pixels, alpha=255).data if request["grey"] else b""
+            grey = to_grey(film).data if request["grey"] else b""
             _send(line, message, fed.pixels.data, grey)
+        if wanted is not None and wanted >= count:
+            raise BadValue(f"frame: expected 0 to {count - 1}, got {wanted}")
     except Exception as error:  # noqa: BLE001 - the wall: whatever a film causes becomes a refusal
         _send(line, _refusal(error, task))
     else:

@@ -20,7 +20,7 @@ def main() -> None:
     by_hand = np.add(truth[:2], (-8, -8, 8, 8))
     boxes = Detections(by_hand, np.array([0.83, 0.31]), np.zeros(2, np.int64))
     marks = Marks(dashed=0.2, solid=0.5)
-    picture = overlay((film / 255).astype(np.float32), boxes, marks, "synthetic film, boxes placed by hand")
+    picture = overlay(film, boxes, marks, "synthetic film, boxes placed by hand")
     args.out.write_bytes(encode_png(picture))
     print(f"written: {args.out}")
 

@@ -8,7 +8,7 @@ from fracture.render import Marks, encode_png, overlay
 from fracture.types import Detections
 
 MARKS = Marks(dashed=0.3, solid=0.6)
-BLACK = np.zeros((1000, 800), np.float32)
+BLACK = np.zeros((1000, 800), np.uint8)
 
 
 def one(score, box=(200.0, 300.0, 400.0, 500.0)):
@@ -39,7 +39,7 @@ def test_nothing_is_drawn_away_from_the_box():
 
 
 def test_small_films_are_enlarged_with_their_boxes():
-    picture = overlay(np.zeros((100, 80), np.float32), one(0.9, (20.0, 30.0, 40.0, 50.0)), MARKS)
+    picture = overlay(np.zeros((100, 80), np.uint8), one(0.9, (20.0, 30.0, 40.0, 50.0)), MARKS)
     assert picture.shape[1] == 720
     assert (picture[280:440, 180].max(axis=1) > 40).all()
 

@@ -32,7 +32,7 @@ def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
     files it came from give the same pixels. Raises BadValue for a film that another configuration has prepared:
     contrast cannot be undone.
     """
-    grey = np.asarray(cv2.convertScaleAbs(film.pixels, alpha=255), dtype=np.uint8)  # rounds half to even, as np.rint
+    grey = to_grey(film)
     if film.harmonise_id is not None:
         if film.harmonise_id != config.harmonise_id:
             raise BadValue(
@@ -46,6 +46,11 @@ def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
     scale = min(1.0, config.long_side_px / max(width, height))
     pixels = _resize(grey, scale)
     return ModelInput(pixels, film.size_px, _map_between(grey, pixels), config.harmonise_id)
+
+
+def to_grey(film: Radiograph) -> NDArray[np.uint8]:
+    """Give a film in 8 bits, (H, W), as it is shown and harmonised."""
+    return np.asarray(cv2.convertScaleAbs(film.pixels, alpha=255), dtype=np.uint8)  # rounds half to even, as np.rint
 
 
 def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 32) -> ModelInput:

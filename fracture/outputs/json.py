@@ -24,6 +24,7 @@ _WARNINGS = {
     "bad_window": "The file's display window is not valid: the film's whole range was used.",
     "bad_rescale": "The file's rescale slope or intercept is not valid: stored values were used as they are.",
     "polarity_conflict": "The file contradicts itself on whether bone is bright: it was read as bone bright.",
+    "no_modality": "The file does not say what kind of image it is: it was taken for a radiograph.",
     "assumed_range": "The file does not state its range of values: the film's own range was used.",
 }
 
