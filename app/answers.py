@@ -1,10 +1,17 @@
-"""What /detect and /health answer, and how an answer is made of a prediction."""
+"""What the service answers, and how an answer is made of predictions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from app.clinics import Consult
+from app.problems import Problem, describe
+from fracture.metrics.study import Status, status
 from fracture.models.card import ModelCard
 from fracture.outputs.json import detections_json, warnings_for
+from fracture.render import Marks
 from fracture.types import Estimate, OperatingPoint, Prediction
 
 DISCLAIMER = (
@@ -14,6 +21,12 @@ DISCLAIMER = (
 
 CUSTOM = "custom"
 """The mode of a threshold that the caller named."""
+
+_CERTAINTY: dict[Status, Literal["definite", "suspicious"] | None] = {
+    Status.FRACTURE: "definite",
+    Status.DOUBT: "suspicious",
+    Status.NO_FRACTURE: None,
+}
 
 
 class ImageSize(BaseModel):
@@ -57,6 +70,9 @@ class Detection(BaseModel):
 
     bbox_xyxy: tuple[float, float, float, float] = Field(description="Pixels of the decoded film, origin top left.")
     confidence: float
+    certainty: Literal["definite", "suspicious"] | None = Field(
+        description="definite at or above the card's specific threshold, suspicious at or above its screening one."
+    )
     class_: str = Field(alias="class")
     fracture_type: str
     severity: str
@@ -70,19 +86,61 @@ class Model(BaseModel):
     version: str
 
 
-class Answer(BaseModel):
-    """The answer for one film."""
+class Film(BaseModel):
+    """What was found on one film."""
 
     image_size: ImageSize
-    operating_mode: OperatingMode
+    status: Status | None = Field(
+        description="By the film's best box and the card's two thresholds, whatever the mode; null where it lacks one."
+    )
     fracture_detected: bool = Field(description="Whether a box reached the threshold. False does not rule one out.")
     num_detections: int
     detections: list[Detection] = Field(description="The boxes at or above the threshold, best first.")
     warnings: list[str]
     recommendation: str
+
+
+class StudyFilm(Film):
+    """One film of a study: which uploaded file it came in, and which frame of that file it is, both from 0."""
+
+    source: int
+    frame: int
+
+
+class RefusedFilm(Problem):
+    """A file of a study that could not be read, as a problem document. The other films were read all the same."""
+
+    source: int
+
+
+class Study(BaseModel):
+    """All films of a request together."""
+
+    study_id: str | None
+    status: Status | None = Field(
+        description="That of the film which shows most; doubt instead of no fracture where a film is missing or cut."
+    )
+    note: str
+    films: int = Field(description="Films read.")
+    refused: int = Field(description="Files that could not be read.")
+
+
+class _Whole(BaseModel):
+    operating_mode: OperatingMode
+    study: Study
     disclaimer: str
     model: Model
     orthopedic_consult: Consult | None = Field(default=None, description="Only where lat and lng were given.")
+
+
+class Answer(_Whole, Film):
+    """The answer for one film."""
+
+
+class StudyAnswer(_Whole):
+    """The answer for several films, in the order they were sent."""
+
+    films: list[StudyFilm | RefusedFilm]
 
 
 class Health(BaseModel):
@@ -120,21 +178,86 @@ def custom_mode(threshold: float) -> OperatingMode:
     return OperatingMode(mode=CUSTOM, conf_threshold=threshold, note=note, measured=None)
 
 
-def answer(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> Answer:
-    """Put a prediction into words at a threshold."""
+@dataclass(frozen=True)
+class Seen:
+    """A film that was read, and where it came from."""
+
+    source: int
+    frame: int
+    prediction: Prediction
+
+
+def answer(
+    read: Sequence[Seen], refused: Sequence[RefusedFilm], mode: OperatingMode, card: ModelCard, study_id: str | None
+) -> Answer | StudyAnswer:
+    """Put predictions into words at a threshold: one film as itself, several as a study."""
+    study = _study(read, refused, card, study_id)
+    about: dict[str, Any] = {"operating_mode": mode, "study": study, "disclaimer": DISCLAIMER, "model": model(card)}
+    if len(read) == 1 and not refused:
+        return Answer(**_film(read[0].prediction, mode, card), **about)
+    films: list[StudyFilm | RefusedFilm] = [
+        StudyFilm(**_film(seen.prediction, mode, card), source=seen.source, frame=seen.frame) for seen in read
+    ]
+    return StudyAnswer(films=sorted([*films, *refused], key=lambda film: film.source), **about)
+
+
+def refused_film(error: Exception, source: int) -> RefusedFilm:
+    """Put the refusal of one file of a study into the study's answer."""
+    return RefusedFilm(**describe(error).model_dump(exclude_none=True), source=source)
+
+
+def status_of(prediction: Prediction, card: ModelCard) -> Status | None:
+    """Say of a film what its best box says, by the card's two thresholds."""
+    marks = marks_of(card)
+    return None if marks is None else status(prediction.detections.film_score, marks.dashed, marks.solid)
+
+
+def marks_of(card: ModelCard) -> Marks | None:
+    """Give the scores from which a box is suspicious and definite; None for a card that was not measured at both."""
+    points = {point.name: point.threshold for point in card.operating_points}
+    if not {"screening", "specific"} <= points.keys():
+        return None
+    return Marks(dashed=points["screening"], solid=points["specific"])
+
+
+def _film(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> dict[str, Any]:
     shown = prediction.detections.above(mode.conf_threshold)
     width, height = prediction.film_px
-    return Answer(
-        image_size=ImageSize(width=width, height=height),
-        operating_mode=mode,
-        fracture_detected=len(shown) > 0,
-        num_detections=len(shown),
-        detections=[Detection.model_validate(box) for box in detections_json(shown, prediction.film_px, card.classes)],
-        warnings=warnings_for(prediction.flags),
-        recommendation=recommendation(len(shown), prediction.flags),
-        disclaimer=DISCLAIMER,
-        model=model(card),
-    )
+    boxes = detections_json(shown, prediction.film_px, card.classes)
+    marks = marks_of(card)
+    for box, score in zip(boxes, shown.score.tolist(), strict=True):
+        box["certainty"] = None if marks is None else _CERTAINTY[status(score, marks.dashed, marks.solid)]
+    return {
+        "image_size": ImageSize(width=width, height=height),
+        "status": status_of(prediction, card),
+        "fracture_detected": len(shown) > 0,
+        "num_detections": len(shown),
+        "detections": [Detection.model_validate(box) for box in boxes],
+        "warnings": warnings_for(prediction.flags),
+        "recommendation": recommendation(len(shown), prediction.flags),
+    }
+
+
+def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard, study_id: str | None) -> Study:
+    said = [status_of(seen.prediction, card) for seen in read]
+    several = len(said) > 1
+    a_box = f"a box on at least one of {len(said)} films" if several else "a box"
+    cut = sum("truncated" in seen.prediction.flags for seen in read)
+    found: Status | None = next((kind for kind in Status if kind in said), None)
+    if found is None:
+        note = "this model was not measured at both thresholds that a status needs"
+    elif found is Status.FRACTURE:
+        note = f"{a_box} reaches the high-specificity threshold"
+    elif found is Status.DOUBT:
+        note = f"{a_box} reaches the high-sensitivity threshold, none the high-specificity one"
+    else:
+        on_any = f" on any of {len(said)} films" if several else ""
+        note = f"no box{on_any} reaches a threshold; this does not rule out a fracture"
+        if refused or cut:
+            found = Status.DOUBT
+            missing = [f"{count} {what}" for count, what in ((len(refused), "not read"), (cut, "cut short")) if count]
+            note += f"; in doubt, as films are missing: {', '.join(missing)}"
+    return Study(study_id=study_id, status=found, note=note, films=len(read), refused=len(refused))
 
 
 def recommendation(found: int, flags: frozenset[str]) -> str:

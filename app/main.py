@@ -1,23 +1,30 @@
-"""The service: ``uvicorn app.main:app``."""
+"""The service: ``python -m app``, or ``uvicorn app.main:app``."""
 
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypedDict
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from app import problems, routes
+from app import pages, problems, routes
+from app.access import KEY_HEADER, Access
 from app.answers import DISCLAIMER
 from app.clinic_providers import chosen
 from app.clinics import Clinics
+from app.desk import Desk
 from app.guard import Guard
 from app.settings import Settings
+from app.telemetry import Telemetry
 from fracture import __version__
 from fracture.models import card as cards
+from fracture.models.card import ModelCard
+from fracture.models.runtime import cores
 from fracture.reader import Reader
+from fracture.sandbox import Sandbox
+
+MOST_DECODERS = 4
 
 
 class State(TypedDict):
@@ -26,35 +33,84 @@ class State(TypedDict):
     service: routes.Service
 
 
-def create_app(settings: Settings | None = None, reader: Reader | None = None) -> FastAPI:
-    """Build the service. Its model is opened when it starts, and a start without one fails with the reason."""
+def create_app(
+    settings: Settings | None = None, reader: Reader | None = None, sandbox: Sandbox | None = None
+) -> FastAPI:
+    """Build the service. Its model is opened when it starts, and a start without one fails with the reason.
+
+    ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed.
+    """
     settings = settings or Settings()
+    access = Access(settings)
+    telemetry = Telemetry()
+    decoders = settings.fracture_decoders or min(cores(), MOST_DECODERS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        service = routes.Service(
-            reader or load_reader(settings.fracture_weights),
-            Clinics(chosen(settings)),
-            CapacityLimiter(os.cpu_count() or 1),
-            settings.max_upload_bytes,
-        )
-        yield {"service": service}
+        with ExitStack() as stack:
+            # Processes for decoding start while the model is opened.
+            card = reader.card if reader else cards.load(find(settings.fracture_weights))
+            decoding = sandbox or stack.enter_context(open_sandbox(card, settings, decoders))
+            reading = reader or open_reader(settings)
+            telemetry.model(card.model_id, card.version, reading.network.name)
+            desk = Desk(
+                reading,
+                decoding,
+                telemetry,
+                decoders=decoders,
+                streams=settings.fracture_streams or cores(),
+                most_waiting=settings.fracture_max_waiting,
+            )
+            yield {"service": routes.Service(settings, access, desk, Clinics(chosen(settings)), telemetry)}
 
-    app = FastAPI(title="fracture", version=__version__, description=DISCLAIMER, lifespan=lifespan)
-    problems.install(app)
-    app.add_middleware(Guard, max_upload_bytes=settings.max_upload_bytes)
+    app = FastAPI(title="fracture", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None)
+    problems.install(app, telemetry.refusal)
+    if settings.fracture_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.fracture_cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=[KEY_HEADER, "Authorization"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(Guard, settings=settings, telemetry=telemetry)
     app.include_router(routes.router)
+    pages.install(app)
     return app
 
 
-def load_reader(weights: Path | None) -> Reader:
+def find(weights: Path | None) -> Path:
+    """Give the folder of the model to serve. Raises MissingData."""
+    return cards.find(weights or cards.SHIPPED)
+
+
+def open_reader(settings: Settings) -> Reader:
     """Open the model; for a run's ``.pt`` its ONNX export, as opening a pickle can run its author's code.
 
     Raises MissingData or BadValue, see `Reader.load`.
     """
+    weights = settings.fracture_weights
     if weights is not None and weights.suffix == ".pt":
         weights = cards.find(weights)
-    return Reader.load(weights)
+    return Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
 
 
-app = create_app()
+def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:
+    """Start the processes that decode films for a model."""
+    return Sandbox(
+        card.harmonise,
+        card.long_side_px,
+        card.stride,
+        workers,
+        memory_mb=settings.fracture_decode_mb,
+        cpu_s=settings.fracture_decode_s,
+        wall_s=settings.fracture_decode_s,
+        max_pixels=settings.fracture_max_megapixels * 1_000_000,
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Build ``app`` when uvicorn asks for it: importing this module reads no settings and builds nothing."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)

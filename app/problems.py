@@ -1,6 +1,6 @@
 """Refusals as problem details (RFC 9457): what was wrong, in words and as a stable code; never a trace."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,7 @@ from fracture.errors import FractureError
 
 MEDIA_TYPE = "application/problem+json"
 
-_ONE_FILE = "expected one film as a file in the multipart field 'file'"
+_A_FILE = "expected a film as a file in the multipart field 'file'"
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _DETAILS = {
     404: "there is nothing at this address; /docs lists what there is",
@@ -44,24 +44,39 @@ class RequestRefused(HTTPException):
         self.code = code
 
 
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    errors: list[dict[str, Any]] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+def problem(status: int, code: str, detail: str) -> JSONResponse:
     """Write a problem document."""
-    title = HTTPStatus(status).phrase
-    content = Problem(type="about:blank", title=title, status=status, detail=detail, code=code, errors=errors)
-    return JSONResponse(content.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+    return _response(_document(status, code, detail))
 
 
-def install(app: FastAPI) -> None:
-    """Answer every refusal of the app with a problem document; what nobody foresaw is left to `app.guard`."""
+def install(app: FastAPI, on_refusal: Callable[[str], None]) -> None:
+    """Answer every refusal of the app with a problem document, and tell its code to ``on_refusal``.
+
+    What nobody foresaw is left to `app.guard`.
+    """
+
+    async def answer(_: Request, error: Exception) -> JSONResponse:
+        described = describe(error)
+        on_refusal(described.code)
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return _response(described, headers)
+
     for kind in (FractureError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)
+
+
+def describe(error: Exception) -> Problem:
+    """Give the problem document of a refusal. Raises the error itself where it is none."""
+    if isinstance(error, FractureError):
+        return _document(error.status, error.code, str(error))
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if not isinstance(error, HTTPException):
+        raise error
+    status = error.status_code
+    if isinstance(error, RequestRefused):
+        return _document(status, error.code, error.detail)
+    return _document(status, _CODES.get(status, "refused"), _DETAILS.get(status, error.detail))
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -70,24 +85,21 @@ def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     return {status.value: {"description": status.phrase, "content": schema} for status in statuses}
 
 
-async def _answer(_: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, FractureError):
-        return problem(error.status, error.code, str(error))
-    if isinstance(error, RequestValidationError):
-        return _invalid(error)
-    if not isinstance(error, HTTPException):
-        raise error
-    status = error.status_code
-    code = error.code if isinstance(error, RequestRefused) else _CODES.get(status, "refused")
-    return problem(status, code, _DETAILS.get(status, error.detail), headers=error.headers)
+def _document(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> Problem:
+    title = HTTPStatus(status).phrase
+    return Problem(type="about:blank", title=title, status=status, detail=detail, code=code, errors=errors)
 
 
-def _invalid(error: RequestValidationError) -> JSONResponse:
+def _response(described: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(described.model_dump(exclude_none=True), described.status, headers, MEDIA_TYPE)
+
+
+def _invalid(error: RequestValidationError) -> Problem:
     # What was sent is left out on purpose: FastAPI would quote it, and a file name may hold a patient's.
     errors = [{"loc": list(found["loc"]), "msg": _words(found), "type": found["type"]} for found in error.errors()]
     detail = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in errors)
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, errors=errors)
+    return _document(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, errors)
 
 
 def _words(found: Mapping[str, Any]) -> str:
-    return _ONE_FILE if tuple(found["loc"]) == ("body", "file") else str(found["msg"])
+    return _A_FILE if tuple(found["loc"]) == ("body", "file") else str(found["msg"])

@@ -1,36 +1,52 @@
-"""The routes: /detect, /health and a signpost at /."""
+"""The routes."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, Literal
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
-from starlette.datastructures import UploadFile as Upload
+import anyio
+import cv2
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request, Response
+from numpy.typing import NDArray
 
-from app import answers
+from app import answers, forms
+from app.access import Access, Role, require
 from app.clinics import Clinics
-from app.guard import too_large
+from app.desk import Desk
+from app.examples import ANSWERS
 from app.problems import RequestRefused, documented
-from fracture.errors import BadValue
-from fracture.imaging.decode import MAX_PIXELS
+from app.settings import Settings
+from app.telemetry import MEDIA_TYPE as METRICS_TYPE
+from app.telemetry import Telemetry
+from fracture.errors import BadValue, FractureError, SeveralFrames
 from fracture.models.card import ModelCard
-from fracture.reader import Reader
-from fracture.types import Prediction
+from fracture.render import Marks, encode_png, overlay
+from fracture.sandbox import Prepared
 
 DEFAULT_MODE = "balanced"
+PNG = "image/png"
 
 router = APIRouter()
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes need. ``limiter`` bounds the films decoded and read at once, and so the memory they take."""
+    """What the routes need."""
 
-    reader: Reader
+    settings: Settings
+    access: Access
+    desk: Desk
     clinics: Clinics
-    limiter: CapacityLimiter
-    max_upload_bytes: int
+    telemetry: Telemetry
+
+    @property
+    def card(self) -> ModelCard:
+        """Give the card of the model that serves."""
+        return self.desk.reader.card
 
 
 def _service(request: Request) -> Service:
@@ -40,22 +56,30 @@ def _service(request: Request) -> Service:
 
 ServiceOf = Annotated[Service, Depends(_service)]
 
+_REFUSALS = documented(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
 
 @router.post(
     "/detect",
-    summary="Find fractures on one film",
+    summary="Find fractures on one film, or on the films of one study",
+    response_model=answers.Answer | answers.StudyAnswer,
     response_model_exclude_unset=True,
-    responses=documented(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    ),
+    responses={200: {"content": {"application/json": {"examples": ANSWERS}, PNG: {}}}, **_REFUSALS},
+    openapi_extra=forms.FILMS,
+    dependencies=[require(Role.VIEWER)],
 )
 async def detect(
     request: Request,
     service: ServiceOf,
-    file: Annotated[UploadFile, File(description="One film: PNG, JPEG, TIFF or DICOM. Its name is not used.")],
     mode: Annotated[
         str | None,
         Query(
@@ -75,43 +99,168 @@ async def detect(
         ),
     ] = None,
     lng: Annotated[float | None, Query(ge=-180, le=180, allow_inf_nan=False)] = None,
-) -> answers.Answer:
-    """Read one film and answer with boxes, what they rest on, and what to make of them. **Not a medical device.**"""
-    await _refuse_several(request)
-    threshold = _mode(service.reader.card, mode, conf)
+    form: Annotated[
+        Literal["json", "png"] | None,
+        Query(alias="format", description="png, or Accept: image/png, gives one film with its boxes drawn."),
+    ] = None,
+) -> Any:
+    """Read films and answer with boxes, what they rest on, and what to make of them. **Not a medical device.**
+
+    One film gives its answer; several files, or the frames of one, give an answer per film and the study's status.
+    """
+    threshold = _mode(service.card, mode, conf)
     place = _place(lat, lng)
-    prediction = await to_thread.run_sync(_read, service, file.file, limiter=service.limiter)
-    answer = answers.answer(prediction, threshold, service.reader.card)
+    picture = form == "png" or (form is None and _prefers_png(request.headers.get("accept", "")))
+    async with service.desk.place():
+        upload = await forms.read(request, service.settings.fracture_max_files, service.settings.max_upload_bytes)
+        reading = _Reading(request, service, grey=picture)
+        await reading.read(upload.files)
+    if not reading.seen:
+        raise reading.refusals[0][1]
+    if picture:
+        return Response(await reading.picture(threshold), media_type=PNG)
+    refused = [answers.refused_film(error, source) for source, error in reading.refusals]
+    answer = answers.answer(reading.seen, refused, threshold, service.card, upload.study_id)
     if place is not None:
         answer.orthopedic_consult = await service.clinics.near(*place)
     return answer
 
 
-@router.get("/health", summary="What is running")
+@router.post(
+    "/render",
+    summary="Show a film as a grey PNG, as the model's decoder sees it",
+    response_class=Response,
+    responses={200: {"content": {PNG: {}}}, **_REFUSALS},
+    openapi_extra=forms.FILMS,
+    dependencies=[require(Role.VIEWER)],
+)
+async def render(
+    request: Request,
+    service: ServiceOf,
+    frame: Annotated[int, Query(ge=0, le=10_000, description="Which frame of a file with several, from 0.")] = 0,
+) -> Response:
+    """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
+    async with service.desk.place():
+        upload = await forms.read(request, 1, service.settings.max_upload_bytes)
+        most = service.settings.fracture_max_files
+        (film,) = await service.desk.prepare(
+            upload.files[0], request.is_disconnected, most=most, frame=frame, grey=True
+        )
+        return Response(await service.desk.draw(partial(_grey_png, _grey(film))), media_type=PNG)
+
+
+@router.get("/model", summary="The card of the model that serves", dependencies=[require(Role.VIEWER)])
+async def model(service: ServiceOf) -> Response:
+    """Give the model card: what it is, how it is fed, its thresholds, and what was measured."""
+    return Response(json.dumps(asdict(service.card)), media_type="application/json")
+
+
+@router.get("/health", summary="What is running", dependencies=[require(Role.VIEWER)], response_model=answers.Health)
 async def health(service: ServiceOf) -> answers.Health:
     """Say that the service is up, and with which model, backend and modes."""
-    card = service.reader.card
     return answers.Health(
         status="ok",
-        model=answers.model(card),
-        backend=service.reader.network.name,
-        operating_modes=[point.name for point in card.operating_points],
+        model=answers.model(service.card),
+        backend=service.desk.reader.network.name,
+        operating_modes=[point.name for point in service.card.operating_points],
     )
 
 
-@router.get("/", include_in_schema=False)
-async def signpost() -> dict[str, str]:
-    """Point to what there is."""
-    return {"detect": "/detect", "health": "/health", "docs": "/docs", "disclaimer": answers.DISCLAIMER}
+@router.get("/livez", summary="Whether the process answers")
+async def livez() -> dict[str, str]:
+    """Answer."""
+    return {"status": "ok"}
 
 
-async def _refuse_several(request: Request) -> None:
-    # The form was parsed for the route's parameters, which would silently take the last of several.
-    form = await request.form()
-    count = sum(isinstance(value, Upload) for _, value in form.multi_items())
-    if count > 1:
-        detail = f"expected one file, got {count}; send each film in a request of its own"
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "several_files", detail)
+@router.get("/readyz", summary="Whether films can be read", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
+async def readyz(service: ServiceOf) -> dict[str, str]:
+    """Answer 200 where films can be read now: the model is open, and processes to decode films are there."""
+    if not await service.desk.ready():
+        detail = "the processes that decode films are not there"
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, {"Retry-After": "1"})
+    return {"status": "ready"}
+
+
+@router.get(
+    "/metrics",
+    summary="Counts and times, for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {METRICS_TYPE: {}}}},
+    dependencies=[require(Role.OPERATOR)],
+)
+async def metrics(service: ServiceOf) -> Response:
+    """Give latency by stage, requests, queue, refusals by code, and the model that serves."""
+    return Response(service.telemetry.text(), media_type=METRICS_TYPE)
+
+
+@router.get("/settings", summary="What the service was started with", dependencies=[require(Role.ADMIN)])
+async def settings(service: ServiceOf) -> dict[str, Any]:
+    """Give every setting; of secrets only whether they are set."""
+    return service.settings.model_dump(mode="json")
+
+
+class _Reading:
+    """The films of one request, on their way from bytes to predictions."""
+
+    def __init__(self, request: Request, service: Service, *, grey: bool) -> None:
+        self._gone = request.is_disconnected
+        self._service = service
+        self._grey = grey
+        self._prepared: list[tuple[int, int, Prepared]] = []
+        self.seen: list[answers.Seen] = []
+        self.refusals: list[tuple[int, FractureError]] = []
+
+    async def read(self, files: Sequence[bytes]) -> None:
+        """Read every film, side by side as far as there is room; what is refused does not keep the others back."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for source, data in enumerate(files):
+                    tasks.start_soon(self._file, source, data)
+        except BaseExceptionGroup as group:  # what refuses one film for the service's reasons refuses the request
+            raise group.exceptions[0] from None
+        self.seen.sort(key=lambda seen: (seen.source, seen.frame))
+        self.refusals.sort(key=lambda refusal: refusal[0])
+
+    async def _file(self, source: int, data: bytes) -> None:
+        service = self._service
+        try:
+            prepared = await service.desk.prepare(
+                data, self._gone, most=service.settings.fracture_max_files, grey=self._grey
+            )
+        except FractureError as error:
+            self.refusals.append((source, error))
+            service.telemetry.refusal(error.code)
+            return
+        for frame, film in enumerate(prepared):
+            prediction = await service.desk.read(film, self._gone)
+            service.telemetry.film(answers.status_of(prediction, service.card))
+            self.seen.append(answers.Seen(source, frame, prediction))
+            self._prepared.append((source, frame, film))
+
+    async def picture(self, mode: answers.OperatingMode) -> bytes:
+        """Draw the one film with its boxes. Raises SeveralFrames for several."""
+        if len(self.seen) + len(self.refusals) > 1:
+            raise SeveralFrames("expected one film for a picture, got several; ask for each on its own")
+        shown = self.seen[0].prediction.detections.above(mode.conf_threshold)
+        marks = answers.marks_of(self._service.card) or Marks(mode.conf_threshold, mode.conf_threshold)
+        film = _grey(self._prepared[0][2])
+        return await self._service.desk.draw(lambda: encode_png(overlay(film, shown, marks, mode.mode)))
+
+
+def _grey(film: Prepared) -> NDArray[np.uint8]:
+    if film.grey is None:
+        raise ValueError("expected a film prepared with its greys")
+    return film.grey
+
+
+def _grey_png(grey: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", grey)[1])
+
+
+def _prefers_png(accept: str) -> bool:
+    """Tell whether a client asks for a picture and would not rather have JSON."""
+    wanted = [entry.split(";")[0].strip() for entry in accept.lower().split(",")]
+    return PNG in wanted and "application/json" not in wanted and "*/*" not in wanted
 
 
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:
@@ -128,11 +277,3 @@ def _place(lat: float | None, lng: float | None) -> tuple[float, float] | None:
     if lat is None or lng is None:
         raise BadValue(f"expected lat and lng together, got only {'lng' if lat is None else 'lat'}")
     return lat, lng
-
-
-def _read(service: Service, film: BinaryIO, /) -> Prediction:
-    """Decode and infer, in a worker thread. A film waiting for its turn waits on disk, not in memory."""
-    data = film.read(service.max_upload_bytes + 1)
-    if len(data) > service.max_upload_bytes:
-        raise too_large(service.max_upload_bytes)
-    return service.reader.read(data, max_pixels=MAX_PIXELS)

@@ -1,30 +1,96 @@
-"""What the environment may set."""
+"""What the environment may set. docs/SERVICE.md has the table."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, HttpUrl, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BYTES_PER_MB = 1 << 20
+SECRETS = Path("/run/secrets")
+"""Where Docker and Kubernetes put files of secrets; each holds the setting of its name, in small letters."""
 
 
 class Settings(BaseSettings):
     """The service's settings; each is the environment variable of the same name, in capitals.
 
-    ``fracture_weights`` names a run's folder, a bundle or its ``.onnx``; without it the shipped model serves. Without
-    ``google_maps_api_key`` no clinics are looked up, unless ``fracture_clinics`` names overpass, which tells a third
-    party roughly where somebody is. ``fracture_overpass_url`` is the interpreter of another server, as your own. An
-    empty variable counts as none.
+    An empty variable counts as none.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
-    fracture_weights: Path | None = None
-    google_maps_api_key: SecretStr | None = None
-    fracture_clinics: Literal["auto", "google_new", "google_legacy", "overpass", "off"] = "auto"
-    fracture_overpass_url: HttpUrl = HttpUrl("https://overpass-api.de/api/interpreter")
-    fracture_max_upload_mb: int = Field(default=64, ge=1, le=1024)
+    fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `python -m app`.")
+    fracture_port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at, with `python -m app`.")
+    fracture_log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged, with `python -m app`; `info` has a line per request."
+    )
+
+    fracture_weights: Path | None = Field(
+        default=None, description="A run's folder, a bundle or its `.onnx`; the shipped model if not set."
+    )
+    fracture_backend: Literal["openvino", "onnxruntime"] | None = Field(
+        default=None,
+        description="What runs the network. ONNX Runtime where it has an accelerator, else OpenVINO, if not set.",
+    )
+    fracture_precision: Literal["f32", "bf16"] = Field(
+        default="f32", description="What OpenVINO computes in. The card's figures were measured in `f32`."
+    )
+    fracture_streams: int | None = Field(
+        default=None, ge=1, le=256, description="Films in the network at once; the number of cores if not set."
+    )
+
+    fracture_auth: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Whether a key is asked for. `auto`: not from this very machine, else always."
+    )
+    fracture_api_keys: SecretStr | None = Field(
+        default=None,
+        description="`role:key,role:key`; roles are viewer, operator, admin; a key has 16 characters or more.",
+    )
+    fracture_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Names, besides localhost, by which this machine may call itself without a key."
+    )
+    fracture_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins of other web pages that may call the service, as `https://viewer.example`."
+    )
+    fracture_rate_per_minute: int = Field(
+        default=600, ge=1, description="Requests a minute from one key or address; calls without a key are not counted."
+    )
+
+    fracture_max_upload_mb: int = Field(default=64, ge=1, le=1024, description="Films of one request, together.")
+    fracture_max_files: int = Field(default=16, ge=1, le=256, description="Films of one study, frames included.")
+    fracture_max_megapixels: int = Field(default=30, ge=1, le=256, description="Pixels of one file, all its frames.")
+    fracture_max_waiting: int = Field(
+        default=128, ge=1, le=10_000, description="Requests inside at once; further ones are told to come back (503)."
+    )
+    fracture_held_mb: int = Field(
+        default=256, ge=1, description="Uploads held in memory at once, over all requests; beyond it 503."
+    )
+    fracture_upload_s: float = Field(default=60, gt=0, description="Time an upload may take, in seconds.")
+    fracture_decoders: int | None = Field(
+        default=None, ge=1, le=64, description="Processes that decode films; one per core, four at most, if not set."
+    )
+    fracture_decode_mb: int = Field(default=1024, ge=128, description="Memory that decoding one film may take.")
+    fracture_decode_s: float = Field(default=10, gt=0, description="Time that decoding one film may take, in seconds.")
+
+    fracture_clinics: Literal["auto", "google_new", "google_legacy", "overpass", "off"] = Field(
+        default="auto", description="Who is asked for clinics. `auto`: Google where there is a key, else nobody."
+    )
+    google_maps_api_key: SecretStr | None = Field(default=None, description="Google's key for clinics.")
+    fracture_overpass_url: HttpUrl = Field(
+        default=HttpUrl("https://overpass-api.de/api/interpreter"),
+        description="OpenStreetMap's interpreter, or one of your own.",
+    )
+
+    @field_validator("fracture_hosts", "fracture_cors_origins", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
     @property
     def max_upload_bytes(self) -> int:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from starlette.testclient import TestClient
 
-from app.main import create_app
+from app.main import create_app, open_sandbox
 from app.settings import Settings
 from fracture.models.card import ModelCard
 from fracture.reader import Reader
@@ -39,6 +39,18 @@ class Spots:
             for x, y, w, h, _ in found[1:]
         ]
         return np.array(columns, np.float32).reshape(-1, 5).T
+
+
+class Caller(TestClient):
+    """A client whose service knows its own address, as a real server does: the loopback's where it is called so."""
+
+    def __init__(self, app, base_url, client):
+        async def at_its_address(scope, receive, send):
+            if scope["type"] == "http":
+                scope = {**scope, "server": ("127.0.0.1" if "localhost" in base_url else "192.0.2.1", 8000)}
+            await app(scope, receive, send)
+
+        super().__init__(at_its_address, base_url=base_url, client=client)
 
 
 def rate(value, n):
@@ -76,14 +88,25 @@ def card():
     return make_card
 
 
+@pytest.fixture(scope="session")
+def sandbox():
+    """Give the processes that decode for every test: they hold nothing of a film, and starting them takes a second."""
+    with open_sandbox(make_card(), Settings(), workers=2) as running:
+        yield running
+
+
+LOCAL = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}
+ELSEWHERE = {"base_url": "http://fracture.example", "client": ("192.0.2.7", 50_000)}
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[..., TestClient]]:
-    """Give the way to start the service; ``before`` runs in the network before each film."""
+def serve(sandbox) -> Iterator[Callable[..., TestClient]]:
+    """Give the way to start the service, and a client on its own machine; ``before`` runs in the network."""
     with ExitStack() as running:
 
-        def start(before=lambda: None, card=None, **settings):
-            app = create_app(Settings(**settings), Reader(card or make_card(), Spots(before)))
-            context: AbstractContextManager[TestClient] = TestClient(app)
+        def start(before=lambda: None, card=None, sandbox=sandbox, elsewhere=False, **settings):
+            app = create_app(Settings(**settings), Reader(card or make_card(), Spots(before)), sandbox)
+            context: AbstractContextManager[TestClient] = Caller(app, **(ELSEWHERE if elsewhere else LOCAL))
             return running.enter_context(context)
 
         yield start
@@ -149,6 +172,7 @@ def dicom():
             head.Rows, head.Columns = pixels.shape[-2:]
             if pixels.ndim == 3:
                 head.NumberOfFrames = len(pixels)
+            head.Modality = "DX"
             head.SamplesPerPixel, head.PixelRepresentation = 1, 0
             head.BitsAllocated = head.BitsStored = 8
             head.HighBit = 7

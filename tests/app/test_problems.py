@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ import uvicorn
 from app.guard import Guard
 from app.main import create_app
 from app.settings import Settings
+from app.telemetry import Telemetry
+from fracture.reader import Reader
 
+NO_NETWORK = SimpleNamespace(name="none")
 PROBLEM = "application/problem+json"
 SECRET = "jane" + "_doe"  # in two parts, for a log may quote the line of code that raises
 
@@ -62,20 +66,15 @@ def test_dicom_without_pixels(detect, dicom):
     check(detect(dicom(), "film.dcm"), 422, "no_pixels")
 
 
-def test_dicom_with_several_frames(detect, dicom, paint):
-    check(detect(dicom(np.stack([paint(), paint()]))), 422, "several_frames")
+def test_more_frames_than_a_study_has_films(serve, detect, dicom, paint):
+    data = dicom(np.stack([paint()] * 3))
+    assert detect(data, client=serve(fracture_max_files=3)).status_code == 200
+    check(detect(data, client=serve(fracture_max_files=2)), 422, "several_frames")
 
 
 def test_dicom_that_is_also_an_executable(detect, dicom, paint):
     data = dicom(paint())
     check(detect(b"MZ" + data[2:]), 415, "unsupported_format")
-
-
-def test_raster_with_several_frames(detect, paint, picture):
-    from PIL import Image
-
-    more = [Image.fromarray(paint())]
-    check(detect(picture(paint(), "TIFF", save_all=True, append_images=more)), 422, "several_frames")
 
 
 @pytest.mark.parametrize("size", [(32_000, 32_000), (2**31 - 1, 2**31 - 1), (8001, 8000)])
@@ -112,7 +111,7 @@ def test_a_film_of_another_preparation(detect, paint, picture):
 )
 def test_missing_file_field(client, request_):
     response = client.post("/detect", **request_)
-    assert "expected one film as a file in the multipart field 'file'" in check(response, 422, "invalid_request")
+    assert "expected a film as a file in the multipart field 'file'" in check(response, 422, "invalid_request")
     assert response.json()["errors"][0]["loc"] == ["body", "file"]
 
 
@@ -131,12 +130,27 @@ def test_broken_form(client, content_type, body):
     check(response, response.status_code, {400: "bad_request", 422: "invalid_request"}[response.status_code])
 
 
-@pytest.mark.parametrize("fields", [("file", "file"), ("file", "second")])
-def test_several_files(client, fields, paint, picture):
+def test_a_file_in_another_field(client, paint, picture):
     film = picture(paint())
-    response = client.post("/detect", files=[(field, ("jane_doe.png", film)) for field in fields])
-    assert "got 2" in check(response, 422, "several_files")
+    response = client.post("/detect", files=[(field, ("jane_doe.png", film)) for field in ("file", "second")])
+    assert "'file' alone" in check(response, 422, "unexpected_file")
     assert SECRET not in response.text
+
+
+def test_more_files_than_a_study_has(serve, paint, picture):
+    client, film = serve(fracture_max_files=2), picture(paint())
+    for count, status in ((2, 200), (3, 413), (40, 413)):
+        response = client.post("/detect", files=[("file", ("jane_doe.png", film))] * count)
+        assert response.status_code == status
+    assert "at most 2 files" in check(response, 413, "too_many_files")
+    assert SECRET not in response.text
+
+
+@pytest.mark.parametrize("study_id", ["Jane Doe", "a" * 65, "a/b", "ü"])
+def test_a_name_of_a_study_that_may_hold_a_patients(client, paint, picture, study_id):
+    response = client.post("/detect", files={"file": picture(paint())}, data={"study_id": study_id})
+    assert check(response, 422, "invalid_request").startswith("body.study_id: ")
+    assert study_id not in response.text
 
 
 @pytest.mark.parametrize("extra", [{}, {"conf": 0.5}])
@@ -173,22 +187,34 @@ def test_upload_limit_is_exact(serve, detect):
     check(detect(bytes(2 * limit), client=client), 413, "upload_too_large")
 
 
-def post_raw(headers, receive):
-    """Call the app as a server would; ``receive`` is given the messages sent so far. Give them all."""
-    app = create_app(Settings(fracture_max_upload_mb=1))
-    scope = {"type": "http", "method": "POST", "path": "/detect", "root_path": "", "query_string": b"", "state": {}}
-    scope["headers"] = [(b"content-type", b"multipart/form-data; boundary=x"), *headers]
-    sent = []
+@pytest.fixture
+def post_raw(card, sandbox):
+    """Give the way to call the app as a server would."""
 
-    async def send(message):
-        sent.append(message)
+    def call(headers, receive, **settings):
+        """Give all messages sent; ``receive`` is given those sent so far."""
+        app = create_app(
+            Settings(fracture_max_upload_mb=1, fracture_auth="off", **settings), Reader(card(), NO_NETWORK), sandbox
+        )
+        scope = {"type": "http", "method": "POST", "path": "/detect", "root_path": "", "query_string": b""}
+        scope["headers"] = [(b"content-type", b"multipart/form-data; boundary=x"), *headers]
+        sent = []
 
-    asyncio.run(app(scope, lambda: receive(sent), send))
-    assert not sent[-1].get("more_body")
-    return sent
+        async def send(message):
+            sent.append(message)
+
+        async def run():
+            async with app.router.lifespan_context(app) as state:
+                await app({**scope, "state": dict(state)}, lambda: receive(sent), send)
+
+        asyncio.run(run())
+        assert not sent[-1].get("more_body")
+        return sent
+
+    return call
 
 
-def test_content_length_is_refused_before_a_byte_is_read():
+def test_content_length_is_refused_before_a_byte_is_read(post_raw):
     async def receive(sent):
         assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
         return {"type": "http.disconnect"}
@@ -198,7 +224,7 @@ def test_content_length_is_refused_before_a_byte_is_read():
     assert (start["status"], headers[b"content-type"], headers[b"connection"]) == (413, PROBLEM.encode(), b"close")
 
 
-def test_a_body_without_length_is_refused_as_it_passes_the_limit_and_the_rest_is_dropped():
+def test_a_body_without_length_is_refused_as_it_passes_the_limit_and_the_rest_is_dropped(post_raw):
     chunks = {"read": 0, "dropped": 0}
 
     async def receive(sent):
@@ -211,11 +237,23 @@ def test_a_body_without_length_is_refused_as_it_passes_the_limit_and_the_rest_is
             "more_body": chunks["dropped"] < 30,
         }
 
-    assert post_raw([], receive)[0]["status"] == 413
+    assert post_raw([(b"transfer-encoding", b"chunked")], receive)[0]["status"] == 413
     assert (chunks["read"], chunks["dropped"]) == (17, 30)
 
 
-def test_the_rest_of_a_refused_body_is_not_waited_for_long(monkeypatch):
+def test_an_upload_that_dawdles_is_refused(post_raw, monkeypatch):
+    monkeypatch.setattr("app.guard.LINGER_S", 0.05)
+
+    async def receive(sent):
+        return await asyncio.sleep(0.01, {"type": "http.request", "body": b"", "more_body": True})
+
+    began = time.monotonic()
+    start, body, *_ = post_raw([(b"content-length", b"1000")], receive, fracture_upload_s=0.2)
+    assert (start["status"], json.loads(body["body"])["code"]) == (408, "upload_too_slow")
+    assert 0.2 < time.monotonic() - began < 20
+
+
+def test_the_rest_of_a_refused_body_is_not_waited_for_long(post_raw, monkeypatch):
     monkeypatch.setattr("app.guard.LINGER_S", 0.05)
 
     async def receive(sent):
@@ -227,11 +265,10 @@ def test_the_rest_of_a_refused_body_is_not_waited_for_long(monkeypatch):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_that_sends_everything_first_sees_the_refusal(chunked):
+def test_a_client_that_sends_everything_first_sees_the_refusal(chunked, card, sandbox):
     """Over a real connection: a server that closes on unread bytes resets it instead."""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(Settings(fracture_max_upload_mb=1)), port=0, lifespan="off", log_config=None)
-    )
+    app = create_app(Settings(fracture_max_upload_mb=1), Reader(card(), NO_NETWORK), sandbox)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -282,7 +319,8 @@ def test_a_failure_after_the_answer_began_is_not_answered_twice(caplog):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Guard(app, 10)({"type": "http", "headers": []}, None, send))
+    guard = Guard(app, Settings(), Telemetry())
+    asyncio.run(guard({"type": "http", "method": "GET", "headers": []}, None, send))
     assert len(sent) == 1
     assert "RuntimeError" in caplog.text
     assert SECRET not in caplog.text

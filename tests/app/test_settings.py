@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
-from app.main import create_app, load_reader
+from app.main import create_app, open_reader
 from app.settings import Settings
 from fracture.errors import BadValue, MissingData
 from fracture.models import card as cards
@@ -70,12 +70,13 @@ def test_a_pickle_is_never_opened(tmp_path, card):
     weights.write_bytes(b"a pickle")
     cards.save(card(files={"weights/best.pt": cards.file_hash(weights)}), tmp_path)
     with pytest.raises(MissingData, match=r"no \.onnx"):
-        load_reader(weights)
+        open_reader(Settings(fracture_weights=weights))
 
 
-def test_uvicorn_says_why_it_does_not_start(tmp_path):
+@pytest.mark.parametrize("command", [("app",), ("uvicorn", "app.main:app", "--port", "0")])
+def test_a_server_says_why_it_does_not_start(tmp_path, command):
     done = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0"],
+        [sys.executable, "-m", *command],
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,161 @@
+"""Who may do what, and how often: API keys with roles, and a limit on requests. No key is ever kept in plain."""
+
+import hashlib
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import IntEnum
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader
+
+from app.problems import RequestRefused
+from app.settings import Settings
+from fracture.errors import BadValue
+
+KEY_HEADER = "X-API-Key"
+LEAST_KEY = 16
+CALLERS_KEPT = 10_000
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Role(IntEnum):
+    """What a key allows; each role may do what those below it may."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+
+class Access:
+    """Knows the keys. Where calls from this very machine need none, those alone are let in without."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._auth = settings.fracture_auth
+        self._names = _LOCAL_NAMES | {name.lower() for name in settings.fracture_hosts}
+        self._keys = _keys(settings.fracture_api_keys.get_secret_value() if settings.fracture_api_keys else "")
+        self._limit = _Limit(settings.fracture_rate_per_minute)
+
+    def admit(self, request: Request, key: str | None, least: Role) -> None:
+        """Let a request in. Raises RequestRefused: 401 without a known key, 403 below a role, 429 too often."""
+        if key is None and (self._auth == "off" or (self._auth == "auto" and self._is_local(request))):
+            return
+        address = request.client.host if request.client else ""
+        role = self._keys.get(_digest(key)) if key is not None else None
+        # Guesses are counted by address: a caller with a key is not kept out by strangers who guess.
+        self._limit.count(_digest(key) if key is not None and role is not None else address.encode())
+        if key is None:
+            told = f"expected a key in the header {KEY_HEADER}" + ("" if self._keys else "; this service has none yet")
+            raise _unknown("key_missing", told)
+        if role is None:
+            raise _unknown("key_unknown", "this key is not known here")
+        if role < least:
+            detail = f"expected a key of the role {least.name.lower()}, this one is of {role.name.lower()}"
+            raise RequestRefused(HTTPStatus.FORBIDDEN, "role_too_low", detail)
+
+    def _is_local(self, request: Request) -> bool:
+        """Tell whether a call was made on this machine, by this machine, and by its own name.
+
+        A proxy on this machine speaks for others and says so in a header. A web page elsewhere can make a browser here
+        call this address under a name of its own (DNS rebinding); the name gives it away.
+        """
+        ends = (request.client.host if request.client else "", (request.scope.get("server") or ("",))[0])
+        name = request.headers.get("host", "").lower()
+        bare = name if name.endswith("]") else name.rpartition(":")[0] or name
+        return (
+            all(map(_is_loopback, ends))
+            and bare in self._names
+            and not any(header in request.headers for header in _FORWARDED)
+        )
+
+
+def require(role: Role) -> Any:
+    """Give the dependency that lets a route's callers in."""
+    return Security(_door(role))
+
+
+@dataclass
+class _Bucket:
+    left: float
+    at: float
+
+
+class _Limit:
+    """A token bucket per caller: bursts of a tenth of a minute's share, the share over time."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_s = per_minute / 60
+        self._most = max(1.0, per_minute / 10)
+        self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
+
+    def count(self, caller: bytes) -> None:
+        now = time.monotonic()
+        bucket = self._buckets.setdefault(caller, _Bucket(self._most, now))
+        self._buckets.move_to_end(caller)
+        if len(self._buckets) > CALLERS_KEPT:
+            self._buckets.popitem(last=False)
+        bucket.left = min(self._most, bucket.left + (now - bucket.at) * self._per_s)
+        bucket.at = now
+        if bucket.left < 1:
+            wait = math.ceil((1 - bucket.left) / self._per_s)
+            detail = f"expected at most {self._per_s * 60:g} requests a minute"
+            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, {"Retry-After": str(wait)})
+        bucket.left -= 1
+
+
+_header = APIKeyHeader(
+    name=KEY_HEADER,
+    scheme_name="key",
+    description="Asked for unless the service is called on its own machine. Roles: viewer, operator, admin.",
+    auto_error=False,
+)
+
+
+def _door(least: Role) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def let_in(request: Request, key: Annotated[str | None, Security(_header)]) -> None:
+        access: Access = request.state.service.access
+        access.admit(request, key or _bearer(request), least)
+
+    return let_in
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _keys(listed: str) -> dict[bytes, Role]:
+    keys: dict[bytes, Role] = {}
+    for number, entry in enumerate(filter(None, map(str.strip, listed.replace("\n", ",").split(","))), start=1):
+        role, _, key = entry.partition(":")
+        if role.upper() not in Role.__members__ or len(key) < LEAST_KEY or not key.isascii() or not key.isprintable():
+            known = ", ".join(member.name.lower() for member in Role)
+            raise BadValue(  # never quoting the entry
+                f"FRACTURE_API_KEYS, entry {number}: expected role:key, a role out of {known}, "
+                f"and a key of at least {LEAST_KEY} printable ASCII characters"
+            )
+        keys[_digest(key)] = Role[role.upper()]
+    return keys
+
+
+def _digest(key: str) -> bytes:
+    # A table of digests is looked up in a time that tells nothing of the keys.
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _unknown(code: str, detail: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.UNAUTHORIZED, code, detail, {"WWW-Authenticate": "Bearer"})

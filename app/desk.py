@@ -1,0 +1,112 @@
+"""The scheduler: films wait here in order, are decoded in a sandbox, and go through the network, as many as pay.
+
+One film's decoding overlaps with another's inference. Nothing here blocks the event loop, and a request that finds
+nobody before it waits for nobody.
+"""
+
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from app.problems import RequestRefused
+from app.telemetry import Telemetry
+from fracture.reader import Reader
+from fracture.sandbox import Prepared, Sandbox
+from fracture.types import Prediction
+
+T = TypeVar("T")
+Gone = Callable[[], Awaitable[bool]]
+
+_FIRST_GUESS_S = 0.2
+_MEMORY = 0.1
+"""The weight of the newest film in the running mean of how long the network takes."""
+
+
+class Desk:
+    """Reads films for requests. ``streams`` bounds those in the network at once, ``decoders`` those being decoded."""
+
+    def __init__(
+        self, reader: Reader, sandbox: Sandbox, telemetry: Telemetry, *, decoders: int, streams: int, most_waiting: int
+    ) -> None:
+        self.reader = reader
+        self._sandbox = sandbox
+        self._telemetry = telemetry
+        self._decoding = CapacityLimiter(decoders)
+        self._inferring = CapacityLimiter(streams)
+        self._drawing = CapacityLimiter(streams)
+        self._streams = streams
+        self._most_waiting = most_waiting
+        self._inside = 0
+        self._mean_s = _FIRST_GUESS_S
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for a request, from before its body is read. Raises RequestRefused (503) where all are taken."""
+        if self._inside >= self._most_waiting:
+            raise overloaded("too many requests are waiting", self._inside * self._mean_s / self._streams)
+        self._inside += 1
+        self._telemetry.inside.set(self._inside)
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._telemetry.inside.set(self._inside)
+
+    async def prepare(
+        self, data: bytes, gone: Gone, *, most: int = 1, frame: int | None = None, grey: bool = False
+    ) -> list[Prepared]:
+        """Decode a file; see `fracture.sandbox.Sandbox.prepare` for arguments and refusals.
+
+        Raises RequestRefused: 503 where no process can be had to decode it, 408 where its sender has ``gone``.
+        """
+        task = partial(self._sandbox.prepare, data, most=most, frame=frame, grey=grey)
+        try:
+            return await self._do("decode", self._decoding, task, gone)
+        except (OSError, RuntimeError):  # no process can be started; or the service is being stopped
+            raise overloaded("no process can be started to decode films", 1) from None
+
+    async def ready(self) -> bool:
+        """Tell whether films can be decoded now."""
+        try:
+            await to_thread.run_sync(self._sandbox.check)
+        except (OSError, RuntimeError):
+            return False
+        return True
+
+    async def read(self, film: Prepared, gone: Gone) -> Prediction:
+        """Put a prepared film through the network."""
+        task = partial(self.reader.read_prepared, film.model_input, film.flags)
+        return await self._do("network", self._inferring, task, gone)
+
+    async def draw(self, task: Callable[[], T]) -> T:
+        """Make a picture."""
+        return await self._do("draw", self._drawing, task)
+
+    async def _do(self, stage: str, places: CapacityLimiter, task: Callable[[], T], gone: Gone | None = None) -> T:
+        asked = time.perf_counter()
+        async with places:
+            began = time.perf_counter()
+            # A client that gave up will have asked again: its old film must not keep the new one waiting.
+            if gone is not None and began - asked > 0.05 and await gone():
+                raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "client_gone", "the client went away")
+            self._telemetry.stage("queue", began - asked)
+            try:
+                return await to_thread.run_sync(task)
+            finally:
+                took_s = time.perf_counter() - began
+                self._telemetry.stage(stage, took_s)
+                if stage == "network":
+                    self._mean_s += _MEMORY * (took_s - self._mean_s)
+
+
+def overloaded(why: str, wait_s: float) -> RequestRefused:
+    """Refuse for now, and say when to come back."""
+    seconds = max(1, math.ceil(wait_s))
+    detail = f"{why}; try again in {seconds} s"
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, {"Retry-After": str(seconds)})

@@ -1,0 +1,110 @@
+"""The multipart form of an upload, read in memory: no film touches a disk, whatever its size."""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.problems import RequestRefused
+from app.settings import BYTES_PER_MB
+
+MOST_FIELDS = 8
+STUDY_ID = r"[A-Za-z0-9._-]{1,64}"
+
+FILMS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "minItems": 1,
+                            "description": "Films (PNG, JPEG, TIFF, DICOM); several are one study. Names are not used.",
+                        },
+                        "study_id": {
+                            "type": "string",
+                            "pattern": f"^{STUDY_ID}$",
+                            "description": "Your name for the study; it comes back in the answer and goes nowhere else",
+                        },
+                    },
+                },
+                "encoding": {"file": {"contentType": "image/png, image/jpeg, image/tiff, application/dicom"}},
+            }
+        },
+    }
+}
+"""The body for OpenAPI. FastAPI cannot write it: the form is not read by FastAPI, which would put films on disk."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was uploaded: files in order, and the caller's name for them."""
+
+    files: list[bytes]
+    study_id: str | None = None
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 1 << 62  # from where a SpooledTemporaryFile goes to disk: never
+
+
+def too_large(most_bytes: int) -> RequestRefused:
+    """Refuse an upload for its size."""
+    detail = f"expected films of at most {most_bytes / BYTES_PER_MB:g} MB together"
+    return RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload_too_large", detail)
+
+
+async def read(request: Request, most_files: int, most_bytes: int) -> Form:
+    """Read the form. Raises RequestRefused, or RequestValidationError where a field is not what it should be."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise _wrong("file", "missing", "Field required")
+    parser = _InMemory(request.headers, request.stream(), max_files=most_files, max_fields=MOST_FIELDS)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            detail = f"expected at most {most_files} files in one study"
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_files", detail) from None
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", "the multipart form cannot be read") from None
+    try:
+        upload = await _form(form.multi_items())
+    finally:
+        await form.close()
+    if sum(map(len, upload.files)) > most_bytes:
+        raise too_large(most_bytes)
+    return upload
+
+
+async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
+    files: list[bytes] = []
+    study_id = None
+    others = False
+    for name, value in items:
+        if isinstance(value, UploadFile):
+            others |= name != "file"
+            if name == "file":
+                files.append(await value.read())
+        elif name == "study_id" and value:
+            if not re.fullmatch(STUDY_ID, value):
+                raise _wrong("study_id", "string_pattern_mismatch", f"String should match {STUDY_ID}")
+            study_id = value
+    if not files:
+        raise _wrong("file", "missing", "Field required")
+    if others:
+        detail = "expected films in the multipart field 'file' alone, got files in other fields too"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "unexpected_file", detail)
+    return Form(files, study_id)
+
+
+def _wrong(field: str, kind: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "type": kind, "msg": message}])
