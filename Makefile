@@ -8,7 +8,7 @@ SERVE := .venv-serve
 FULL := .venv
 PINS := constraints.txt
 
-.PHONY: help serve test check demo bench clean
+.PHONY: help serve test check demo bench abuse schema soak clean
 
 help:
 	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
@@ -16,11 +16,14 @@ help:
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
+	@echo "make abuse   10,000 mutilated films against the service (about half an hour)"
+	@echo "make schema  the service against its own OpenAPI document"
+	@echo "make soak    ten minutes at sixteen clients, answers and memory watched"
 
 serve: $(SERVE)/.complete
 	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
-	@echo "try:  curl -F file=@xray.png http://$(HOST):$(PORT)/detect"
-	@$(SERVE)/bin/python -m uvicorn app.main:app --host $(HOST) --port $(PORT)
+	@echo "open it in a browser, or try:  curl -F file=@xray.png http://$(HOST):$(PORT)/detect"
+	@FRACTURE_HOST=$(HOST) FRACTURE_PORT=$(PORT) $(SERVE)/bin/python -m app
 
 test: $(FULL)/.complete $(SERVE)/.complete
 	$(FULL)/bin/python -m pytest
@@ -37,6 +40,15 @@ demo: $(FULL)/.complete
 
 bench: $(FULL)/.complete
 	$(FULL)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")
+
+abuse: $(FULL)/.complete
+	$(FULL)/bin/python scripts/abuse.py
+
+schema: $(FULL)/.complete
+	$(FULL)/bin/python -m pytest tests/app/test_schema.py --long
+
+soak: $(FULL)/.complete
+	$(FULL)/bin/python scripts/soak.py
 
 # uv installs in seconds; where it cannot be had, pip does the same work.
 define install

@@ -1,7 +1,10 @@
-"""Run the service as the settings say: ``python -m app``."""
+"""Run the service as the settings say: ``python -m app``; with ``--ready``, ask the one that runs whether it is."""
 
+import argparse
 import logging
 import sys
+import urllib.request
+from http.client import HTTPException
 
 import uvicorn
 from pydantic import ValidationError
@@ -14,8 +17,13 @@ DRAIN_S = 30
 
 def main() -> int:
     """Serve until told to stop (SIGTERM, SIGINT); requests inside are finished first."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Settings: docs/SERVICE.md.")
+    parser.add_argument("--ready", action="store_true", help="ask the service on this machine whether it is ready")
+    asked = parser.parse_args()
     try:
         settings = Settings()
+        if asked.ready:
+            return _ready(settings.fracture_port)
         logging.basicConfig(
             level=settings.fracture_log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
@@ -35,6 +43,16 @@ def main() -> int:
         proxy_headers=False,  # a proxy's word on who calls is not taken: app.access asks for a key instead
         timeout_graceful_shutdown=DRAIN_S,
     )
+    return 0
+
+
+def _ready(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=4) as answer:
+            print(answer.read().decode())
+    except (OSError, HTTPException) as error:
+        print(f"not ready: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

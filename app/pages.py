@@ -28,12 +28,12 @@ def install(app: FastAPI) -> None:
     for name in (_SWAGGER_JS, _SWAGGER_CSS):
         _serve(app, f"/docs/{name}", swagger / name)
     docs = _docs(app)
-    app.add_api_route("/docs", lambda: docs, include_in_schema=False)
+    app.add_api_route("/docs", lambda: docs, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _serve(app: FastAPI, address: str, file: Path) -> None:
     answer = FileResponse(file, headers={"Content-Security-Policy": _VIEWER_POLICY})
-    app.add_api_route(address, lambda: answer, include_in_schema=False)
+    app.add_api_route(address, lambda: answer, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _docs(app: FastAPI) -> Response:

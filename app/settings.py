@@ -1,5 +1,6 @@
 """What the environment may set. docs/SERVICE.md has the table."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,8 +8,8 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BYTES_PER_MB = 1 << 20
-SECRETS = Path("/run/secrets")
-"""Where Docker and Kubernetes put files of secrets; each holds the setting of its name, in small letters."""
+# Where Docker and systemd put files of secrets; each holds the setting of its name, in small letters.
+_SECRETS = ("/run/secrets", os.environ.get("CREDENTIALS_DIRECTORY", ""))
 
 
 class Settings(BaseSettings):
@@ -22,7 +23,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
-        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        secrets_dir=[folder for folder in _SECRETS if folder and Path(folder).is_dir()],
     )
 
     fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `python -m app`.")

@@ -108,9 +108,7 @@ class OpenVinoNetwork:
     name = "openvino"
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
-        import openvino
-
-        self._openvino: Any = openvino
+        openvino = self._openvino = _import_openvino()
         self._core: Any = openvino.Core()
         self._path = path
         self.cores = cores()
@@ -160,6 +158,14 @@ class OpenVinoNetwork:
     def build(self, shape: Shape | None) -> "Future[_Compiled]":
         """Compile for calls that come together, behind their backs."""
         return self._builder.submit(self.compile, shape, False)
+
+
+def _import_openvino() -> Any:
+    # Importing it would set up reports on its use to its maker over the network, and fail for users without a home.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 class _Pair:

@@ -1,7 +1,9 @@
 """The environment, and what a start without a model says."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -12,11 +14,31 @@ from app.settings import Settings
 from fracture.errors import BadValue, MissingData
 from fracture.models import card as cards
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_defaults():
     settings = Settings()
     assert (settings.fracture_weights, settings.google_maps_api_key) == (None, None)
     assert settings.max_upload_bytes == 64 * 1024 * 1024
+
+
+def test_the_docs_list_every_setting():
+    text = (ROOT / "docs/SERVICE.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*)`)? ?\| (.+) \|$", text, re.MULTILINE)
+    fields = Settings.model_fields
+    assert found == [
+        (name.upper(), "" if field.default in {None, ()} else str(field.default), field.description)
+        for name, field in fields.items()
+    ]
+
+
+def test_secrets_may_come_as_files(monkeypatch, tmp_path):
+    (tmp_path / "fracture_api_keys").write_text("viewer:a-key-from-a-file\nadmin:another-key-of-it\n")
+    code = "from app.settings import Settings; print(Settings().fracture_api_keys.get_secret_value())"
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["viewer:a-key-from-a-file", "admin:another-key-of-it"]
 
 
 def test_the_environment(monkeypatch, tmp_path):
