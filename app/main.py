@@ -85,14 +85,16 @@ def find(weights: Path | None) -> Path:
 
 
 def open_reader(settings: Settings) -> Reader:
-    """Open the model; for a run's ``.pt`` its ONNX export, as opening a pickle can run its author's code.
+    """Open the model and try it; for a run's ``.pt`` its ONNX export, as opening a pickle can run its author's code.
 
-    Raises MissingData or BadValue, see `Reader.load`.
+    Raises MissingData or BadValue, see `Reader.load`, and whatever a network that cannot be run raises.
     """
     weights = settings.fracture_weights
     if weights is not None and weights.suffix == ".pt":
         weights = cards.find(weights)
-    return Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
+    reader = Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
+    reader.warm_up()
+    return reader
 
 
 def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from fracture.errors import MissingData
 from fracture.imaging.decode import MAX_PIXELS, decode, frames
 from fracture.imaging.harmonise import harmonise, network_pixels
@@ -10,6 +12,10 @@ from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.runtime import Network, detections_from, open_network
 from fracture.types import ModelInput, Prediction, Radiograph
+
+
+USUAL_PX = (373, 454)
+"""Most films of FracAtlas have this (width, height)."""
 
 
 class Reader:
@@ -58,6 +64,11 @@ class Reader:
         """Read a film as `prepare` gives it, here or in a `fracture.sandbox`."""
         found = detections_from(self.network(film.pixels), film, self.card.nms_iou)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
+
+    def warm_up(self) -> None:
+        """Read an empty film of the commonest size, so that the first real one need not wait for what is made once."""
+        width, height = USUAL_PX
+        self.read_film(Radiograph(np.zeros((height, width), np.float32)))
 
     def prepare(self, film: Radiograph) -> ModelInput:
         """Give the pixels the network is fed for a film."""
