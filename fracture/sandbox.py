@@ -189,6 +189,7 @@ class _Child:
 
     def __init__(self, task: _Task) -> None:
         self._task = task
+        self._worn = False  # by a film that took all the memory: what is left of it is in shreds
         self._line, far = socket.socketpair()
         for end in (self._line, far):
             for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -232,8 +233,8 @@ class _Child:
             if isinstance(error, Exception):
                 raise DecodeFailed("the process that decoded the film answered with nonsense") from None
             raise
-        if isinstance(answer, TooCostly):
-            self.end()  # what memory it has left is in shreds
+        if self._worn:
+            self.end()
         if isinstance(answer, FractureError):
             raise answer
         return answer
@@ -253,6 +254,7 @@ class _Child:
         while True:
             message = self._message(deadline)
             if "refused" in message:
+                self._worn = bool(message["worn"])
                 return _REFUSALS[message["refused"]](str(message["why"]))
             if "films" in message:
                 return films
@@ -358,13 +360,14 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: _Ta
 
 
 def _refusal(error: Exception, task: _Task) -> dict[str, Any]:
-    if _out_of_memory(error):
+    worn = _out_of_memory(error)
+    if worn:
         refused: FractureError = TooCostly(f"expected a film that takes at most {task.memory_mb} MB to decode")
     elif isinstance(error, FractureError):
         refused = error
     else:
         refused = DecodeFailed("decoding the film failed in a way nobody foresaw")
-    return {"refused": refused.code, "why": str(refused)}
+    return {"refused": refused.code, "why": str(refused), "worn": worn}
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,6 +111,11 @@ def nested():
     return bare_dicom(RequestAttributesSequence=Sequence([inner]))
 
 
+def scanned_often():
+    once = encoded(PIXELS, "JPEG", progressive=True)
+    return once[:-2] + once[once.rindex(b"\xff\xda") : -2] * 100 + once[-2:]
+
+
 FILMS = {
     "png": encoded(PIXELS),
     "jpeg": encoded(PIXELS, "JPEG", quality=90),
@@ -132,6 +138,7 @@ REFUSED = {
     "32,000 x 32,000": (header_of_a_giant(), FilmTooLarge),
     "a deflated bomb": (deflated_bomb(), FilmTooLarge),
     "sequences 200 deep": (nested(), FractureError),
+    "a hundred scans": (scanned_often(), TooCostly),
 }
 SMALL = FILMS["png"]
 ENDLESS = pages(60, (3000, 3000))
@@ -256,6 +263,65 @@ def test_more_frames_than_wanted_are_refused(sandbox):
     for most in (1, 2):
         with pytest.raises(SeveralFrames, match=f"at most {most} film"):
             sandbox.prepare(FILMS["pages"], most=most)
+
+
+def test_one_frame_alone_is_prepared(sandbox):
+    films = [PIXELS[:200, :300], PIXELS[100:300, :300], PIXELS[:100, :90]]
+    data = cv2.imencodemulti(".tiff", films)[1].tobytes()
+    whole = sandbox.prepare(data, most=3, grey=True)
+    assert [film.grey.shape for film in whole] == [film.shape for film in films]
+    for index, expected in enumerate(whole):
+        (found,) = sandbox.prepare(data, most=3, frame=index, grey=True)
+        assert found.grey.tobytes() == expected.grey.tobytes()
+        assert found.model_input.pixels.tobytes() == expected.model_input.pixels.tobytes()
+    for missing in (3, 10_000):
+        with pytest.raises(BadValue, match=f"frame: expected 0 to 2, got {missing}"):
+            sandbox.prepare(data, most=3, frame=missing)
+    with pytest.raises(SeveralFrames, match="at most 2 film"):
+        sandbox.prepare(data, most=2, frame=0)
+    with pytest.raises(BadValue, match="frame: expected 0 to 0, got 1"):
+        sandbox.prepare(SMALL, frame=1)
+
+
+@linux
+def test_a_check_starts_a_child_where_one_died(opened):
+    before = children()
+    sandbox = opened()
+    sandbox.check()
+    first = only_child(before)
+    os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: gone(first))
+    sandbox.check()
+    second = only_child(before)
+    assert second != first
+    assert len(sandbox.prepare(SMALL)) == 1
+    assert only_child(before) == second
+
+
+def test_a_check_does_not_wait_for_children_at_work(opened):
+    sandbox = opened(wall_s=1.5)
+    sandbox.wait()
+    answer = in_background(sandbox.prepare, ENDLESS, most=1000)
+    time.sleep(0.1)
+    sandbox.check()
+    assert not answer.done()
+    with pytest.raises(TooCostly):
+        answer.result()
+
+
+def test_a_check_fails_where_no_child_is_to_be_had_and_once_closed(opened, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        sandbox = opened()
+        for _ in range(2):
+            with pytest.raises(OSError, match="does not start"):
+                sandbox.check()
+    sandbox.check()
+    assert len(sandbox.prepare(SMALL)) == 1
+    sandbox.close()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="closed"):
+            sandbox.check()
 
 
 def test_more_pixels_than_allowed_are_refused(opened):
@@ -501,8 +567,8 @@ LIES = {
     "no JSON": 'say(b"]")',
     "no object": 'say(b"[1]")',
     "too long": 'line.sendall(b"\\xff" * 4)',
-    "an unknown refusal": """say(b'{"refused": "surprise", "why": ""}')""",
-    "a refusal without a reason": """say(b'{"refused": "broken_film"}')""",
+    "an unknown refusal": """say(b'{"refused": "surprise", "why": "", "worn": false}')""",
+    "a refusal without a reason": """say(b'{"refused": "broken_film", "worn": false}')""",
     "a giant for a network": 'say(json.dumps(film | {"net_px": [480, 32]}).encode())',
     "a giant of a film": 'say(json.dumps(film | {"film_px": [10**6, 10**6]}).encode())',
     "less than nothing": 'say(json.dumps(film | {"net_px": [-1, 32]}).encode())',

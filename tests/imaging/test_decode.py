@@ -5,6 +5,7 @@ import struct
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from fracture.errors import (
     FractureError,
     NoPixels,
     SeveralFrames,
+    TooCostly,
     UnsupportedFormat,
 )
 from fracture.imaging.decode import decode, frames
@@ -275,6 +277,23 @@ def test_every_page_of_a_tiff_is_a_film():
         decode(data)
 
 
+def test_pages_that_nobody_asks_for_cost_nothing():
+    page = tiff(noise())
+    directory = page[8 + noise().size : -4]
+    ends = [len(page) + number * (len(directory) + 4) for number in range(20_000)]
+    data = page[:-4] + b"".join(struct.pack("<I", end) + directory for end in ends) + bytes(4)
+    started = time.perf_counter()
+    assert len(list(islice(frames(data), 3))) == 3
+    assert time.perf_counter() - started < 1
+
+
+def test_a_broken_page_does_not_pass_for_the_end():
+    films = frames(tiff(noise())[:-4] + struct.pack("<I", 9))
+    next(films)
+    with pytest.raises(BrokenFilm):
+        next(films)
+
+
 # --- what is no film --------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +345,22 @@ def test_a_jpeg_may_not_announce_too_many_pixels_either():
     data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65_500, 65_500)
     with pytest.raises(FilmTooLarge):
         decode(bytes(data))
+
+
+def scanned(times):
+    """Give a progressive JPEG of so many scans, and of a comment that looks like more."""
+    once = save(noise(), "JPEG", progressive=True, comment=b"\xff\xda\0\2" * 99)
+    assert once.rindex(b"\xff\xda") > once.rindex(b"\xff\xc4")
+    scan = once[once.rindex(b"\xff\xda") : -2]
+    return once[:-2] + scan * (times - once.count(b"\xff\xda") + 99) + once[-2:]
+
+
+def test_a_jpeg_may_not_be_gone_through_too_often():
+    assert decode(scanned(64)).flags == decode(save(noise(), "JPEG", progressive=True)).flags
+    assert decode(scanned(64) + b"\xff\xda\0\2" * 9).size_px == (30, 20)  # what lies behind its end is no scan
+    for data in (scanned(65), scanned(9_999)):
+        with pytest.raises(TooCostly, match="at most 64 scans"):
+            decode(data)
 
 
 def test_the_limit_is_the_callers():
