@@ -1,4 +1,4 @@
-"""Measure this machine: reading films, harmonising them beside a plain loop, splitting, searching, judging."""
+"""Measure this machine: reading films, harmonising, searching, splitting, judging, serving; each beside a plain way."""
 
 import argparse
 import sys
@@ -19,6 +19,9 @@ def main() -> int:
     parser.add_argument("--thumbnails", type=int, default=100_000, help="thumbnails to search, after a tenth of them")
     parser.add_argument("--metric-films", type=int, default=4083, help="films whose figures are computed")
     parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of those figures")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each service is started and pressed")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each load of a round")
+    parser.add_argument("--json", type=Path, help="where the service's figures go, as docs/data/bench.schema.json says")
     args = parser.parse_args()
     settings = vars(args)
     only = settings.pop("only")

@@ -29,13 +29,13 @@ RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 
 # Heavy or special libraries, and the only places that may name them.
 HOMES = {
-    "torch": {"models", "explain"},
+    "torch": {"models", "explain", "bench/plain_service.py", "bench/untrained.py"},
     "torchvision": {"models", "explain"},
-    "ultralytics": {"models/yolo.py"},
+    "ultralytics": {"models/yolo.py", "bench/plain_service.py", "bench/untrained.py"},
     "timm": {"models"},
     "matplotlib": {"report/figures.py", "models/yolo.py"},
     "lightning": {"models"},
-    "fastapi": {"app"},
+    "fastapi": {"app", "bench/plain_service.py"},
     "ray": {"batch.py", "app/ray_serve.py"},
     "pydicom": {"imaging/dicom.py", "data/phantom/dicom_files.py"},
 }
@@ -43,7 +43,7 @@ HOMES = {
 
 def _sources() -> list[Path]:
     return sorted(
-        [*ROOT.glob("fracture/**/*.py"), *ROOT.glob("app/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("*.py")]
+        file for folder in ("fracture/**", "app/**", "scripts", "bench", ".") for file in ROOT.glob(f"{folder}/*.py")
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.fft import dctn
 
-from fracture.bench import draw_thumbnails
+from fracture.bench.duplicates import draw_thumbnails
 from fracture.data import duplicates, manifest
 from fracture.data.duplicates import (
     AS_IS,
