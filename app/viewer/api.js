@@ -1,18 +1,8 @@
 // The service, as the page sees it. Nothing else here knows an address, a field of a request or a header.
 
+import { Problem } from "./words.js";
+
 const KEY = "fracture-key";
-const MODE = "screening"; // the most sensitive of the measured modes: its boxes hold those of all stricter ones
-
-/** A refusal of the service, or of the way to it, in words. */
-export class Problem extends Error {
-  constructor(status, detail, retryAfter = null) {
-    super(detail);
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
-
-export const floorMode = MODE;
 
 export function key() {
   return sessionStorage.getItem(KEY);
@@ -22,20 +12,29 @@ export function useKey(text) {
   sessionStorage.setItem(KEY, text);
 }
 
-/** Give the model's card. */
-export async function model() {
-  return json(await ask("model"));
+/** Give what can be asked, each as {name, card}: the one model that serves. */
+export async function models() {
+  const card = await json(await ask("model"));
+  return [{ name: `${card.model_id} ${card.version}`, card }];
 }
 
-/** Read films, in order, as one study. `place` is null or {lat, lng}. Their names are not sent. */
-export async function detect(files, place, signal) {
-  const query = new URLSearchParams({ mode: MODE, ...place });
+/** Give films to try, as studies {title, files}. A service has none: it reads films of one's own. */
+export async function examples() {
+  return [];
+}
+
+/**
+ * Read films, in order, as one study. Their names are not sent.
+ * @param {{model: object, mode?: string, place: {lat: number, lng: number} | null}} how
+ */
+export async function detect(files, { mode, place }, signal) {
+  const query = new URLSearchParams({ ...(mode && { mode }), ...place });
   return json(await ask(`detect?${query}`, { method: "POST", body: form(files), signal }));
 }
 
-/** Give a film as a grey PNG, by the decoder that the boxes rest on. */
-export async function render(file) {
-  return (await ask("render", { method: "POST", body: form([file]) })).blob();
+/** Give a frame of a film as a grey PNG, by the decoder that the boxes rest on. */
+export async function render(file, frame) {
+  return (await ask(`render?frame=${frame}`, { method: "POST", body: form([file]) })).blob();
 }
 
 function form(files) {
@@ -56,7 +55,7 @@ async function ask(path, options = {}) {
   if (response.ok) return response;
   const said = await response.json().catch(() => null);
   const detail = said?.detail || `The service answered with status ${response.status} and gave no reason.`;
-  throw new Problem(response.status, detail, response.headers.get("Retry-After"));
+  throw new Problem(response.status, detail, said?.code, response.headers.get("Retry-After"));
 }
 
 async function json(response) {

@@ -1,6 +1,6 @@
 // A film on the screen: its greys through a window, where it lies, and the boxes over it.
 
-import { boxWords, isDefinite, percent } from "./words.js";
+import { boxWords, percent, rating } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WHOLE = { centre: 127.5, width: 255 };
@@ -8,6 +8,7 @@ const MOST_ZOOM = 40;
 const KEPT_PX = 48; // this much of a film stays in view however far it is moved
 const STEP_PX = 40;
 const ZOOM_STEP = 1.25;
+const LABEL_PX = 17;
 
 /** Give the greys 0 to 255 as they are shown through a window. */
 export function lookup({ centre, width }, inverted) {
@@ -24,6 +25,17 @@ export async function isShownLocally(file) {
   const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
   const starts = (...bytes) => bytes.every((byte, index) => head[index] === byte);
   return starts(0xff, 0xd8, 0xff) || (starts(0x89, 0x50, 0x4e, 0x47) && head[24] <= 8);
+}
+
+/** Give where a box's label hides no other label: above the box, below or beside it; above, where all is taken. */
+function freeSpot(label, { x, y, width, height }, taken) {
+  const size = { width: 8 * label.textContent.length, height: LABEL_PX };
+  const below = y + height + 2;
+  const spots = [[x, y - LABEL_PX - 1], [x, below], [x + width + 4, y], [x - size.width - 4, y]]
+    .map(([left, top]) => ({ x: left, y: top, ...size }));
+  const apart = (one, other) => one.x >= other.x + other.width || other.x >= one.x + one.width
+    || one.y >= other.y + other.height || other.y >= one.y + one.height;
+  return spots.find((spot) => spot.y >= 0 && taken.every((other) => apart(spot, other))) ?? spots[y < 22 ? 1 : 0];
 }
 
 export class FilmView {
@@ -96,8 +108,7 @@ export class FilmView {
     const group = document.createElementNS(SVG, "g");
     const rects = ["halo", "line"].map((name) => {
       const rect = document.createElementNS(SVG, "rect");
-      rect.classList.add(name);
-      rect.classList.toggle("definite", isDefinite(detection));
+      rect.classList.add(name, rating(detection));
       return rect;
     });
     const label = document.createElementNS(SVG, "text");
@@ -183,18 +194,21 @@ export class FilmView {
     const within = (at, shown, room) => Math.min(room - KEPT_PX, Math.max(KEPT_PX - shown, at));
     this.x = within(this.x, shownWidth, this.viewport.clientWidth);
     this.y = within(this.y, shownHeight, this.viewport.clientHeight);
+    this.tell();
     this.canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.overlay.classList.toggle("hidden", this.boxesHidden);
+    const taken = [{ x: 0, y: 0, width: this.hud.offsetWidth, height: this.hud.offsetHeight }];
     for (const { detection, rects, label } of this.marks) {
       const [x0, y0, x1, y1] = detection.bbox_xyxy.map((edge, index) => this.onScreen(edge, index % 2 === 0));
       const place = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };
       for (const rect of rects) {
         for (const [name, value] of Object.entries(place)) rect.setAttribute(name, value);
       }
-      label.setAttribute("x", x0);
-      label.setAttribute("y", y0 < 22 ? y1 + 17 : y0 - 6);
+      const spot = freeSpot(label, place, taken);
+      taken.push(spot);
+      label.setAttribute("x", spot.x);
+      label.setAttribute("y", spot.y + LABEL_PX - 5);
     }
-    this.tell();
   }
 
   onScreen(edge, horizontal) {

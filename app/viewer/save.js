@@ -1,14 +1,19 @@
 // What a person can take away: the film as it is shown with its boxes, and the answer.
 
-import { isDefinite, percent, plural } from "./words.js";
+import { percent, plural, rating } from "./words.js";
 
 const NOT_A_DEVICE = "Not a medical device. Not a diagnosis. Research and education only.";
 const LEAST_SIDE_PX = 900;
-const COLOURS = { definite: "#40b8ff", suspicious: "#ffc43d", bar: "#12161c", text: "#ebeef2" };
+const COLOURS = { bar: "#12161c", text: "#ebeef2" };
+const LINES = {
+  definite: { colour: "#40b8ff", dashes: [] },
+  suspicious: { colour: "#ffc43d", dashes: [9, 7] },
+  unrated: { colour: "#c3ccd4", dashes: [2, 5] },
+};
 
-/** Save a film with the boxes it shows, in its window; `threshold` is the score they reach. */
-export async function savePicture(view, threshold, fileName) {
-  const drawn = picture(view, threshold);
+/** Save a film with the boxes it shows, in its window; `threshold` is the score they reach, `model` who found them. */
+export async function savePicture(view, threshold, model, fileName) {
+  const drawn = picture(view, threshold, model);
   save(await new Promise((done) => drawn.toBlob(done, "image/png")), fileName);
 }
 
@@ -16,7 +21,7 @@ export function saveJson(content, fileName) {
   save(new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" }), fileName);
 }
 
-function picture(view, threshold) {
+function picture(view, threshold, model) {
   const { width, height } = view.size;
   const scale = Math.max(1, LEAST_SIDE_PX / Math.max(width, height));
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
@@ -26,7 +31,7 @@ function picture(view, threshold) {
     boxes
       ? `${plural(boxes, "suspicious area")} marked, score ${percent(threshold)} or more`
       : "No area marked. This does not rule out a fracture.",
-    "solid: definite    dashed: suspicious",
+    ["solid: definite    dashed: suspicious", model].filter(Boolean).join("    "),
     NOT_A_DEVICE,
   ];
   const sheet = document.createElement("canvas");
@@ -50,10 +55,10 @@ function picture(view, threshold) {
 function box(brush, detection, [sx, sy], unit) {
   const [x0, y0, x1, y1] = detection.bbox_xyxy;
   const [x, y, bottom] = [x0 * sx, y0 * sy, y1 * sy];
-  const definite = isDefinite(detection);
-  brush.strokeStyle = definite ? COLOURS.definite : COLOURS.suspicious;
+  const { colour, dashes } = LINES[rating(detection)];
+  brush.strokeStyle = colour;
   brush.lineWidth = 2.5 * unit;
-  brush.setLineDash(definite ? [] : [9 * unit, 7 * unit]);
+  brush.setLineDash(dashes.map((length) => length * unit));
   brush.strokeRect(x, y, (x1 - x0) * sx, bottom - y);
   brush.font = `600 ${17 * unit}px system-ui, sans-serif`;
   const text = percent(detection.confidence);

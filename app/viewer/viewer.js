@@ -7,11 +7,15 @@ import * as words from "./words.js";
 
 const $ = (selector) => document.querySelector(selector);
 
+const LOOKING = "Looking for fractures";
 const NOT_UNDERSTOOD = "The service's answer could not be understood.";
-const ABOUT_THE_FILM = new Set([400, 413, 415, 422]);
+const ABOUT_FILMS = new Set([400, 413, 415, 422]);
+const ABOUT_ALL_OF_THEM = new Set(["upload_too_large", "too_many_files"]);
+const FLOOR = "screening"; // the mode to ask for: its boxes hold those of all stricter ones
 
 const study = { films: [], answer: null, place: null, running: null };
-const shown = { threshold: 0, points: [] };
+const shown = { threshold: 0, point: null, points: [], model: null, floor: null };
+let loaded = null;
 let keyAsked = null;
 
 // --- films in ---
@@ -20,7 +24,8 @@ function add(files) {
   const chosen = [...files];
   if (!chosen.length) return;
   for (const file of chosen) {
-    const film = newFilm(file, file.name || "pasted film");
+    const number = 1 + study.films.filter(({ frame }) => !frame).length;
+    const film = newFilm(file, number);
     study.films.push(film);
     film.picture = showPicture(film);
   }
@@ -28,18 +33,20 @@ function add(files) {
   read();
 }
 
-function newFilm(file, name) {
+/** Make a film's card; `before` is the frame that comes before it in the same file. */
+function newFilm(file, number, frame = 0, before = null) {
   const card = $("#film-card").content.firstElementChild.cloneNode(true);
-  const number = study.films.length + 1;
-  card.querySelector(".name").textContent = `${number}. ${name}`;
-  $("#films").append(card);
-  const film = { file, card, number, view: new FilmView(card, `Film ${number}`), answer: null };
+  card.querySelector(".number").textContent = `${number}.`;
+  card.querySelector(".name").textContent = file.name || "pasted film";
+  if (before) before.card.after(card);
+  else $("#films").append(card);
+  const view = new FilmView(card, `Film ${number}${frame ? `, frame ${frame + 1}` : ""}`);
+  const film = { file, frame, number, card, view, answer: null };
   card.querySelector(".tools").addEventListener("click", (event) => use(film, event.target.dataset.do));
   return film;
 }
 
 async function showPicture(film) {
-  if (!film.file) return;
   try {
     if (await isShownLocally(film.file)) film.view.show(await createImageBitmap(film.file));
     else await showRendered(film);
@@ -50,7 +57,8 @@ async function showPicture(film) {
 
 async function showRendered(film) {
   try {
-    film.view.show(await createImageBitmap(await withKey(() => api.render(film.file))));
+    film.view.show(await createImageBitmap(await withKey(() => api.render(film.file, film.frame))));
+    film.unseen = false;
   } catch {
     film.view.show(null); // why it cannot be shown is said by the answer, or else by the card
     film.unseen = true;
@@ -67,7 +75,7 @@ function use(film, what) {
     dragWindows: () => { view.dragMoves = false; },
     invert: () => view.invert(),
     reset: () => view.reset(),
-    save: () => savePicture(view, shown.threshold, `fracture-film-${film.number}.png`),
+    save: () => savePicture(view, shown.threshold, words.modelWords(study.answer), `${fileName(film)}.png`),
   };
   if (!what) return;
   actions[what]();
@@ -76,23 +84,29 @@ function use(film, what) {
   press("invert", view.inverted);
 }
 
+function fileName({ number, frame }) {
+  return `fracture-film-${number}${frame ? `-frame-${frame + 1}` : ""}`;
+}
+
 // --- answers ---
 
 async function read() {
   study.running?.abort();
   const running = new AbortController();
-  const sent = study.films.filter(({ file }) => file);
+  const sent = study.films.filter(({ frame }) => !frame);
   Object.assign(study, { running, answer: null });
   say(null);
   update();
-  const clock = tellProgress(sent);
+  const clock = tellProgress(study.films);
   try {
-    const answer = await withKey(() => api.detect(sent.map(({ file }) => file), study.place, running.signal));
+    await loaded;
+    const how = { model: shown.model, mode: shown.floor?.name, place: study.place };
+    const answer = await withKey(() => api.detect(sent.map(({ file }) => file), how, running.signal));
     if (study.running === running) await take(answer, sent);
   } catch (problem) {
     if (study.running !== running) return;
-    if (sent.length === 1 && ABOUT_THE_FILM.has(problem.status)) sent[0].answer = problem;
-    else say(problem, read);
+    if (sent.length === 1 && ABOUT_FILMS.has(problem.status)) sent[0].answer = problem;
+    else say(problem, read, ABOUT_FILMS.has(problem.status) && !ABOUT_ALL_OF_THEM.has(problem.code));
   } finally {
     clearInterval(clock);
     if (study.running === running) {
@@ -103,28 +117,59 @@ async function read() {
   }
 }
 
+/** Give every answer to its film, by the file it came in and the frame it is of that file. */
 async function take(answer, sent) {
-  const answers = answer.films ?? [answer];
-  const known = (one) => (Array.isArray(one?.detections) && one.image_size) || typeof one?.detail === "string";
-  if (!Array.isArray(answers) || answers.length < sent.length || !answers.every(known)) {
-    throw new api.Problem(200, NOT_UNDERSTOOD);
+  const answers = answer.films ?? [{ source: 0, frame: 0, ...answer }];
+  const known = (one) => one.source in sent
+    && ((Array.isArray(one.detections) && one.image_size && one.frame >= 0) || typeof one.detail === "string");
+  const whole = answer.study && Array.isArray(answers) && answers.every(known);
+  if (!whole || !sent.every((_, source) => answers.some((one) => one.source === source))) {
+    throw new words.Problem(200, NOT_UNDERSTOOD);
   }
+  const before = study.films;
   study.answer = answer;
-  // Frames of one file are films of their own; the service has no picture of each, so they follow without one.
-  for (const film of study.films.filter(({ file }) => !file)) film.card.remove();
-  study.films = sent;
-  while (study.films.length < answers.length) study.films.push(newFilm(null, "another frame"));
-  study.films.forEach((film, index) => { film.answer = answers[index]; });
+  study.films = sent.flatMap((first, source) => {
+    const own = answers.filter((one) => one.source === source);
+    return framesOf(first, own, before.filter(({ file }) => file === first.file));
+  });
+  for (const film of before) if (!study.films.includes(film)) film.card.remove();
   await Promise.all(sent.map(matchFrame));
+}
+
+/** Give the films of one file, each with its answer: those that are on the page, and new ones for further frames. */
+function framesOf(first, answers, there) {
+  const films = [];
+  for (const one of answers) {
+    const { frame = 0 } = one;
+    let film = there.find((other) => other.frame === frame);
+    if (!film) {
+      const last = films.at(-1);
+      film = newFilm(first.file, first.number, frame, last);
+      // One after the other: each needs the whole file to be sent again.
+      film.picture = last.picture.then(() => showFrame(film));
+    }
+    film.answer = one;
+    const which = answers.length > 1 ? ` Frame ${frame + 1} of ${answers.length},` : "";
+    film.card.querySelector(".number").textContent = `${first.number}.${which}`;
+    films.push(film);
+  }
+  return films;
+}
+
+async function showFrame(film) {
+  if (!study.films.includes(film)) return;
+  await showRendered(film);
+  updateFilm(film);
 }
 
 /** Boxes are in pixels of the decoded film: where the browser decoded to another size, take the service's picture. */
 async function matchFrame(film) {
   await film.picture;
   const frame = film.answer.image_size;
-  if (!frame || film.unseen) return;
+  if (!frame) return;
   const { width, height } = film.view.size;
-  if (width !== frame.width || height !== frame.height) await showRendered(film);
+  // A film that could be read can be shown: the first try may have found the service busy.
+  if (film.unseen || width !== frame.width || height !== frame.height) await showRendered(film);
 }
 
 /** Say on every film that it is being read, and for how long; give the clock to be stopped. */
@@ -134,7 +179,7 @@ function tellProgress(films) {
     const seconds = Math.floor((Date.now() - began) / 1000);
     for (const { card } of films) {
       card.classList.add("reading");
-      card.querySelector(".busy span").textContent = `Looking for fractures${seconds < 2 ? "" : `, ${seconds} s`}`;
+      card.querySelector(".busy span").textContent = `${LOOKING}${seconds < 2 ? "" : `, ${seconds} s`}`;
     }
   };
   tell();
@@ -151,31 +196,26 @@ function tidy() {
 function update() {
   tidy();
   for (const film of study.films) updateFilm(film);
-  const said = study.running ? null : (study.answer?.study?.status ?? singleStatus());
-  const [head, text] = said ? words.statusWords(said) : [study.running ? "Looking for fractures" : "", ""];
+  const whole = study.running ? null : study.answer?.study;
   const failed = study.films.filter(({ answer }) => answer && !answer.detections).length;
-  $("#status").dataset.status = said ?? "";
-  $("#status strong").textContent = head;
-  const missing = failed ? ` ${words.plural(failed, "film was", "films were")} not read.` : "";
-  $("#status span").textContent = `${text}${missing}`;
+  const unread = failed ? `${words.plural(failed, "file was", "files were")} not read.` : "";
+  $("#status").dataset.status = whole?.status ?? "";
+  $("#status strong").textContent = study.running ? LOOKING : whole ? words.statusWords(whole.status) : "";
+  $("#status span").textContent = whole ? `${words.studyWords(whole)} ${unread}` : unread;
+  $("#facts").textContent = whole ? `Read by ${words.modelWords(study.answer)}` : "";
   $("#save-json").disabled = !study.answer;
   updateClinics();
 }
 
-function singleStatus() {
-  const found = study.films.length === 1 ? study.films[0].answer?.detections : null;
-  return found ? words.statusOf(found) : null;
-}
-
-function updateFilm({ card, view, answer, unseen, file }) {
+function updateFilm({ card, view, answer, unseen }) {
   const found = answer?.detections;
   const problem = card.querySelector(".problem");
   problem.hidden = !answer || Boolean(found);
   card.classList.toggle("refused", !problem.hidden && !view.greys);
   problem.textContent = problem.hidden ? "" : words.problemWords(answer);
   const verdict = card.querySelector(".verdict");
-  verdict.dataset.status = found ? words.statusOf(found) : "";
-  verdict.textContent = found ? words.statusWords(verdict.dataset.status)[0] : "";
+  verdict.dataset.status = (found && answer.status) || "";
+  verdict.textContent = found ? words.statusWords(answer.status) : "";
   if (!found) {
     view.setBoxes([], null, []);
     for (const part of [".count", ".advice"]) card.querySelector(part).textContent = "";
@@ -190,7 +230,7 @@ function updateFilm({ card, view, answer, unseen, file }) {
   card.querySelector(".count").textContent = hidden ? `${count}, ${hidden} hidden by the slider.` : `${count}.`;
   card.querySelector(".found").replaceChildren(...above.map(([detection, number]) => row(view, detection, number)));
   const notes = [...(answer.warnings ?? [])];
-  if (unseen || !file) notes.push("The picture of this film cannot be shown; the boxes are where they are on it.");
+  if (unseen) notes.push("The picture of this film cannot be shown; the boxes are where they are on it.");
   card.querySelector(".warnings").replaceChildren(...notes.map((text) => element("li", text)));
   card.querySelector(".advice").textContent = answer.recommendation ?? "";
 }
@@ -211,40 +251,69 @@ function element(name, text) {
   return made;
 }
 
-function say(problem, again = null) {
+/** Say what went wrong; `none` where it did so for every film, and the problem is the first one's. */
+function say(problem, again = null, none = false) {
   $("#banner").hidden = !problem;
   // What is no refusal came of an answer in another shape than the page knows.
-  const known = !problem || problem instanceof api.Problem ? problem : new api.Problem(200, NOT_UNDERSTOOD);
-  $("#banner p").textContent = known ? words.problemWords(known) : "";
+  const known = !problem || problem instanceof words.Problem ? problem : new words.Problem(200, NOT_UNDERSTOOD);
+  const first = none ? "None of these films can be read. The first: " : "";
+  $("#banner p").textContent = known ? `${first}${words.problemWords(known)}` : "";
   $("#banner button").onclick = again;
 }
 
 // --- which boxes ---
 
-async function loadModel() {
+async function load() {
   try {
-    const card = await withKey(api.model);
-    $("#model").textContent = `${card.model_id} ${card.version}`;
-    const floor = card.operating_points.find(({ name }) => name === api.floorMode)?.threshold ?? 0;
-    // Below the floor the service was not asked for boxes, so those modes would promise what the page cannot show.
-    shown.points = card.operating_points.filter(({ threshold }) => threshold >= floor);
-    $("#slider").min = floor;
-    for (const point of shown.points) $("#modes").append(choice(point));
-    if (shown.points.length) setMode(shown.points.find(({ name }) => name === api.floorMode) ?? shown.points[0]);
+    const [models, studies] = [await withKey(api.models), await api.examples()];
+    document.body.classList.toggle("recorded", studies.length > 0);
+    for (const { title, files } of studies) offer(title, files);
+    const [first] = models.map((model) => choice("models", model.name, () => choose(model)));
+    first.checked = true;
+    setModel(models[0]);
   } catch (problem) {
-    say(problem, () => { say(null); loadModel(); });
+    say(problem, () => { say(null); loaded = load(); });
   }
 }
 
-function choice(point) {
+/** Offer a recorded study. */
+function offer(title, files) {
+  const button = element("button", title);
+  button.type = "button";
+  button.addEventListener("click", () => { clear(); add(files); });
+  $("#examples .pair").append(button);
+}
+
+function choose(model) {
+  setModel(model);
+  if (study.films.length) read();
+}
+
+function setModel(model) {
+  const points = [...model.card.operating_points].sort((one, other) => one.threshold - other.threshold);
+  const floor = points.find(({ name }) => name === FLOOR) ?? points[0];
+  const own = shown.model && !shown.point;
+  const before = shown.point?.name;
+  // Below the floor the service is not asked for boxes, so those modes would promise what the page cannot show.
+  Object.assign(shown, { model, floor, points: points.filter(({ threshold }) => threshold >= floor.threshold) });
+  $("#model").textContent = model.name;
+  $("#slider").min = floor?.threshold ?? 0;
+  for (const label of $("#modes").querySelectorAll("label")) label.remove();
+  for (const point of shown.points) point.radio = choice("modes", point.name, () => setMode(point));
+  const mode = own ? null : (shown.points.find(({ name }) => name === before) ?? floor);
+  if (mode) setMode(mode);
+  else setThreshold($("#slider").valueAsNumber);
+}
+
+function choice(fieldset, name, choose) {
   const label = element("label", "");
   const radio = document.createElement("input");
   radio.type = "radio";
-  radio.name = "mode";
-  radio.addEventListener("change", () => setMode(point));
-  point.radio = radio;
-  label.append(radio, element("span", point.name));
-  return label;
+  radio.name = fieldset;
+  radio.addEventListener("change", choose);
+  label.append(radio, element("span", name));
+  $(`#${fieldset}`).append(label);
+  return radio;
 }
 
 function setMode(point) {
@@ -254,7 +323,7 @@ function setMode(point) {
 }
 
 function setThreshold(threshold, point = null) {
-  shown.threshold = threshold;
+  Object.assign(shown, { threshold, point });
   $("#threshold").textContent = words.percent(threshold);
   $("#slider").setAttribute("aria-valuetext", words.percent(threshold));
   if (!point) for (const { radio } of shown.points) radio.checked = false;
@@ -315,14 +384,14 @@ async function withKey(call) {
     } catch (problem) {
       if (problem.status !== 401) throw problem;
       // Another call may have asked while this one was under way.
-      if (api.key() === used && !(await askKey(used && problem))) throw problem;
+      if (api.key() === used && !(await askKey(problem))) throw problem;
     }
   }
 }
 
 function askKey(problem) {
   keyAsked ??= new Promise((done) => {
-    $("#ask-problem").textContent = problem ? words.problemWords(problem) : "";
+    $("#ask-problem").textContent = problem.code === "key_unknown" ? words.problemWords(problem) : "";
     $("#key").value = "";
     const finish = (given) => {
       keyAsked = null;
@@ -385,4 +454,4 @@ document.addEventListener("drop", (event) => {
 });
 
 update();
-loadModel();
+loaded = load();

@@ -1,17 +1,21 @@
 // What the figures say, in words. Pure functions.
 
 const STATUS = {
-  fracture: [
-    "Fracture suspected",
-    "At least one box reaches the high-specificity threshold. Have a doctor read the films.",
-  ],
-  doubt: [
-    "In doubt",
-    "At least one box reaches the high-sensitivity threshold, none the high-specificity one. "
-      + "Have a doctor read the films.",
-  ],
-  "no fracture": ["No box reaches a threshold", "This does not rule out a fracture."],
+  fracture: "Fracture suspected",
+  doubt: "In doubt",
+  "no fracture": "No box reaches a threshold", // and never that there is no fracture
 };
+const RATING = { definite: "Definite, score", suspicious: "Suspicious, score", unrated: "Score" };
+
+/** A refusal of the service, or of the way to it, in words. */
+export class Problem extends Error {
+  constructor(status, detail, code = "", retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
 
 export function percent(score) {
   return `${(100 * score).toFixed(score < 0.1 ? 1 : 0)} %`;
@@ -21,24 +25,29 @@ export function plural(count, thing, things = `${thing}s`) {
   return `${count} ${count === 1 ? thing : things}`;
 }
 
-/** Give the status of one film by its boxes; of a study the service says it. */
-export function statusOf(detections) {
-  if (detections.some(isDefinite)) return "fracture";
-  return detections.length ? "doubt" : "no fracture";
-}
-
-/** Give [headline, explanation]. */
+/** Give the headline of a status; of none, where a model lacks what it takes, as null. */
 export function statusWords(status) {
-  return STATUS[status] ?? [String(status), ""];
+  return status === null ? "No status" : (STATUS[status] ?? String(status));
 }
 
-export function isDefinite(detection) {
-  return detection.certainty === "definite";
+/** Say what a study's status rests on, and what to do. */
+export function studyWords({ note }) {
+  return `${sentence(note)} Have a doctor read the films.`;
+}
+
+/** Name the model that answered. */
+export function modelWords(answer) {
+  return answer?.model ? `${answer.model.id} ${answer.model.version}` : "";
+}
+
+/** Tell how sure a box is: definite, suspicious or unrated. */
+export function rating({ certainty }) {
+  return certainty ?? "unrated";
 }
 
 /** Give a box's lines: what it is, then the best guesses. */
 export function boxWords(detection) {
-  const what = `${isDefinite(detection) ? "Definite" : "Suspicious"}, score ${percent(detection.confidence)}`;
+  const what = `${RATING[rating(detection)]} ${percent(detection.confidence)}`;
   return [`${what}: ${detection.class}`, [detection.fracture_type, detection.severity].filter(Boolean).join(", ")];
 }
 
@@ -61,11 +70,17 @@ export function distance(metres) {
 
 /** Say what went wrong and what to do. */
 export function problemWords(problem) {
-  const said = problem.detail ?? problem.message;
-  const words = said ? said[0].toUpperCase() + said.slice(1) : "Something went wrong.";
-  const sentence = /[.!?]$/.test(words) ? words : `${words}.`;
+  const words = sentence(problem.detail ?? problem.message) || "Something went wrong.";
   const wait = Number.parseInt(problem.retryAfter, 10);
-  return wait > 0 ? `${sentence} Try again in ${plural(wait, "second")}.` : sentence;
+  // A detail may say so itself.
+  return wait > 0 && !/try again/i.test(words) ? `${words} Try again in ${plural(wait, "second")}.` : words;
+}
+
+/** Write what the service says in passing as a sentence. */
+function sentence(said) {
+  if (!said) return "";
+  const words = said[0].toUpperCase() + said.slice(1);
+  return /[.!?]$/.test(words) ? words : `${words}.`;
 }
 
 function rate(estimate, which, what) {

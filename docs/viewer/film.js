@@ -1,0 +1,310 @@
+// A film on the screen: its greys through a window, where it lies, and the boxes over it.
+
+import { boxWords, percent, rating } from "./words.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const WHOLE = { centre: 127.5, width: 255 };
+const MOST_ZOOM = 40;
+const KEPT_PX = 48; // this much of a film stays in view however far it is moved
+const STEP_PX = 40;
+const ZOOM_STEP = 1.25;
+const LABEL_PX = 17;
+
+/** Give the greys 0 to 255 as they are shown through a window. */
+export function lookup({ centre, width }, inverted) {
+  const shown = new Uint8ClampedArray(256);
+  for (let grey = 0; grey < 256; grey += 1) {
+    const level = ((grey - centre) / width + 0.5) * 255;
+    shown[grey] = inverted ? 255 - Math.min(255, Math.max(0, level)) : level;
+  }
+  return shown;
+}
+
+/** Tell whether a browser shows a file as the service reads it: JPEG, and PNG of up to 8 bits; by content. */
+export async function isShownLocally(file) {
+  const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
+  const starts = (...bytes) => bytes.every((byte, index) => head[index] === byte);
+  return starts(0xff, 0xd8, 0xff) || (starts(0x89, 0x50, 0x4e, 0x47) && head[24] <= 8);
+}
+
+/** Give where a box's label hides no other label: above the box, below or beside it; above, where all is taken. */
+function freeSpot(label, { x, y, width, height }, taken) {
+  const size = { width: 8 * label.textContent.length, height: LABEL_PX };
+  const below = y + height + 2;
+  const spots = [[x, y - LABEL_PX - 1], [x, below], [x + width + 4, y], [x - size.width - 4, y]]
+    .map(([left, top]) => ({ x: left, y: top, ...size }));
+  const apart = (one, other) => one.x >= other.x + other.width || other.x >= one.x + one.width
+    || one.y >= other.y + other.height || other.y >= one.y + one.height;
+  return spots.find((spot) => spot.y >= 0 && taken.every((other) => apart(spot, other))) ?? spots[y < 22 ? 1 : 0];
+}
+
+export class FilmView {
+  /** Draw into a film card. `name` is for those who cannot see the film. */
+  constructor(card, name) {
+    this.card = card;
+    this.viewport = card.querySelector(".viewport");
+    this.canvas = card.querySelector("canvas");
+    this.overlay = card.querySelector(".boxes");
+    this.hud = card.querySelector(".hud");
+    this.details = card.querySelector(".details");
+    this.greys = null;
+    this.frame = null; // of the boxes, {width, height}
+    this.detections = [];
+    this.marks = [];
+    this.dragMoves = false;
+    this.fingers = new Map();
+    this.viewport.setAttribute("aria-label", name);
+    this.setUp();
+    this.listen();
+  }
+
+  setUp() {
+    this.window = { ...WHOLE };
+    this.inverted = false;
+    this.boxesHidden = false;
+    this.moved = false;
+  }
+
+  /** Put a picture in, or, as null, none. */
+  show(bitmap) {
+    this.greys = null;
+    if (bitmap) {
+      this.canvas.width = bitmap.width;
+      this.canvas.height = bitmap.height;
+      const brush = this.canvas.getContext("2d", { willReadFrequently: true });
+      brush.drawImage(bitmap, 0, 0);
+      this.image = brush.getImageData(0, 0, bitmap.width, bitmap.height);
+      const rgba = this.image.data;
+      this.greys = new Uint8Array(rgba.length / 4);
+      for (let pixel = 0, at = 0; at < rgba.length; pixel += 1, at += 4) {
+        this.greys[pixel] = 0.299 * rgba[at] + 0.587 * rgba[at + 1] + 0.114 * rgba[at + 2] + 0.5;
+      }
+    }
+    this.fit();
+    this.paint();
+  }
+
+  /** The size of what is shown, in pixels of the decoded film. */
+  get size() {
+    if (this.greys) return { width: this.canvas.width, height: this.canvas.height };
+    return this.frame ?? { width: 1, height: 1 };
+  }
+
+  /** Show these boxes, whose pixels are those of `frame`. `numbers` are their places in the whole list. */
+  setBoxes(detections, frame, numbers) {
+    const area = ({ bbox_xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
+    this.detections = detections;
+    this.frame = frame;
+    this.marks = detections.map((detection, index) => this.mark(detection, numbers[index]));
+    // A small box inside a large one has to stay within reach.
+    const order = [...this.marks].sort((one, other) => area(other.detection) - area(one.detection));
+    this.overlay.replaceChildren(...order.map(({ group }) => group));
+    this.point(null);
+    if (this.greys) this.place();
+    else this.fit();
+  }
+
+  mark(detection, number) {
+    const group = document.createElementNS(SVG, "g");
+    const rects = ["halo", "line"].map((name) => {
+      const rect = document.createElementNS(SVG, "rect");
+      rect.classList.add(name, rating(detection));
+      return rect;
+    });
+    const label = document.createElementNS(SVG, "text");
+    label.textContent = `${number} · ${percent(detection.confidence)}`;
+    group.append(...rects, label);
+    group.dataset.number = number;
+    group.setAttribute("tabindex", "0");
+    group.setAttribute("role", "img");
+    group.setAttribute("aria-label", `Box ${number}. ${boxWords(detection).join(". ")}`);
+    const mark = { detection, group, rects, label, number };
+    for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => this.point(mark));
+    for (const event of ["pointerleave", "blur"]) group.addEventListener(event, () => this.pointTo(null));
+    return mark;
+  }
+
+  /** Say what is known of a box; of none as null. */
+  point(mark) {
+    for (const other of this.marks) other.group.classList.toggle("pointed", other === mark);
+    const lines = mark ? [...boxWords(mark.detection), mark.detection.notes] : [];
+    this.details.textContent = lines.filter(Boolean).join("\n");
+  }
+
+  /** Point to a box by its number; without one to that in focus, if any. */
+  pointTo(number) {
+    const meant = (mark) => (number === null ? mark.group === document.activeElement : mark.number === number);
+    this.point(this.marks.find(meant) ?? null);
+  }
+
+  reset() {
+    this.setUp();
+    this.fit();
+    this.paint();
+  }
+
+  invert() {
+    this.inverted = !this.inverted;
+    this.paint();
+  }
+
+  toggleBoxes() {
+    this.boxesHidden = !this.boxesHidden;
+    this.place();
+  }
+
+  /** Zoom about a point of the viewport, its middle unless said. */
+  zoom(factor, x = this.viewport.clientWidth / 2, y = this.viewport.clientHeight / 2) {
+    const scale = Math.min(this.fitted * MOST_ZOOM, Math.max(this.fitted / 2, this.scale * factor));
+    this.x = x - ((x - this.x) * scale) / this.scale;
+    this.y = y - ((y - this.y) * scale) / this.scale;
+    this.scale = scale;
+    this.moved = true;
+    this.place();
+  }
+
+  move(dx, dy) {
+    this.x += dx;
+    this.y += dy;
+    this.moved = true;
+    this.place();
+  }
+
+  /** Change the window by grey levels. */
+  rewindow(dWidth, dCentre) {
+    this.window.width = Math.min(1024, Math.max(2, this.window.width + dWidth));
+    this.window.centre = Math.min(255, Math.max(0, this.window.centre + dCentre));
+    this.paint();
+  }
+
+  fit() {
+    const { width, height } = this.size;
+    const { clientWidth, clientHeight } = this.viewport;
+    this.fitted = Math.max(1e-6, Math.min(clientWidth / width, clientHeight / height));
+    this.scale = this.fitted;
+    this.x = (clientWidth - width * this.scale) / 2;
+    this.y = (clientHeight - height * this.scale) / 2;
+    this.moved = false;
+    this.place();
+  }
+
+  place() {
+    const { width, height } = this.size;
+    const [shownWidth, shownHeight] = [width * this.scale, height * this.scale];
+    const within = (at, shown, room) => Math.min(room - KEPT_PX, Math.max(KEPT_PX - shown, at));
+    this.x = within(this.x, shownWidth, this.viewport.clientWidth);
+    this.y = within(this.y, shownHeight, this.viewport.clientHeight);
+    this.tell();
+    this.canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+    this.overlay.classList.toggle("hidden", this.boxesHidden);
+    const taken = [{ x: 0, y: 0, width: this.hud.offsetWidth, height: this.hud.offsetHeight }];
+    for (const { detection, rects, label } of this.marks) {
+      const [x0, y0, x1, y1] = detection.bbox_xyxy.map((edge, index) => this.onScreen(edge, index % 2 === 0));
+      const place = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };
+      for (const rect of rects) {
+        for (const [name, value] of Object.entries(place)) rect.setAttribute(name, value);
+      }
+      const spot = freeSpot(label, place, taken);
+      taken.push(spot);
+      label.setAttribute("x", spot.x);
+      label.setAttribute("y", spot.y + LABEL_PX - 5);
+    }
+  }
+
+  onScreen(edge, horizontal) {
+    const { width, height } = this.size;
+    const { frame } = this;
+    if (horizontal) return this.x + ((edge * width) / frame.width) * this.scale;
+    return this.y + ((edge * height) / frame.height) * this.scale;
+  }
+
+  paint() {
+    this.tell();
+    if (!this.greys || this.painting) return;
+    this.painting = requestAnimationFrame(() => {
+      this.painting = null;
+      if (!this.greys) return;
+      const shown = lookup(this.window, this.inverted);
+      const rgba = this.image.data;
+      for (let pixel = 0, at = 0; at < rgba.length; pixel += 1, at += 4) {
+        rgba[at] = rgba[at + 1] = rgba[at + 2] = shown[this.greys[pixel]];
+        rgba[at + 3] = 255;
+      }
+      this.canvas.getContext("2d").putImageData(this.image, 0, 0);
+    });
+  }
+
+  tell() {
+    const { width, centre } = this.window;
+    const inverted = this.inverted ? ", inverted" : "";
+    this.hud.textContent = this.greys
+      ? `${Math.round(100 * this.scale)} %, window ${Math.round(width)}, level ${Math.round(centre)}${inverted}`
+      : "";
+  }
+
+  listen() {
+    const view = this.viewport;
+    new ResizeObserver(() => (this.moved ? this.place() : this.fit())).observe(view);
+    view.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const { left, top } = view.getBoundingClientRect();
+      // A wheel that counts in lines says 3 where one that counts in pixels says 100.
+      const turn = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1);
+      this.zoom(Math.exp(-Math.min(300, Math.max(-300, turn)) / 500), event.clientX - left, event.clientY - top);
+    }, { passive: false });
+    view.addEventListener("dblclick", () => this.reset());
+    view.addEventListener("contextmenu", (event) => event.preventDefault());
+    view.addEventListener("pointerdown", (event) => {
+      this.fingers.set(event.pointerId, event);
+      this.moving = this.dragMoves || event.shiftKey || event.button > 0;
+      view.setPointerCapture(event.pointerId);
+    });
+    view.addEventListener("pointermove", (event) => this.drag(event));
+    for (const end of ["pointerup", "pointercancel"]) {
+      view.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
+    }
+    view.addEventListener("keydown", (event) => this.press(event));
+  }
+
+  drag(event) {
+    const before = this.fingers.get(event.pointerId);
+    if (!before) return;
+    const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
+    if (this.fingers.size === 2) {
+      const [other] = [...this.fingers.values()].filter(({ pointerId }) => pointerId !== event.pointerId);
+      const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
+      const { left, top } = this.viewport.getBoundingClientRect();
+      const middle = [(event.clientX + other.clientX) / 2 - left, (event.clientY + other.clientY) / 2 - top];
+      this.move(dx / 2, dy / 2);
+      this.zoom(apart(event) / Math.max(1, apart(before)), ...middle);
+    } else if (this.fingers.size === 1 && this.moving) {
+      this.move(dx, dy);
+    } else if (this.fingers.size === 1) {
+      this.rewindow(dx, dy); // to the right more greys, up brighter
+    }
+    this.fingers.set(event.pointerId, event);
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const keys = {
+      "+": () => this.zoom(ZOOM_STEP),
+      "=": () => this.zoom(ZOOM_STEP),
+      "-": () => this.zoom(1 / ZOOM_STEP),
+      i: () => this.card.querySelector("[data-do=invert]").click(),
+      b: () => this.toggleBoxes(),
+      0: () => this.card.querySelector("[data-do=reset]").click(),
+    };
+    if (event.key in arrows) {
+      const [dx, dy] = arrows[event.key];
+      if (event.shiftKey) this.rewindow(8 * dx, 8 * dy);
+      else this.move(STEP_PX * dx, STEP_PX * dy);
+    } else if (Object.hasOwn(keys, event.key)) {
+      keys[event.key]();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,96 @@
+// What the figures say, in words. Pure functions.
+
+const STATUS = {
+  fracture: "Fracture suspected",
+  doubt: "In doubt",
+  "no fracture": "No box reaches a threshold", // and never that there is no fracture
+};
+const RATING = { definite: "Definite, score", suspicious: "Suspicious, score", unrated: "Score" };
+
+/** A refusal of the service, or of the way to it, in words. */
+export class Problem extends Error {
+  constructor(status, detail, code = "", retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export function percent(score) {
+  return `${(100 * score).toFixed(score < 0.1 ? 1 : 0)} %`;
+}
+
+export function plural(count, thing, things = `${thing}s`) {
+  return `${count} ${count === 1 ? thing : things}`;
+}
+
+/** Give the headline of a status; of none, where a model lacks what it takes, as null. */
+export function statusWords(status) {
+  return status === null ? "No status" : (STATUS[status] ?? String(status));
+}
+
+/** Say what a study's status rests on, and what to do. */
+export function studyWords({ note }) {
+  return `${sentence(note)} Have a doctor read the films.`;
+}
+
+/** Name the model that answered. */
+export function modelWords(answer) {
+  return answer?.model ? `${answer.model.id} ${answer.model.version}` : "";
+}
+
+/** Tell how sure a box is: definite, suspicious or unrated. */
+export function rating({ certainty }) {
+  return certainty ?? "unrated";
+}
+
+/** Give a box's lines: what it is, then the best guesses. */
+export function boxWords(detection) {
+  const what = `${RATING[rating(detection)]} ${percent(detection.confidence)}`;
+  return [`${what}: ${detection.class}`, [detection.fracture_type, detection.severity].filter(Boolean).join(", ")];
+}
+
+/** Say what was measured at an operating point, a sentence each. */
+export function measuredWords(point) {
+  const lines = [
+    rate(point.sensitivity, "with a fracture", "it flags about"),
+    rate(point.specificity, "without a fracture", "it leaves unmarked about"),
+    `Measured on ${count(point.sensitivity)} films with and ${count(point.specificity)} without a fracture `
+      + `(${point.measured_on}); other hospitals' films will differ.`,
+  ];
+  if (!point.reached) lines.push(`Its target (${point.rule}) was not reached.`);
+  return lines;
+}
+
+export function distance(metres) {
+  if (metres === null || metres === undefined) return "";
+  return metres < 950 ? `${Math.round(metres / 10) * 10} m` : `${(metres / 1000).toFixed(1)} km`;
+}
+
+/** Say what went wrong and what to do. */
+export function problemWords(problem) {
+  const words = sentence(problem.detail ?? problem.message) || "Something went wrong.";
+  const wait = Number.parseInt(problem.retryAfter, 10);
+  // A detail may say so itself.
+  return wait > 0 && !/try again/i.test(words) ? `${words} Try again in ${plural(wait, "second")}.` : words;
+}
+
+/** Write what the service says in passing as a sentence. */
+function sentence(said) {
+  if (!said) return "";
+  const words = said[0].toUpperCase() + said.slice(1);
+  return /[.!?]$/.test(words) ? words : `${words}.`;
+}
+
+function rate(estimate, which, what) {
+  if (estimate?.value === null || estimate?.value === undefined) {
+    return `Films ${which}: not measured${estimate?.note ? ` (${estimate.note})` : ""}.`;
+  }
+  const [value, low, high] = [estimate.value, estimate.low, estimate.high].map((share) => Math.round(100 * share));
+  return `Of 100 films ${which} ${what} ${value} (${low} to ${high}).`;
+}
+
+function count(estimate) {
+  return estimate?.n ?? "no";
+}
