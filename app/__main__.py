@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 import urllib.request
 from http.client import HTTPException
@@ -9,6 +10,7 @@ from http.client import HTTPException
 import uvicorn
 from pydantic import ValidationError
 
+from app.connections import Connection
 from app.settings import Settings
 from fracture.errors import FractureError
 
@@ -33,10 +35,13 @@ def main() -> int:
     except (ValidationError, FractureError) as error:
         print(f"fracture: {error}", file=sys.stderr)
         return 2
+    # uvicorn finishes what is inside and then sends itself the signal again, of which a process dies: here it leaves.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     uvicorn.run(
         app,
         host=settings.fracture_host,
         port=settings.fracture_port,
+        http=Connection,
         log_config=None,
         access_log=False,  # it would log queries, which may say where somebody is; app.guard logs instead
         server_header=False,

@@ -19,10 +19,12 @@ from app.settings import Settings
 from fracture.errors import BadValue
 
 KEY_HEADER = "X-API-Key"
+KEY_SCHEME = "key"
+"""What OpenAPI calls that."""
 LEAST_KEY = 16
 CALLERS_KEPT = 10_000
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_FORWARDED = ("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -40,6 +42,7 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._auth = settings.fracture_auth
         self._names = _LOCAL_NAMES | {name.lower() for name in settings.fracture_hosts}
+        self._origins = frozenset(settings.fracture_cors_origins)
         self._keys = _keys(settings.fracture_api_keys.get_secret_value() if settings.fracture_api_keys else "")
         self._limit = _Limit(settings.fracture_rate_per_minute)
 
@@ -63,15 +66,19 @@ class Access:
     def _is_local(self, request: Request) -> bool:
         """Tell whether a call was made on this machine, by this machine, and by its own name.
 
-        A proxy on this machine speaks for others and says so in a header. A web page elsewhere can make a browser here
-        call this address under a name of its own (DNS rebinding); the name gives it away.
+        A proxy on this machine speaks for others and says so in a header, or, being an nginx that nobody configured,
+        by HTTP/1.0 alone; one that keeps silent needs FRACTURE_AUTH=on. A web page elsewhere can make a browser here
+        call this address under a name of its own (DNS rebinding) or under ours; its name or its origin gives it away.
         """
         ends = (request.client.host if request.client else "", (request.scope.get("server") or ("",))[0])
         name = request.headers.get("host", "").lower()
         bare = name if name.endswith("]") else name.rpartition(":")[0] or name
+        origin = request.headers.get("origin")
         return (
             all(map(_is_loopback, ends))
             and bare in self._names
+            and (origin is None or origin.lower().partition("://")[2] == name or origin in self._origins)
+            and request.scope.get("http_version") != "1.0"
             and not any(header in request.headers for header in _FORWARDED)
         )
 
@@ -112,7 +119,7 @@ class _Limit:
 
 _header = APIKeyHeader(
     name=KEY_HEADER,
-    scheme_name="key",
+    scheme_name=KEY_SCHEME,
     description="Asked for unless the service is called on its own machine. Roles: viewer, operator, admin.",
     auto_error=False,
 )
@@ -134,13 +141,15 @@ def _bearer(request: Request) -> str | None:
 def _keys(listed: str) -> dict[bytes, Role]:
     keys: dict[bytes, Role] = {}
     for number, entry in enumerate(filter(None, map(str.strip, listed.replace("\n", ",").split(","))), start=1):
-        role, _, key = entry.partition(":")
+        role, key = map(str.strip, entry.partition(":")[::2])
         if role.upper() not in Role.__members__ or len(key) < LEAST_KEY or not key.isascii() or not key.isprintable():
             known = ", ".join(member.name.lower() for member in Role)
             raise BadValue(  # never quoting the entry
                 f"FRACTURE_API_KEYS, entry {number}: expected role:key, a role out of {known}, "
                 f"and a key of at least {LEAST_KEY} printable ASCII characters"
             )
+        if _digest(key) in keys:
+            raise BadValue(f"FRACTURE_API_KEYS, entry {number}: expected another key, this one is there already")
         keys[_digest(key)] = Role[role.upper()]
     return keys
 

@@ -91,7 +91,8 @@ class Film(BaseModel):
 
     image_size: ImageSize
     status: Status | None = Field(
-        description="By the film's best box and the card's two thresholds, whatever the mode; null where it lacks one."
+        description="By the film's best box and the card's two thresholds, whatever the mode; doubt instead of no "
+        "fracture where part of the film is missing; null where the card lacks a threshold."
     )
     fracture_detected: bool = Field(description="Whether a box reached the threshold. False does not rule one out.")
     num_detections: int
@@ -207,9 +208,9 @@ def refused_film(error: Exception, source: int) -> RefusedFilm:
 
 
 def status_of(prediction: Prediction, card: ModelCard) -> Status | None:
-    """Say of a film what its best box says, by the card's two thresholds."""
-    marks = marks_of(card)
-    return None if marks is None else status(prediction.detections.film_score, marks.dashed, marks.solid)
+    """Say of a film what its best box says; of one that is cut short, never that there is no fracture."""
+    said = _by_best_box(prediction, card)
+    return Status.DOUBT if said is Status.NO_FRACTURE and "truncated" in prediction.flags else said
 
 
 def marks_of(card: ModelCard) -> Marks | None:
@@ -218,6 +219,11 @@ def marks_of(card: ModelCard) -> Marks | None:
     if not {"screening", "specific"} <= points.keys():
         return None
     return Marks(dashed=points["screening"], solid=points["specific"])
+
+
+def _by_best_box(prediction: Prediction, card: ModelCard) -> Status | None:
+    marks = marks_of(card)
+    return None if marks is None else status(prediction.detections.film_score, marks.dashed, marks.solid)
 
 
 def _film(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> dict[str, Any]:
@@ -239,7 +245,7 @@ def _film(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> dict[
 
 
 def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard, study_id: str | None) -> Study:
-    said = [status_of(seen.prediction, card) for seen in read]
+    said = [_by_best_box(seen.prediction, card) for seen in read]
     several = len(said) > 1
     a_box = f"a box on at least one of {len(said)} films" if several else "a box"
     cut = sum("truncated" in seen.prediction.flags for seen in read)

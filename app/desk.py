@@ -7,12 +7,12 @@ nobody before it waits for nobody.
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Lock, move_on_after, to_thread
 
 from app.problems import RequestRefused
 from app.telemetry import Telemetry
@@ -23,6 +23,7 @@ from fracture.types import Prediction
 T = TypeVar("T")
 Gone = Callable[[], Awaitable[bool]]
 
+READY_S = 2.0
 _FIRST_GUESS_S = 0.2
 _MEMORY = 0.1
 """The weight of the newest film in the running mean of how long the network takes."""
@@ -40,6 +41,11 @@ class Desk:
         self._decoding = CapacityLimiter(decoders)
         self._inferring = CapacityLimiter(streams)
         self._drawing = CapacityLimiter(streams)
+        # Enough that the network never waits for a film to be decoded; all others wait as what was sent, which is less.
+        self._turns = CapacityLimiter(decoders + 2 * streams)
+        # The limiters above say how many threads there are: anyio's own bound is for everything else in the process.
+        self._threads = CapacityLimiter(math.inf)
+        self._checking = Lock()
         self._streams = streams
         self._most_waiting = most_waiting
         self._inside = 0
@@ -58,6 +64,13 @@ class Desk:
             self._inside -= 1
             self._telemetry.inside.set(self._inside)
 
+    def turn(self, gone: Gone) -> AbstractAsyncContextManager[None]:
+        """Wait for a file's turn, in the order of coming, and have it until its films are read or drawn.
+
+        Raises RequestRefused (408) where its sender has ``gone``.
+        """
+        return self._waited_for(self._turns, gone)
+
     async def prepare(
         self, data: bytes, gone: Gone, *, most: int = 1, frame: int | None = None, grey: bool = False
     ) -> list[Prepared]:
@@ -72,12 +85,16 @@ class Desk:
             raise overloaded("no process can be started to decode films", 1) from None
 
     async def ready(self) -> bool:
-        """Tell whether films can be decoded now."""
-        try:
-            await to_thread.run_sync(self._sandbox.check)
-        except (OSError, RuntimeError):
-            return False
-        return True
+        """Tell whether films can be decoded now; that they cannot, where nobody knows within READY_S."""
+        with move_on_after(READY_S):
+            # One at a time: a look at a process that takes long to start keeps it from films.
+            async with self._checking:
+                try:
+                    await to_thread.run_sync(self._sandbox.check, limiter=self._threads)
+                except (OSError, RuntimeError):
+                    return False
+                return True
+        return False
 
     async def read(self, film: Prepared, gone: Gone) -> Prediction:
         """Put a prepared film through the network."""
@@ -89,20 +106,26 @@ class Desk:
         return await self._do("draw", self._drawing, task)
 
     async def _do(self, stage: str, places: CapacityLimiter, task: Callable[[], T], gone: Gone | None = None) -> T:
-        asked = time.perf_counter()
-        async with places:
+        async with self._waited_for(places, gone):
             began = time.perf_counter()
-            # A client that gave up will have asked again: its old film must not keep the new one waiting.
-            if gone is not None and began - asked > 0.05 and await gone():
-                raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "client_gone", "the client went away")
-            self._telemetry.stage("queue", began - asked)
             try:
-                return await to_thread.run_sync(task)
+                return await to_thread.run_sync(task, limiter=self._threads)
             finally:
                 took_s = time.perf_counter() - began
                 self._telemetry.stage(stage, took_s)
                 if stage == "network":
                     self._mean_s += _MEMORY * (took_s - self._mean_s)
+
+    @asynccontextmanager
+    async def _waited_for(self, places: CapacityLimiter, gone: Gone | None) -> AsyncIterator[None]:
+        asked = time.perf_counter()
+        async with places:
+            waited_s = time.perf_counter() - asked
+            # A client that gave up will have asked again: its old film must not keep the new one waiting.
+            if gone is not None and waited_s > 0.05 and await gone():
+                raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "client_gone", "the client went away")
+            self._telemetry.stage("queue", waited_s)
+            yield
 
 
 def overloaded(why: str, wait_s: float) -> RequestRefused:

@@ -16,34 +16,31 @@ from app.settings import BYTES_PER_MB
 MOST_FIELDS = 8
 STUDY_ID = r"[A-Za-z0-9._-]{1,64}"
 
-FILMS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "minItems": 1,
-                            "description": "Films (PNG, JPEG, TIFF, DICOM); several are one study. Names are not used.",
-                        },
-                        "study_id": {
-                            "type": "string",
-                            "pattern": f"^{STUDY_ID}$",
-                            "description": "Your name for the study; it comes back in the answer and goes nowhere else",
-                        },
-                    },
-                },
-                "encoding": {"file": {"contentType": "image/png, image/jpeg, image/tiff, application/dicom"}},
-            }
-        },
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _body(**fields: dict[str, Any]) -> dict[str, Any]:
+    form = {
+        "schema": {"type": "object", "required": ["file"], "properties": fields},
+        "encoding": {"file": {"contentType": "image/png, image/jpeg, image/tiff, application/dicom"}},
     }
-}
-"""The body for OpenAPI. FastAPI cannot write it: the form is not read by FastAPI, which would put films on disk."""
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
+
+
+# The body for OpenAPI. FastAPI cannot write it: the form is not read by FastAPI, which would put films on disk.
+FILM = _body(file=_FILE | {"description": "A film (PNG, JPEG, TIFF, DICOM). Its name is not used."})
+FILMS = _body(
+    file={
+        "type": "array",
+        "items": _FILE,
+        "minItems": 1,
+        "description": "Films (PNG, JPEG, TIFF, DICOM); several are one study. Names are not used.",
+    },
+    study_id={  # without a type: in a form, a number is text like any other
+        "pattern": f"^({STUDY_ID})?$",
+        "description": "Your name for the study, if any; it comes back in the answer and goes nowhere else",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,12 @@ def too_large(most_bytes: int) -> RequestRefused:
     return RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload_too_large", detail)
 
 
+def too_many(most_files: int) -> RequestRefused:
+    """Refuse a study for the number of its films."""
+    detail = f"expected at most {most_files} files in one study, each frame counted as one"
+    return RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_files", detail)
+
+
 async def read(request: Request, most_files: int, most_bytes: int) -> Form:
     """Read the form. Raises RequestRefused, or RequestValidationError where a field is not what it should be."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -71,10 +74,9 @@ async def read(request: Request, most_files: int, most_bytes: int) -> Form:
     parser = _InMemory(request.headers, request.stream(), max_files=most_files, max_fields=MOST_FIELDS)
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            detail = f"expected at most {most_files} files in one study"
-            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_files", detail) from None
+    except (MultiPartException, UnicodeError) as error:  # the latter from charsets that decode nothing
+        if isinstance(error, MultiPartException) and error.message.startswith("Too many files"):
+            raise too_many(most_files) from None
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", "the multipart form cannot be read") from None
     try:
         upload = await _form(form.multi_items())

@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 import uuid
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -45,7 +45,8 @@ class Guard:
     Content-Length before its first byte, else as soon as it passes the bound; one that dawdles with a 408; one that
     finds no room in memory beside all others with a 503. An exception that nobody handled answers 500 with the
     request's id; the log has the place in the code under that id, but not the exception's text, which may quote what
-    was sent. Neither does the log name the address that was asked for: its query may say where somebody is.
+    was sent. Neither does the log name the address that was asked for: its query may say where somebody is. HEAD is
+    answered wherever GET is; the server leaves the body out.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
@@ -59,6 +60,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
+        method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "other"
+        scope = {**scope, "method": "GET" if method == "HEAD" else scope["method"]}
         began = time.perf_counter()
         body = _Body(receive, Headers(scope=scope), self._settings, self._room)
         status = 0
@@ -96,7 +99,7 @@ class Guard:
             took_s = time.perf_counter() - began
             route = str(getattr(scope.get("route"), "path", "other"))
             self._telemetry.request(route, status, took_s)
-            access_log.info("%s %s %s %d %.0f ms", request_id, scope["method"], route, status, took_s * 1000)
+            access_log.info("%s %s %s %d %.0f ms", request_id, method, route, status, took_s * 1000)
 
 
 class _Room:
@@ -135,12 +138,12 @@ class _Body:
         self.unread = message.get("more_body", False)
         size = len(message.get("body", b""))
         self._left -= size
-        self._held += size
-        self._room.left -= size
         if self._left < 0:
             raise too_large(self._most_bytes)
-        if self._room.left < 0:
+        if size > self._room.left:
             raise overloaded("too many films are being uploaded", 1)
+        self._held += size
+        self._room.left -= size
         return message
 
     async def drop_rest(self) -> None:
@@ -148,6 +151,7 @@ class _Body:
 
         Closing on unread bytes resets the connection, and most clients then never see the answer.
         """
+        self.forget()
         with anyio.move_on_after(LINGER_S):
             while (await self._receive()).get("more_body", False):
                 pass
@@ -155,3 +159,4 @@ class _Body:
     def forget(self) -> None:
         """Give the room back."""
         self._room.left += self._held
+        self._held = 0

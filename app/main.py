@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import pages, problems, routes
-from app.access import KEY_HEADER, Access
+from app.access import KEY_HEADER, KEY_SCHEME, Access
 from app.answers import DISCLAIMER
 from app.clinic_providers import chosen
 from app.clinics import Clinics
@@ -63,7 +63,15 @@ def create_app(
             )
             yield {"service": routes.Service(settings, access, desk, Clinics(chosen(settings)), telemetry)}
 
-    app = FastAPI(title="fracture", version=__version__, description=DISCLAIMER, lifespan=lifespan, docs_url=None)
+    app = _Described(
+        title="fracture",
+        version=__version__,
+        description=DISCLAIMER,
+        lifespan=lifespan,
+        docs_url=None,  # app.pages has one that asks no other host
+        redoc_url=None,
+    )
+    app.always_keyed = settings.fracture_auth == "on"
     problems.install(app, telemetry.refusal)
     if settings.fracture_cors_origins:
         app.add_middleware(
@@ -109,6 +117,20 @@ def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:
         wall_s=settings.fracture_decode_s,
         max_pixels=settings.fracture_max_megapixels * 1_000_000,
     )
+
+
+class _Described(FastAPI):
+    """Says in its OpenAPI document whether a key is always asked for."""
+
+    always_keyed = True
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                if "security" in operation and not self.always_keyed:
+                    operation["security"] = [{KEY_SCHEME: []}, {}]
+        return document
 
 
 def __getattr__(name: str) -> FastAPI:

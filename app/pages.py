@@ -8,12 +8,14 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse
 
 _SWAGGER_JS, _SWAGGER_CSS = "swagger-ui-bundle.js", "swagger-ui.css"
 VIEWER = Path(__file__).parent / "viewer"
 
-_VIEWER_POLICY = (
+# Not the machine's table of types: a module under another one than JavaScript's would not be run.
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+VIEWER_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
@@ -24,16 +26,23 @@ def install(app: FastAPI) -> None:
     swagger = Path(str(resources.files("fastapi_offline"))) / "static"
     _serve(app, "/", VIEWER / "index.html")
     for file in VIEWER.iterdir():
-        _serve(app, f"/{file.name}", file)
+        if file.suffix in _TYPES:
+            _serve(app, f"/{file.name}", file)
     for name in (_SWAGGER_JS, _SWAGGER_CSS):
         _serve(app, f"/docs/{name}", swagger / name)
-    docs = _docs(app)
-    app.add_api_route("/docs", lambda: docs, methods=["GET", "HEAD"], include_in_schema=False)
+    _answer(app, "/docs", _docs(app))
 
 
 def _serve(app: FastAPI, address: str, file: Path) -> None:
-    answer = FileResponse(file, headers={"Content-Security-Policy": _VIEWER_POLICY})
-    app.add_api_route(address, lambda: answer, methods=["GET", "HEAD"], include_in_schema=False)
+    headers = {"Content-Security-Policy": VIEWER_POLICY}
+    _answer(app, address, Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=headers))
+
+
+def _answer(app: FastAPI, address: str, answer: Response) -> None:
+    async def page() -> Response:
+        return answer
+
+    app.add_api_route(address, page, include_in_schema=False)
 
 
 def _docs(app: FastAPI) -> Response:

@@ -1,6 +1,7 @@
 """The routes."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from fracture.errors import BadValue, FractureError, SeveralFrames
 from fracture.models.card import ModelCard
 from fracture.render import Marks, encode_png, overlay
 from fracture.sandbox import Prepared
+from fracture.types import Prediction
 
 DEFAULT_MODE = "balanced"
 PNG = "image/png"
@@ -56,14 +58,14 @@ def _service(request: Request) -> Service:
 
 ServiceOf = Annotated[Service, Depends(_service)]
 
-_REFUSALS = documented(
+_KEYED = documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+_RESERVED = _KEYED | documented(HTTPStatus.FORBIDDEN)
+_REFUSALS = _KEYED | documented(
     HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 
@@ -112,13 +114,15 @@ async def detect(
     place = _place(lat, lng)
     picture = form == "png" or (form is None and _prefers_png(request.headers.get("accept", "")))
     async with service.desk.place():
-        upload = await forms.read(request, service.settings.fracture_max_files, service.settings.max_upload_bytes)
-        reading = _Reading(request, service, grey=picture)
+        upload = await _upload(request, service, service.settings.fracture_max_files)
+        reading = _Reading(request, service)
+        if picture:
+            return Response(await reading.picture(upload.files, threshold), media_type=PNG)
         await reading.read(upload.files)
     if not reading.seen:
         raise reading.refusals[0][1]
-    if picture:
-        return Response(await reading.picture(threshold), media_type=PNG)
+    for _, error in reading.refusals:
+        service.telemetry.refusal(error.code)
     refused = [answers.refused_film(error, source) for source, error in reading.refusals]
     answer = answers.answer(reading.seen, refused, threshold, service.card, upload.study_id)
     if place is not None:
@@ -131,7 +135,7 @@ async def detect(
     summary="Show a film as a grey PNG, as the model's decoder sees it",
     response_class=Response,
     responses={200: {"content": {PNG: {}}}, **_REFUSALS},
-    openapi_extra=forms.FILMS,
+    openapi_extra=forms.FILM,
     dependencies=[require(Role.VIEWER)],
 )
 async def render(
@@ -141,21 +145,29 @@ async def render(
 ) -> Response:
     """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
     async with service.desk.place():
-        upload = await forms.read(request, 1, service.settings.max_upload_bytes)
+        upload = await _upload(request, service, 1)
         most = service.settings.fracture_max_files
-        (film,) = await service.desk.prepare(
-            upload.files[0], request.is_disconnected, most=most, frame=frame, grey=True
-        )
-        return Response(await service.desk.draw(partial(_grey_png, _grey(film))), media_type=PNG)
+        gone = request.is_disconnected
+        async with service.desk.turn(gone):
+            (film,) = await service.desk.prepare(upload.files[0], gone, most=most, frame=frame, grey=True)
+            return Response(await service.desk.draw(partial(_grey_png, _grey(film))), media_type=PNG)
 
 
-@router.get("/model", summary="The card of the model that serves", dependencies=[require(Role.VIEWER)])
+@router.get(
+    "/model", summary="The card of the model that serves", responses=_KEYED, dependencies=[require(Role.VIEWER)]
+)
 async def model(service: ServiceOf) -> Response:
     """Give the model card: what it is, how it is fed, its thresholds, and what was measured."""
     return Response(json.dumps(asdict(service.card)), media_type="application/json")
 
 
-@router.get("/health", summary="What is running", dependencies=[require(Role.VIEWER)], response_model=answers.Health)
+@router.get(
+    "/health",
+    summary="What is running",
+    response_model=answers.Health,
+    responses=_KEYED,
+    dependencies=[require(Role.VIEWER)],
+)
 async def health(service: ServiceOf) -> answers.Health:
     """Say that the service is up, and with which model, backend and modes."""
     return answers.Health(
@@ -185,7 +197,7 @@ async def readyz(service: ServiceOf) -> dict[str, str]:
     "/metrics",
     summary="Counts and times, for Prometheus",
     response_class=Response,
-    responses={200: {"content": {METRICS_TYPE: {}}}},
+    responses={200: {"content": {METRICS_TYPE: {}}}, **_RESERVED},
     dependencies=[require(Role.OPERATOR)],
 )
 async def metrics(service: ServiceOf) -> Response:
@@ -193,20 +205,32 @@ async def metrics(service: ServiceOf) -> Response:
     return Response(service.telemetry.text(), media_type=METRICS_TYPE)
 
 
-@router.get("/settings", summary="What the service was started with", dependencies=[require(Role.ADMIN)])
+@router.get(
+    "/settings",
+    summary="What the service was started with",
+    responses=_RESERVED,
+    dependencies=[require(Role.ADMIN)],
+)
 async def settings(service: ServiceOf) -> dict[str, Any]:
     """Give every setting; of secrets only whether they are set."""
     return service.settings.model_dump(mode="json")
 
 
+async def _upload(request: Request, service: Service, most_files: int) -> forms.Form:
+    began = time.perf_counter()
+    upload = await forms.read(request, most_files, service.settings.max_upload_bytes)
+    service.telemetry.stage("upload", time.perf_counter() - began)
+    return upload
+
+
 class _Reading:
     """The films of one request, on their way from bytes to predictions."""
 
-    def __init__(self, request: Request, service: Service, *, grey: bool) -> None:
+    def __init__(self, request: Request, service: Service) -> None:
         self._gone = request.is_disconnected
         self._service = service
-        self._grey = grey
-        self._prepared: list[tuple[int, int, Prepared]] = []
+        self._most = service.settings.fracture_max_files
+        self._films = 0
         self.seen: list[answers.Seen] = []
         self.refusals: list[tuple[int, FractureError]] = []
 
@@ -216,35 +240,39 @@ class _Reading:
             async with anyio.create_task_group() as tasks:
                 for source, data in enumerate(files):
                     tasks.start_soon(self._file, source, data)
-        except BaseExceptionGroup as group:  # what refuses one film for the service's reasons refuses the request
-            raise group.exceptions[0] from None
-        self.seen.sort(key=lambda seen: (seen.source, seen.frame))
+        except BaseExceptionGroup as group:
+            # What refuses one film for the service's reasons refuses the request; what nobody foresaw goes first.
+            raise min(group.exceptions, key=lambda error: isinstance(error, RequestRefused)) from None
         self.refusals.sort(key=lambda refusal: refusal[0])
 
-    async def _file(self, source: int, data: bytes) -> None:
-        service = self._service
-        try:
-            prepared = await service.desk.prepare(
-                data, self._gone, most=service.settings.fracture_max_files, grey=self._grey
-            )
-        except FractureError as error:
-            self.refusals.append((source, error))
-            service.telemetry.refusal(error.code)
-            return
-        for frame, film in enumerate(prepared):
-            prediction = await service.desk.read(film, self._gone)
-            service.telemetry.film(answers.status_of(prediction, service.card))
-            self.seen.append(answers.Seen(source, frame, prediction))
-            self._prepared.append((source, frame, film))
-
-    async def picture(self, mode: answers.OperatingMode) -> bytes:
-        """Draw the one film with its boxes. Raises SeveralFrames for several."""
-        if len(self.seen) + len(self.refusals) > 1:
+    async def picture(self, files: Sequence[bytes], mode: answers.OperatingMode) -> bytes:
+        """Read the one film and draw it with its boxes. Raises SeveralFrames for several, and its refusal."""
+        if len(files) > 1:
             raise SeveralFrames("expected one film for a picture, got several; ask for each on its own")
-        shown = self.seen[0].prediction.detections.above(mode.conf_threshold)
         marks = answers.marks_of(self._service.card) or Marks(mode.conf_threshold, mode.conf_threshold)
-        film = _grey(self._prepared[0][2])
-        return await self._service.desk.draw(lambda: encode_png(overlay(film, shown, marks, mode.mode)))
+        desk = self._service.desk
+        async with desk.turn(self._gone):
+            (film,) = await desk.prepare(files[0], self._gone, grey=True)
+            shown = (await self._prediction(film)).detections.above(mode.conf_threshold)
+            return await desk.draw(lambda: encode_png(overlay(_grey(film), shown, marks, mode.mode)))
+
+    async def _file(self, source: int, data: bytes) -> None:
+        async with self._service.desk.turn(self._gone):
+            try:
+                prepared = await self._service.desk.prepare(data, self._gone, most=self._most)
+            except FractureError as error:
+                self.refusals.append((source, error))
+                return
+            self._films += len(prepared)
+            if self._films > self._most:
+                raise forms.too_many(self._most)
+            for frame, film in enumerate(prepared):
+                self.seen.append(answers.Seen(source, frame, await self._prediction(film)))
+
+    async def _prediction(self, film: Prepared) -> Prediction:
+        prediction = await self._service.desk.read(film, self._gone)
+        self._service.telemetry.film(answers.status_of(prediction, self._service.card))
+        return prediction
 
 
 def _grey(film: Prepared) -> NDArray[np.uint8]:

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         default=None, ge=1, le=64, description="Processes that decode films; one per core, four at most, if not set."
     )
     fracture_decode_mb: int = Field(default=1024, ge=128, description="Memory that decoding one film may take.")
-    fracture_decode_s: float = Field(default=10, gt=0, description="Time that decoding one film may take, in seconds.")
+    fracture_decode_s: float = Field(default=8, gt=0, description="Time that decoding one film may take, in seconds.")
 
     fracture_clinics: Literal["auto", "google_new", "google_legacy", "overpass", "off"] = Field(
         default="auto", description="Who is asked for clinics. `auto`: Google where there is a key, else nobody."

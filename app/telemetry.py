@@ -25,7 +25,7 @@ class Telemetry:
         PlatformCollector(registry=self._registry)
         self._stages = Histogram(
             "fracture_stage_seconds",
-            "Time of one film in a stage; queue is the time it waited for the two after it.",
+            "Time in a stage: of a request in upload, of a film in the others; queue is its wait for each of those.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
@@ -38,7 +38,10 @@ class Telemetry:
             registry=self._registry,
         )
         self._refusals = Counter(
-            "fracture_refusals", "Refusals by code, of whole requests and of films.", ["code"], registry=self._registry
+            "fracture_refusals",
+            "Refusals by code: of whole requests, and of films beside others that were read.",
+            ["code"],
+            registry=self._registry,
         )
         self._films = Counter("fracture_films", "Films read, by status.", ["status"], registry=self._registry)
         self.inside = Gauge("fracture_requests_inside", "Requests being served or waiting.", registry=self._registry)
@@ -49,7 +52,7 @@ class Telemetry:
             self._stages.labels(stage)
 
     def stage(self, name: str, seconds: float) -> None:
-        """Record how long a film was in one of `STAGES`."""
+        """Record how long a film, or a request's upload, was in one of `STAGES`."""
         self._stages.labels(name).observe(seconds)
 
     def request(self, route: str, status: int, seconds: float) -> None:

@@ -10,9 +10,8 @@ from fracture.imaging.decode import MAX_PIXELS, decode, frames
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.runtime import Network, detections_from, open_network
+from fracture.models.runtime import Network, detections_from, open_network, runs_int8
 from fracture.types import ModelInput, Prediction, Radiograph
-
 
 USUAL_PX = (373, 454)
 """Most films of FracAtlas have this (width, height)."""
@@ -30,7 +29,8 @@ class Reader:
     def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
         """Open a model: the shipped one, a run's folder, a bundle, an ``.onnx``, or a ``.pt`` (which needs torch).
 
-        ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`.
+        ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`. A bundle's 8-bit network is
+        taken where OpenVINO runs it, unless its ``.onnx`` is named.
 
         Raises MissingData where a card or its weights are not there, BadValue where a file's hash differs.
         """
@@ -40,6 +40,9 @@ class Reader:
             from fracture.models.yolo import TorchNetwork
 
             return cls(card, TorchNetwork(weights), folder)
+        int8 = card.int8(folder)
+        if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
+            return cls(card, open_network(int8, "openvino", precision), folder)
         exported = [folder / name for name in card.files if name.endswith(".onnx")]
         if weights is not None and weights.suffix == ".onnx":
             exported = [file for file in exported if file == weights]

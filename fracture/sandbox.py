@@ -257,8 +257,10 @@ class _Child:
                 self._worn = bool(message["worn"])
                 return _REFUSALS[message["refused"]](str(message["why"]))
             if "films" in message:
+                if not films:
+                    raise ValueError("no film and no refusal")
                 return films
-            if len(films) == request["most"]:
+            if len(films) == (request["most"] if request["frame"] is None else 1):
                 raise ValueError("more films than asked for")
             films.append(self._film(message, request["grey"], deadline))
 

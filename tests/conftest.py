@@ -10,6 +10,11 @@ from fracture.data.phantom import write_fracatlas
 MINI = Path(__file__).parents[1].parent / "shared/data/fracatlas-mini"
 
 
+def pytest_addoption(parser):
+    """Let `make schema` look longer than `make test` does."""
+    parser.addoption("--long", action="store_true", help="look for minutes where the rule is seconds")
+
+
 @pytest.fixture(scope="session")
 def fracatlas_tree(tmp_path_factory):
     """Give (root, traps) of a phantom FracAtlas. Shared by all tests: read it, never write into it."""

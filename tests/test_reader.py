@@ -101,6 +101,7 @@ def test_training_evaluation_inference_and_service_feed_identical_pixels(line):
     from ultralytics.cfg import get_cfg
 
     from app.main import create_app
+    from app.settings import Settings
     from fracture.models.yolo import _dataset_class
 
     file, yaml = line
@@ -119,7 +120,7 @@ def test_training_evaluation_inference_and_service_feed_identical_pixels(line):
     reader = Reader(CARD, network)
     predict(reader, dataset.root, manifest.load(dataset.root), dataset.root / "predictions.jsonl")
     list(read_files(reader, [file]))
-    with TestClient(create_app(reader=reader)) as client:
+    with TestClient(create_app(Settings(fracture_auth="off"), reader)) as client:
         answer = client.post("/detect", params={"conf": 0.5}, files={"file": file.read_bytes()})
     assert answer.status_code == 200
     assert len(network.fed) == 3

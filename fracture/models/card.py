@@ -20,6 +20,8 @@ from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoin
 NAME = "card.json"
 FILMS = "films.csv"
 """Which films a model was trained, chosen and tested on: image_id and split. Nobody needs to guess what it has seen."""
+INT8 = ("model_int8.xml", "model_int8.bin")
+"""The files of the 8-bit network, where a bundle has one; OpenVINO opens the first and finds the second beside it."""
 SHIPPED = Path(__file__).parent / "shipped"
 """The model that comes with the package."""
 
@@ -55,6 +57,11 @@ class ModelCard:
             raise BadValue(f"long_side_px: expected a multiple of the stride {self.stride}, got {self.long_side_px}")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
+
+    def int8(self, folder: Path) -> Path | None:
+        """Give the 8-bit network that this card vouches for, None where it has none or some of it is not there."""
+        whole = all(name in self.files and (folder / name).is_file() for name in INT8)
+        return folder / INT8[0] if whole else None
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Give the named operating point. Raises BadValue that lists the ones this model was measured at."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +25,14 @@ MAX_DETECTIONS = 100
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("f32", "bf16")
 
+_CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
+"""A container's share of the processor, in microseconds of each period (Linux, control group v2)."""
+
 _ACCELERATORS = ("CUDAExecutionProvider", "CoreMLExecutionProvider")
-_SHAPES_BYTES = 128 << 20
-"""How much the weights of the networks kept per shape may take; each repacks its own copy of them."""
-_MOST_SHAPES = 12
+_SHAPES_BYTES = 96 << 20
+_MOST_SHAPES = 3
+"""How many shapes get networks of their own, and what the weights of these may take: each repacks its own copy of them,
+and has room for its layers beside. Two networks a shape take 90 MB for YOLOv8n at 448 px, 250 MB for YOLOv8s at 640."""
 
 Shape = tuple[int, int]
 
@@ -51,7 +56,7 @@ def open_network(path: Path, backend: str | None = None, precision: str = "f32")
     if precision not in PRECISIONS:
         raise BadValue(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     if backend is None:
-        backend = "onnxruntime" if _accelerators() else "openvino"
+        backend = "onnxruntime" if _accelerated() else "openvino"
         try:
             return _open(path, backend, precision)
         except ImportError:  # no OpenVINO for this machine
@@ -59,12 +64,16 @@ def open_network(path: Path, backend: str | None = None, precision: str = "f32")
     return _open(path, backend, precision)
 
 
+def runs_int8() -> bool:
+    """Tell whether an 8-bit network is the fastest here: OpenVINO is installed, and no accelerator."""
+    return find_spec("openvino") is not None and not _accelerated()
+
+
 def cores() -> int:
     """Give the cores this process may use: those of the machine, or the fewer it is bound to or has a share of."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        # A container's share of the processor, in microseconds of each period (Linux, control group v2).
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        quota, period = _CPU_SHARE.read_text(encoding="ascii").split()
         return max(1, min(bound, round(int(quota) / int(period))))
     except (OSError, ValueError):
         return bound
@@ -74,13 +83,13 @@ def _open(path: Path, backend: str, precision: str) -> Network:
     return OpenVinoNetwork(path, precision) if backend == "openvino" else OnnxNetwork(path)
 
 
-def _accelerators() -> list[str]:
+def _accelerated() -> bool:
     # Asking ONNX Runtime takes a fifth of a second of every start; most machines can be told without.
     if sys.platform != "darwin" and not _installed("onnxruntime-gpu"):
-        return []
+        return False
     import onnxruntime
 
-    return _preferred(onnxruntime.get_available_providers())[:-1]
+    return len(_preferred(onnxruntime.get_available_providers())) > 1
 
 
 def _installed(package: str) -> bool:
@@ -184,9 +193,11 @@ class _Pair:
                 self._alone = self._network.compile(self._shape, True)
             if not alone and self._together is None:
                 self._together = self._network.build(self._shape)
-        if alone or self._together is None or not self._together.done():
+        together = self._together
+        # One that could not be built costs speed, and no answers.
+        if alone or together is None or not together.done() or together.exception() is not None:
             return self._alone
-        return self._together.result()
+        return together.result()
 
 
 class _Compiled:

@@ -1,0 +1,33 @@
+"""Let many clients send mixed films for minutes; every answer must be as it is alone, and memory must not grow."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fracture.bench.processes import DidNotStart
+from fracture.bench.soak import soak
+from fracture.errors import FractureError
+
+
+def main() -> int:
+    """Parse flags, press, print; 1 where anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--weights", type=Path, help="a run's folder or an .onnx; the shipped model if not named")
+    parser.add_argument("--most", type=float, default=1.0, help="MB a minute that memory may grow by")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks at memory")
+    args = parser.parse_args()
+    try:
+        found = soak(args.weights, seconds=args.minutes * 60, clients=args.clients, every_s=args.every)
+    except (FractureError, DidNotStart, ConnectionError) as error:
+        print(f"soak: {error}", file=sys.stderr)
+        return 2
+    print(found.table())
+    faults = found.faults(args.most)
+    print("\n".join(f"soak: {fault}" for fault in faults), file=sys.stderr, end="\n" if faults else "")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

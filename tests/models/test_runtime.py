@@ -1,0 +1,269 @@
+"""The network in OpenVINO: whichever of its copies answers, the answer is the same, and there always is one."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fracture.errors import BadValue
+from fracture.models import card as cards
+from fracture.models import runtime
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, cores, open_network
+
+openvino = pytest.importorskip("openvino")
+SHIPPED = next(cards.SHIPPED.glob("*.onnx"))
+
+
+def film(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Give the file of two convolutions with an output like a detector's: (1, 5, candidates)."""
+    from openvino import opset13 as ops
+
+    rng = np.random.default_rng(1)
+    pixels = ops.parameter([1, 3, -1, -1], np.float32)
+    found = pixels
+    for shape in ((8, 3, 3, 3), (5, 8, 3, 3)):
+        weights = rng.normal(0, 0.3, shape).astype(np.float32)
+        found = ops.relu(ops.convolution(found, ops.constant(weights), [2, 2], [1, 1], [1, 1], [1, 1]))
+    file = tmp_path_factory.mktemp("tiny") / "model.xml"
+    candidates = ops.reshape(found, ops.constant(np.array([1, 5, -1])), False)
+    openvino.save_model(openvino.Model([candidates], [pixels], "tiny"), file, compress_to_fp16=False)
+    return file
+
+
+class Watched(OpenVinoNetwork):
+    """Notes which copy answers. A film whose first pixel is 255 stays in the network until let go."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.cores = 2
+        self.lock = threading.Lock()
+        self.built, self.asked = [], []
+        self.entered, self.go_on = threading.Semaphore(0), threading.Event()
+
+    def compile(self, shape, alone):
+        compiled = super().compile(shape, alone)
+        with self.lock:
+            self.built.append((shape, alone))
+
+        def ask(pixels):
+            with self.lock:
+                self.asked.append((shape, alone))
+            if pixels[0, 0, 0] == 255:
+                self.entered.release()
+                assert self.go_on.wait(20)
+            return compiled(pixels)
+
+        return ask
+
+    def built_behind(self):
+        """Wait until nothing is being built behind the calls' backs."""
+        self._builder.submit(lambda: None).result(20)
+
+
+def held(network, shape):
+    """Start a call that stays inside; give what it will answer."""
+    pixels = film(0, *shape)
+    pixels[0, 0] = 255
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(network, pixels)
+    pool.shutdown(wait=False)
+    assert network.entered.acquire(timeout=20)
+    return answer
+
+
+def test_calls_one_after_another_get_the_copy_with_every_core(tiny):
+    network = Watched(tiny)
+    for _ in range(3):
+        network(film(1, 64, 32))
+    assert network.built == [((64, 32), True)]
+    assert network.asked == [((64, 32), True)] * 3
+
+
+def test_calls_that_come_together_get_the_copy_with_a_core_each_and_wait_for_none(tiny):
+    network = Watched(tiny)
+    first = held(network, (64, 32))
+    assert network(film(1, 64, 32)).shape == (5, 128)  # is answered while the other copy is built
+    network.built_behind()
+    network(film(2, 64, 32))
+    network.go_on.set()
+    first.result(20)
+    network(film(3, 64, 32))  # alone again
+    assert network.asked == [((64, 32), alone) for alone in (True, True, False, True)]
+    assert sorted(network.built) == [((64, 32), False), ((64, 32), True)]
+
+
+def test_where_there_is_one_core_there_is_one_copy(tiny):
+    network = Watched(tiny)
+    network.cores = 1
+    first = held(network, (64, 32))
+    network(film(1, 64, 32))
+    network.go_on.set()
+    first.result(20)
+    network.built_behind()
+    assert network.built == [((64, 32), True)]
+
+
+def test_a_copy_that_cannot_be_built_loses_no_answer(tiny):
+    class Broken(Watched):
+        def compile(self, shape, alone):
+            if not alone:
+                raise RuntimeError("no memory for another copy")
+            return super().compile(shape, alone)
+
+    network = Broken(tiny)
+    expected = network(film(1, 64, 32))
+    first = held(network, (64, 32))
+    for _ in range(3):
+        assert network(film(1, 64, 32)).tobytes() == expected.tobytes()
+        network.built_behind()
+    network.go_on.set()
+    first.result(20)
+
+
+def test_a_call_that_fails_is_no_longer_inside(tiny):
+    network = Watched(tiny)
+    for _ in range(3):
+        with pytest.raises(Exception, match=r"."):
+            network(np.zeros((64, 32, 4), np.uint8))
+    network(film(1, 64, 32))
+    network.built_behind()
+    assert (network._inside, network.built) == (0, [((64, 32), True)])
+
+
+def test_rarer_shapes_share_one_copy_and_get_the_same_answers(tiny):
+    most = runtime._MOST_SHAPES
+    network, shapes = Watched(tiny), [(64, 32 * n) for n in range(1, most + 4)]
+    for height, width in shapes * 2:
+        expected = OpenVinoNetwork(tiny)(film(width, height, width))
+        assert network(film(width, height, width)).tobytes() == expected.tobytes()
+    assert network.built == [(shape, True) for shape in shapes[:most]] + [(None, True)]
+    assert network.asked == ([(shape, True) for shape in shapes[:most]] + [(None, True)] * 3) * 2
+
+
+def test_a_large_network_has_fewer_copies(tiny, monkeypatch):
+    weights = tiny.stat().st_size + tiny.with_suffix(".bin").stat().st_size
+    most = runtime._MOST_SHAPES
+    for room, copies in ((1, 1), (weights, 1), (2 * weights, 2), (1 << 30, most)):
+        monkeypatch.setattr(runtime, "_SHAPES_BYTES", room)
+        assert OpenVinoNetwork(tiny)._room == copies
+
+
+def test_many_threads_get_the_answers_they_would_get_alone(tiny):
+    films = [film(seed, 64, 32 * (1 + seed % 3)) for seed in range(24)]
+    expected = [OpenVinoNetwork(tiny)(pixels).tobytes() for pixels in films[:3]]
+    network = Watched(tiny)
+    alone = [network(pixels).tobytes() for pixels in films]
+    assert alone[:3] == expected
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(4):
+            assert [answer.tobytes() for answer in pool.map(network, films)] == alone
+            network.built_behind()
+    assert {alone for _, alone in network.asked} == {True, False}
+
+
+def test_an_answer_is_the_callers_own(tiny):
+    network = OpenVinoNetwork(tiny)
+    first = network(film(1, 64, 32))
+    kept = first.copy()
+    network(film(2, 64, 32))
+    assert (first == kept).all()
+
+
+def test_the_shipped_network_answers_alone_as_together_to_the_last_bit():
+    network = Watched(SHIPPED)
+    network.go_on.set()
+    pixels = film(1, 96, 64)
+    alone = network(pixels)
+    assert network.compile((96, 64), False)(pixels).tobytes() == alone.tobytes()
+    assert network.compile(None, True)(pixels).tobytes() == alone.tobytes()
+    elsewhere = OnnxNetwork(SHIPPED)(pixels)
+    assert elsewhere.shape == alone.shape
+    assert np.abs(elsewhere - alone).max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        ("max 100000\n", 8),
+        ("400000 100000\n", 4),
+        ("150000 100000\n", 2),
+        ("130000 100000\n", 1),
+        ("20000 100000\n", 1),
+        ("6400000 100000\n", 8),
+        ("nonsense\n", 8),
+        ("1 2 3\n", 8),
+        (None, 8),
+    ],
+)
+def test_a_containers_share_of_the_processor_is_all_there_is(tmp_path, monkeypatch, share, expected):
+    file = tmp_path / "cpu.max"
+    if share is not None:
+        file.write_text(share)
+    monkeypatch.setattr(runtime, "_CPU_SHARE", file)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores() == expected
+
+
+def test_where_nothing_is_bound_all_cores_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "_CPU_SHARE", tmp_path / "none")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for count, expected in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert cores() == expected
+
+
+def test_accelerators_go_first():
+    cpu, cuda, apple = "CPUExecutionProvider", "CUDAExecutionProvider", "CoreMLExecutionProvider"
+    assert runtime._preferred([cpu]) == [cpu]
+    assert runtime._preferred([apple, cpu]) == [apple, cpu]
+    assert runtime._preferred([cpu, "TensorrtExecutionProvider", cuda]) == [cuda, cpu]
+
+
+def test_the_fastest_backend_is_opened(monkeypatch):
+    assert isinstance(open_network(SHIPPED), OpenVinoNetwork)
+    assert isinstance(open_network(SHIPPED, "onnxruntime"), OnnxNetwork)
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime, "_accelerated", lambda: True)
+        assert isinstance(open_network(SHIPPED), OnnxNetwork)
+        assert isinstance(open_network(SHIPPED, "openvino"), OpenVinoNetwork)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "openvino", None)  # as where there is none
+        assert isinstance(open_network(SHIPPED), OnnxNetwork)
+        with pytest.raises(ImportError):
+            open_network(SHIPPED, "openvino")
+
+
+def test_a_mac_and_onnxruntime_gpu_are_asked_for_accelerators(monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(runtime, "_installed", lambda package: package == "onnxruntime-gpu")
+    assert runtime._accelerated()
+    monkeypatch.setattr(runtime, "_installed", lambda package: False)
+    assert not runtime._accelerated()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert runtime._accelerated()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert not runtime._accelerated()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"backend": "torch"}, "backend: expected one of openvino, onnxruntime, got 'torch'"),
+        ({"precision": "int8"}, "precision: expected one of f32, bf16, got 'int8'"),
+    ],
+)
+def test_an_unknown_name_answers_with_the_known_ones(given, why):
+    with pytest.raises(BadValue, match=why):
+        open_network(SHIPPED, **given)
