@@ -35,16 +35,16 @@ def test_every_stage_of_a_film_is_timed(metrics, detect, paint, picture):
     assert stages(read) == dict.fromkeys(STAGES, 0)
     film = picture(paint(SPOT))
     detect(film, client=client)
-    assert stages(read) == {"upload": 1, "queue": 2, "decode": 1, "network": 1, "draw": 0}
+    assert stages(read) == {"upload": 1, "queue": 3, "decode": 1, "network": 1, "draw": 0}
     detect(film, client=client, format="png")
-    assert stages(read) == {"upload": 2, "queue": 5, "decode": 2, "network": 2, "draw": 1}
+    assert stages(read) == {"upload": 2, "queue": 7, "decode": 2, "network": 2, "draw": 1}
     client.post("/detect", files=[("file", film)] * 3)
-    assert stages(read) == {"upload": 3, "queue": 11, "decode": 5, "network": 5, "draw": 1}
+    assert stages(read) == {"upload": 3, "queue": 16, "decode": 5, "network": 5, "draw": 1}
     client.post("/render", files={"file": film})
-    assert stages(read) == {"upload": 4, "queue": 13, "decode": 6, "network": 5, "draw": 2}
+    assert stages(read) == {"upload": 4, "queue": 19, "decode": 6, "network": 5, "draw": 2}
     client.post("/detect", data={"no": "film"})
     detect(b"no film", client=client)
-    assert stages(read) == {"upload": 5, "queue": 14, "decode": 7, "network": 5, "draw": 2}
+    assert stages(read) == {"upload": 5, "queue": 21, "decode": 7, "network": 5, "draw": 2}
 
 
 def test_films_are_counted_by_status(metrics, paint, picture):
