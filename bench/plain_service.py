@@ -1,7 +1,7 @@
 """The service that most people would write, to measure ours beside: FastAPI, a sync endpoint, Ultralytics' predict.
 
-Nothing in it is crippled: the network is warm before the first request. Ultralytics leaves torch one core less than there
-are for one film; films that come together use all of them. ``--threads`` overrides it.
+Nothing in it is crippled: the network is warm before the first request. For one film Ultralytics leaves torch one core
+less than there are; films that come together use all of them. ``--threads`` overrides it.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """From a training run to a bundle that can be served, with its thresholds and calibration measured on validation."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,26 +9,34 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fracture import __version__, boxes
 from fracture.data import manifest
+from fracture.data.stage import write_bytes
 from fracture.data.yolo import Dataset, load_dataset
-from fracture.errors import BadValue
+from fracture.errors import BadValue, MissingData
+from fracture.imaging.decode import decode
 from fracture.judge import dataset_id, load_records, predict
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards
 from fracture.models import yolo
-from fracture.models.card import ModelCard
-from fracture.models.runtime import OnnxNetwork
+from fracture.models.card import INT8, ModelCard
+from fracture.models.quantise import quantise
+from fracture.models.runtime import Network, OnnxNetwork, OpenVinoNetwork
 from fracture.reader import Reader
-from fracture.report.cases import films_of, join
-from fracture.report.evaluation import choose_points, measured_on
+from fracture.report import comparison
+from fracture.report.cases import Cases, films_of, join
+from fracture.report.evaluation import RESAMPLES, choose_points, measured_on
+from fracture.types import Detections, ImageRecord
 
 NMS_IOU = 0.5
 STRIDE = 32
 PARITY_FILMS = 48
 PARITY_SCORE = 0.05
 """Boxes below this score are left out of the parity check: which of many near-ties survives is no difference."""
+CALIBRATION_FILMS = 300
+SPEED_FILMS = 40
 
 
 def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = None) -> ModelCard:
@@ -72,29 +81,134 @@ def measure(folder: Path, root: Path) -> ModelCard:
     Raises BadValue where the bundle names the films it was made with and these val films are not the same.
     """
     reader = Reader.load(folder)
-    made_with = {image_id for image_id, part in cards.films(folder).items() if part == "val"}
-    val = {record.image_id for record in films_of(load_records(root), "val")}
-    if made_with and val != made_with:
-        raise BadValue(
-            f"val films: expected the {len(made_with)} the model was chosen on, got {len(val)}, "
-            f"{len(val - made_with)} of them others"
-        )
+    _check_val(folder, load_records(root))
     with TemporaryDirectory() as place:
         card = measured(reader.card, reader, root, Path(place))
     cards.save(card, folder)
     return card
 
 
+def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gain: float = 1.2) -> ModelCard:
+    """Quantise a bundle's network on train films, measure both on val, ship the 8-bit one where it is good enough.
+
+    It ships where its AP at IoU 0.5 is at most ``most_drop`` lower and it is at least ``least_gain`` times as fast on
+    this machine. What was measured stands in the card either way, and operating points and calibration are those of the
+    network that serves. Raises MissingData for a bundle without an ONNX file, BadValue as `measure` does.
+    """
+    card = cards.load(folder)
+    records = load_records(root)
+    _check_val(folder, records)
+    exported = [folder / name for name in card.files if name.endswith(".onnx") and (folder / name).is_file()]
+    if not exported:
+        raise MissingData(f"{folder}: no .onnx to quantise that {cards.NAME} vouches for")
+    served_int8 = set(INT8) <= card.files.keys()
+    card = replace(card, files={name: known for name, known in card.files.items() if name not in INT8})
+    whole = Reader(card, OpenVinoNetwork(exported[0]), folder)
+    films = calibration_films(records, cards.films(folder))
+    pixels = [whole.prepare(decode((root / film.path).read_bytes())).pixels for film in films]
+    with TemporaryDirectory() as place:
+        made = Path(place)
+        recipe = quantise(exported[0], pixels, made)
+        with_int8 = replace(card, files=card.files | {name: cards.file_hash(made / name) for name in INT8})
+        small = Reader(with_int8, OpenVinoNetwork(made / INT8[0]), folder)
+        expected, got = (val_cases(reader, root, made / name) for name, reader in (("whole", whole), ("small", small)))
+        figures = differences(expected, got)
+        gain = times_as_fast(whole.network, small.network, pixels[:SPEED_FILMS])
+        ships = figures["map50"]["float"] - figures["map50"]["int8"] <= most_drop and gain >= least_gain
+        for name in INT8:
+            if ships:
+                write_bytes(folder / name, (made / name).read_bytes())
+            else:
+                (folder / name).unlink(missing_ok=True)
+    card, val = (with_int8, got) if ships else (card, expected)
+    named = dataset_id(root)
+    about = {"shipped": ships, "measured_on": measured_on(val, named), **figures, "times_as_fast": round(gain, 2)}
+    rule = {"most_drop": most_drop, "least_gain": least_gain}
+    card = replace(card, measured=card.measured | {"int8": about | {"ships_at": rule, "recipe": recipe}})
+    if ships or served_int8:  # else the points are this network's already
+        card = with_points(card, val, named)
+    cards.save(card, folder)
+    return card
+
+
+def calibration_films(records: Iterable[ImageRecord], made_with: Mapping[str, str]) -> list[ImageRecord]:
+    """Choose train films to quantise with, fractured and normal ones alike; the same ones every time."""
+    train = [r for r in films_of(records, "train") if made_with.get(r.image_id, "train") == "train"]
+    rng = np.random.default_rng(0)
+    chosen: list[ImageRecord] = []
+    for kind in (True, False):
+        films = [record for record in train if record.fractured is kind]
+        chosen += [films[i] for i in rng.permutation(len(films))[: CALIBRATION_FILMS // 2]]
+    return chosen
+
+
+def differences(expected: Cases, got: Cases) -> dict[str, Any]:
+    """Say how far the 8-bit network's answers are from those in float, as a card has it.
+
+    Raises BadValue where nobody drew a box on these films.
+    """
+    rows = {row["name"]: row for row in comparison.on_the_same_films(got, expected, ((), ()), 0, RESAMPLES)["rows"]}
+    figures: dict[str, Any] = {}
+    for name, row in (("map50", rows["AP50"]), ("film_auc", rows["film AUC"])):
+        if row["difference"]["value"] is None:
+            raise BadValue(f"val films: expected both kinds and drawn boxes to measure {name} on, got none")
+        figures[name] = {"float": row["other"]["value"], "int8": row["this"]["value"]}
+        figures[name] |= {f"difference_{end}": row["difference"][end] for end in ("low", "high")}
+    pairs = [pair for two in zip(expected.detections, got.detections, strict=True) for pair in counterparts(*two)]
+    overlap, gap = np.array(pairs).reshape(-1, 2).mean(axis=0) if pairs else (1.0, 0.0)
+    return {
+        "films": len(got.records),
+        **figures,
+        "boxes": len(pairs),
+        "mean_iou": round(float(overlap), 4),
+        "mean_score_difference": round(float(gap), 4),
+        "mean_film_score_difference": round(float(np.abs(got.scores - expected.scores).mean()), 4),
+    }
+
+
+def times_as_fast(whole: Network, small: Network, films: Iterable[NDArray[np.uint8]]) -> float:
+    """Say how many times as fast the second network is, in turns on the same films; the median over them."""
+    ratios = []
+    for pixels in films:
+        took = []
+        for network in (whole, small):
+            network(pixels)  # the first film of a shape compiles
+            began = time.perf_counter()
+            network(pixels)
+            took.append(time.perf_counter() - began)
+        ratios.append(took[0] / took[1])
+    return float(np.median(ratios))
+
+
 def measured(card: ModelCard, reader: Reader, root: Path, out: Path) -> ModelCard:
     """Give the card with operating points and calibration as ``reader`` reaches them on val."""
+    return with_points(card, val_cases(reader, root, out), dataset_id(root))
+
+
+def val_cases(reader: Reader, root: Path, out: Path) -> Cases:
+    """Read the val films of a dataset."""
     films = films_of(load_records(root), "val")
-    val = join(films, predict(reader, root, films, out / "predictions" / "val.jsonl").answers, "val")
-    named = dataset_id(root)
+    return join(films, predict(reader, root, films, out / "predictions" / "val.jsonl").answers, "val")
+
+
+def with_points(card: ModelCard, val: Cases, named: str) -> ModelCard:
+    """Give the card with operating points and calibration of these answers."""
     return replace(
         card,
         operating_points=choose_points(val, named),
         calibration=fit(val.scores, val.fractured, measured_on(val, named)),
     )
+
+
+def _check_val(folder: Path, records: Sequence[ImageRecord]) -> None:
+    """Raise BadValue where the bundle names the films it was made with and these val films are not the same."""
+    made_with = {image_id for image_id, part in cards.films(folder).items() if part == "val"}
+    val = {record.image_id for record in films_of(records, "val")}
+    if made_with and val != made_with:
+        raise BadValue(
+            f"val films: expected the {len(made_with)} the model was chosen on, got {len(val)}, "
+            f"{len(val - made_with)} of them others"
+        )
 
 
 def parity_films(dataset: Dataset) -> list[Path]:
@@ -114,16 +228,10 @@ def compare(
     worst_iou, worst_score, count, read = 1.0, 0.0, 0, 0
     for film in films:
         data = film.read_bytes()
-        expected, got = (reader.read(data).detections for reader in (reference, other))
         read += 1
-        for one, two in ((expected, got), (got, expected)):
-            sure = one.above(PARITY_SCORE)
-            for box, score in zip(sure.xyxy, sure.score, strict=True):
-                overlap = boxes.iou(box[None], two.xyxy)[0] if len(two) else np.zeros(1)
-                best = int(overlap.argmax())
-                count += 1
-                worst_iou = min(worst_iou, float(overlap[best]))
-                worst_score = max(worst_score, abs(float(score - two.score[best])) if len(two) else 1.0)
+        for overlap, gap in counterparts(reference.read(data).detections, other.read(data).detections):
+            count += 1
+            worst_iou, worst_score = min(worst_iou, overlap), max(worst_score, gap)
     if worst_iou < limit[0] or worst_score > limit[1]:
         raise BadValue(
             f"{other.network.name} does not answer as {reference.network.name} does: expected IoU of at least "
@@ -137,3 +245,13 @@ def compare(
         "least_iou": round(worst_iou, 5),
         "largest_score_difference": round(worst_score, 6),
     }
+
+
+def counterparts(expected: Detections, got: Detections) -> Iterator[tuple[float, float]]:
+    """Give, for every box of either that is not noise, its IoU with the other's nearest and their scores' gap."""
+    for one, two in ((expected, got), (got, expected)):
+        sure = one.above(PARITY_SCORE)
+        for box, score in zip(sure.xyxy, sure.score, strict=True):
+            overlap = boxes.iou(box[None], two.xyxy)[0] if len(two) else np.zeros(1)
+            best = int(overlap.argmax())
+            yield float(overlap[best]), abs(float(score - two.score[best])) if len(two) else 1.0

@@ -1,4 +1,7 @@
-"""Make a training run servable: ONNX, parity with the checkpoint, thresholds and calibration from val, card.json."""
+"""Make a training run servable: ONNX, parity with the checkpoint, thresholds and calibration from val, card.json.
+
+With --int8 an 8-bit network is made of a bundle, measured, and shipped in it where it is good enough.
+"""
 
 import argparse
 import sys
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from fracture.data.yolo import load_dataset
 from fracture.errors import FractureError
-from fracture.pipeline import bundle, measure
+from fracture.pipeline import bundle, bundle_int8, measure
 
 
 def main() -> int:
@@ -15,19 +18,22 @@ def main() -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", type=Path, help="a folder that train.py wrote")
     what.add_argument("--measure", type=Path, help="a bundle whose thresholds and calibration are to be measured again")
+    what.add_argument("--int8", type=Path, help="a bundle whose network is to be quantised")
     parser.add_argument("--long-side", type=int, help="scale in px to read films at, the training scale if not named")
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="for --measure")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="not for --run")
     parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
     args = parser.parse_args()
     try:
         if args.run:
             card = bundle(args.run, long_side_px=args.long_side)
         else:
-            card = measure(args.measure, args.data_root or load_dataset(args.data).root)
+            make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
+            card = make(folder, args.data_root or load_dataset(args.data).root)
     except FractureError as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 2
     print(f"{card.model_id} {card.version}: parity {card.measured.get('parity', 'not measured')}")
+    print(f"int8: {card.measured.get('int8', 'not measured')}")
     for point in card.operating_points:
         print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")
     print(f"calibration: {card.calibration or 'none'}")

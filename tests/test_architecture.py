@@ -32,6 +32,7 @@ HOMES = {
     "torch": {"models", "explain", "bench/plain_service.py", "bench/untrained.py"},
     "torchvision": {"models", "explain"},
     "ultralytics": {"models/yolo.py", "bench/plain_service.py", "bench/untrained.py"},
+    "nncf": {"models/quantise.py"},
     "timm": {"models"},
     "matplotlib": {"report/figures.py", "models/yolo.py"},
     "lightning": {"models"},
@@ -88,7 +89,7 @@ def test_heavy_libraries_stay_at_home(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
-    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib"}
+    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib", "nncf"}
     assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
 
 

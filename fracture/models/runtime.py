@@ -117,7 +117,9 @@ class OpenVinoNetwork:
     name = "openvino"
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
-        openvino = self._openvino = _import_openvino()
+        if path.suffix == ".xml":
+            self.name = "openvino int8"  # its answers are others than those of the .onnx
+        openvino = self._openvino = import_openvino()
         self._core: Any = openvino.Core()
         self._path = path
         self.cores = cores()
@@ -169,8 +171,11 @@ class OpenVinoNetwork:
         return self._builder.submit(self.compile, shape, False)
 
 
-def _import_openvino() -> Any:
-    # Importing it would set up reports on its use to its maker over the network, and fail for users without a home.
+def import_openvino() -> Any:
+    """Give OpenVINO, whose import alone would set up reports on its use to its maker over the network.
+
+    It would also fail for users without a home, as containers have them.
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -233,10 +238,10 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run(None, {self._input: _tensor(pixels)})[0][0], dtype=np.float32)
+        return np.asarray(self._session.run(None, {self._input: network_tensor(pixels)})[0][0], dtype=np.float32)
 
 
-def _tensor(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def network_tensor(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give (1, 3, H, W) float32 in [0, 1]."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
 

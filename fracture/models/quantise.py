@@ -1,0 +1,72 @@
+"""An 8-bit network: post-training quantisation by NNCF, calibrated on films as the Reader feeds them.
+
+Convolutions compute in 8-bit integers; what enters and leaves the network stays float32. Left in float32 are the class
+branch of the detection head, where nearly all that scores lose is lost, the decoding of boxes, and the first stage,
+which gains little by it. JOURNAL.md has the figures.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.errors import BadValue
+from fracture.models.card import INT8
+from fracture.models.runtime import import_openvino, network_tensor
+
+PRESET = "mixed"
+_STAGE = re.compile(r"/model\.(\d+)/")
+
+
+def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) -> dict[str, Any]:
+    """Quantise an ONNX file of Ultralytics' into ``folder``, as the files that `fracture.models.card.INT8` names.
+
+    ``films`` are the (H, W, 3) pixels that the network is fed, to learn the ranges of its activations from; shapes may
+    differ. Gives the recipe, as a card has it. Raises BadValue without films and for layers that are not named as
+    Ultralytics names them.
+    """
+    if not films:
+        raise BadValue("calibration films: expected at least one, got none")
+    openvino = import_openvino()  # before NNCF, which reports its use in the same way
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    # Converting folds each bias into a constant and each activation into one node, as the file itself does not have
+    # them. NNCF corrects only biases that are constants, and quantises what lies between the nodes of an activation.
+    model = openvino.convert_model(str(network))
+    in_float = _in_float([operation.get_friendly_name() for operation in model.get_ops()])
+    quantised = nncf.quantize(
+        model,
+        nncf.Dataset(films, network_tensor),
+        preset=nncf.QuantizationPreset(PRESET),
+        subset_size=len(films),
+        ignored_scope=nncf.IgnoredScope(patterns=in_float),
+        # Weights in 7 bits. In 8, processors without VNNI overflow, and would not give the answer that was measured.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+    )
+    # Where a network came from and how it was made stand in the card; here they would carry this machine's paths.
+    for about in ("conversion_parameters", "nncf"):
+        if quantised.has_rt_info(about):
+            del quantised.get_rt_info()[about]
+    folder.mkdir(parents=True, exist_ok=True)
+    openvino.save_model(quantised, str(folder / INT8[0]))
+    return {
+        "tool": f"nncf {nncf.__version__}",
+        "preset": PRESET,
+        "overflow_fix": "all weights",
+        "films": len(films),
+        "in_float": in_float,
+    }
+
+
+def _in_float(operations: Sequence[str]) -> list[str]:
+    """Name, by patterns, what stays in float32."""
+    stages = [int(stage[1]) for name in operations if (stage := _STAGE.match(name))]
+    head = max(stages, default=0)
+    if not any(name.startswith(f"/model.{head}/cv3.") for name in operations):
+        raise BadValue(f"network: expected layers named as Ultralytics names a detector's, got none of {head}/cv3")
+    return [r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*"]
