@@ -70,11 +70,15 @@ class NoAnswer(Exception):
 
 
 class Provider(Protocol):
-    """Somebody who lists clinics. ``wanted`` says in words what is asked for, ``attribution`` who must be named."""
+    """Somebody who lists clinics. ``wanted`` says in words what is asked for, ``attribution`` who must be named.
+
+    ``keeps`` tells whether the provider's terms let its answers be kept for a while.
+    """
 
     name: str
     attribution: str
     wanted: str
+    keeps: bool
 
     def find(self, lat: float, lng: float, radius_m: int) -> list[Clinic]:
         """List clinics, in any order, some perhaps farther away. Raises NoAnswer, or what a misshapen answer causes."""
@@ -90,6 +94,7 @@ class GoogleLegacy:
 
     name = "google_legacy"
     attribution = "Google Maps"
+    keeps = False  # Google Maps Platform Terms of Service, 3.2.3 (b): no caching
     wanted = f"places for '{KEYWORD}'"
 
     def find(self, lat: float, lng: float, radius_m: int) -> list[Clinic]:
@@ -129,6 +134,7 @@ class GoogleNew:
 
     name = "google_new"
     attribution = "Google Maps"
+    keeps = False  # Google Maps Platform Terms of Service, 3.2.3 (b): no caching
     wanted = f"places for '{KEYWORD}'"
 
     def find(self, lat: float, lng: float, radius_m: int) -> list[Clinic]:
@@ -169,6 +175,7 @@ class Overpass:
 
     name = "overpass"
     attribution = "© OpenStreetMap contributors"
+    keeps = True
     wanted = "hospitals, and clinics and doctors of orthopaedics"
 
     def find(self, lat: float, lng: float, radius_m: int) -> list[Clinic]:

@@ -62,7 +62,7 @@ class Clinics:
                     self._look_up, provider, *place, abandon_on_cancel=True, limiter=self._turns
                 )
                 if found is not None:
-                    return self._remember((provider.name, *place), found)
+                    return self._remember((provider.name, *place), found) if provider.keeps else found
         if limit.cancelled_caught:
             logger.warning("clinic look-up failed: no answer within %g s", self._timeout_s)
         return Consult(status="unavailable", note="no clinics could be looked up; the film was read all the same")

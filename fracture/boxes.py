@@ -29,15 +29,31 @@ def clip(xyxy: Array, size_px: tuple[int, int]) -> Array:
     return np.clip(xyxy, 0, [width, height, width, height])
 
 
-def nms(xyxy: Array, score: Array, iou_threshold: float) -> NDArray[np.int64]:
-    """Give the indices that greedy non-maximum suppression keeps, best score first (ties: lower index first)."""
+def nms(xyxy: Array, score: Array, iou_threshold: float, most: int | None = None) -> NDArray[np.int64]:
+    """Give the indices that greedy non-maximum suppression keeps, best score first (ties: lower index first).
+
+    With ``most`` it ends with so many.
+    """
     order = np.argsort(-score, kind="stable")
+    # By columns, and of those behind only: five times as fast as `iou` for the few hundred boxes of a film.
+    x0, y0, x1, y1 = np.ascontiguousarray(xyxy[order].T)
+    size = area(xyxy[order])
+    alive = np.ones(len(order), dtype=bool)
     kept: list[int] = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        order = rest[iou(xyxy[best : best + 1], xyxy[rest])[0] <= iou_threshold]
-    return np.array(kept, dtype=np.int64)
+    for best in range(len(order)):
+        if not alive[best]:
+            continue
+        kept.append(best)
+        if len(kept) == most:
+            break
+        rest = slice(best + 1, None)
+        wide = np.clip(np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest]), 0, None)
+        high = np.clip(np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest]), 0, None)
+        shared = wide * high
+        union = size[best] + size[rest] - shared
+        overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+        alive[rest] &= overlap <= iou_threshold
+    return order[kept].astype(np.int64)
 
 
 def to_yolo(box: Box, size_px: tuple[int, int]) -> Box:

@@ -86,3 +86,17 @@ def test_a_box_that_was_dropped_drops_no_other():
 
 def test_nms_of_nothing():
     assert nms(boxes(), np.zeros(0), 0.5).tolist() == []
+
+
+def test_suppression_ends_with_as_many_as_are_asked_for():
+    rng = np.random.default_rng(0)
+    corner = rng.random((300, 2)) * 200
+    xyxy, score = np.hstack([corner, corner + 5 + rng.random((300, 2)) * 60]), rng.random(300)
+    kept = nms(xyxy, score, 0.3)
+    assert len(kept) > 20
+    assert nms(xyxy, score, 0.3, 20).tolist() == kept[:20].tolist()
+    assert (np.diff(score[kept]) < 0).all()
+    apart = iou(xyxy[kept], xyxy[kept]) - np.eye(len(kept))
+    assert apart.max() <= 0.3
+    gone = np.setdiff1d(np.arange(300), kept)
+    assert all(iou(xyxy[[box]], xyxy[kept[score[kept] > score[box]]]).max() > 0.3 for box in gone)

@@ -70,7 +70,7 @@ def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 
         resized = cv2.copyMakeBorder(
             resized, top, extra_y - top, left, extra_x - left, cv2.BORDER_CONSTANT, value=(PAD_VALUE,)
         )
-    pixels = np.repeat(resized[:, :, None], 3, axis=2)
+    pixels = np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     shift = FrameMap(shift_x=float(left), shift_y=float(top))
     return ModelInput(pixels, film.film_px, film.from_film.then(grow).then(shift), film.harmonise_id)
 

@@ -257,5 +257,5 @@ def detections_from(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: flo
     film = box_math.clip(film, prepared.film_px)
     # Boxes of different classes do not compete: shifting each class apart keeps one suppression for all.
     apart = film + (label * 2.0 * max(prepared.film_px))[:, None]
-    kept = box_math.nms(apart, score, nms_iou)[:MAX_DETECTIONS]
+    kept = box_math.nms(apart, score, nms_iou, MAX_DETECTIONS)
     return Detections(film[kept], score[kept], label[kept])

@@ -472,6 +472,7 @@ class Scripted:
     """A provider that counts, and answers as told."""
 
     attribution = wanted = "made up"
+    keeps = True
 
     def __init__(self, find=lambda *_: [], name="scripted"):
         self.name, self.asked, self._find = name, [], find
@@ -517,6 +518,14 @@ def test_a_place_is_asked_for_once():
     first, again, other = many(Clinics([one]), (1.001, 2.001), (0.999, 1.999), (1.02, 2))
     assert one.asked == [(1.0, 2.0, RADIUS_M), (1.02, 2.0, RADIUS_M)]
     assert first == again == other
+
+
+def test_what_may_not_be_kept_is_asked_for_each_time():
+    one = Scripted()
+    one.keeps = False
+    many(Clinics([one]), (1, 2), (1, 2))
+    assert len(one.asked) == 2
+    assert [kind.keeps for kind in (GoogleNew, GoogleLegacy, Overpass)] == [False, False, True]
 
 
 def test_what_is_known_grows_old():
@@ -666,7 +675,7 @@ def test_a_film_with_a_place(serving, server, detect, paint, picture, said, name
         assert consult["status"] == "ok"
         assert consult["clinics"][0]["name"] == "Near"
         assert consult["attribution"]
-    assert len(server.asked) == 1
+    assert len(server.asked) == (1 if name == "overpass" else 2)
 
 
 def test_a_key_of_the_old_days_still_works(serving, server, detect, paint, picture, said):
