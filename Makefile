@@ -26,7 +26,7 @@ serve: $(SERVE)/.complete
 	@FRACTURE_HOST=$(HOST) FRACTURE_PORT=$(PORT) $(SERVE)/bin/python -m app
 
 test: $(FULL)/.complete $(SERVE)/.complete
-	$(FULL)/bin/python -m pytest
+	$(FULL)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(FULL)/.complete
 	$(FULL)/bin/ruff format --check .

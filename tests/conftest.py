@@ -15,6 +15,14 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="look for minutes where the rule is seconds")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes long and shows little that other tests do not."""
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long: run it with --long"))
+
+
 @pytest.fixture(scope="session")
 def fracatlas_tree(tmp_path_factory):
     """Give (root, traps) of a phantom FracAtlas. Shared by all tests: read it, never write into it."""

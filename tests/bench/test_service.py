@@ -186,9 +186,8 @@ def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films):
 
 
 @pytest.mark.timeout(900)
-def test_real_services_of_an_untrained_network_end_to_end(tmp_path, films, pytestconfig):
-    if not pytestconfig.getoption("--long"):
-        pytest.skip("takes over a minute: run it with --long")
+@pytest.mark.long
+def test_real_services_of_an_untrained_network_end_to_end(tmp_path, films):
     pytest.importorskip("ultralytics", reason="the plain service needs the full set of packages")
     group = untrained("yolov8n", 64, tmp_path, films[SMALL])
     assert [one.name for one in group] == [PLAIN, FLOAT, INT8]

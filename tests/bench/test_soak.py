@@ -167,7 +167,7 @@ def test_a_film_that_is_not_answered_as_it_should_be_even_alone(scripted, alone)
 
 def test_the_service_for_a_short_while(tmp_path):
     weights = write_bundle(tmp_path / "bundle")
-    flags = ["--minutes=0.25", "--clients=16", "--every=0.5", "--most=1000", f"--weights={weights}"]
+    flags = ["--minutes=0.1", "--clients=16", "--every=0.5", "--most=1000", f"--weights={weights}"]
     command = [sys.executable, ROOT / "scripts/soak.py", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr

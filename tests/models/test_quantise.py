@@ -175,6 +175,7 @@ def ap50(cases):
     return headline_ap(match(boxed.detections, boxed.boxes))[0]
 
 
+@pytest.mark.long
 def test_one_that_gains_too_little_does_not_ship_and_the_card_says_so(bundle, dataset):
     known = cards.load(bundle)
     card = pipeline.bundle_int8(bundle, dataset, most_drop=1.0, least_gain=1e9)
@@ -185,6 +186,7 @@ def test_one_that_gains_too_little_does_not_ship_and_the_card_says_so(bundle, da
     assert sorted(file.name for file in bundle.iterdir()) == [cards.NAME, "model.onnx"]
 
 
+@pytest.mark.long
 def test_one_that_lost_too_much_takes_back_the_one_that_shipped(bundle, dataset):
     for name in INT8:
         (bundle / name).write_bytes(b"one that shipped")
