@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,17 +119,14 @@ class Journal:
         return json.dumps({"stamp": stamp, "record": to_cells(record)}) + "\n"
 
 
-@contextmanager
-def film_pool(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of processes, as many as there are cores unless said, each of them keeping to one core."""
-    threads = cv2.getNumThreads()
-    # OpenCV's threads do not survive a fork, and a worker that starts with them waits for them for ever.
-    cv2.setNumThreads(1)
-    try:
-        with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
-            yield pool
-    finally:
-        cv2.setNumThreads(threads)
+def film_pool(workers: int | None = None) -> ProcessPoolExecutor:
+    """Give a pool of processes, as many as there are cores unless said, each of them keeping to one core.
+
+    They start afresh. A fork would take over locks that threads of torch, OpenVINO or OpenCV hold, without the threads
+    that let go of them, and wait for ever.
+    """
+    cores = workers or os.cpu_count() or 1
+    return ProcessPoolExecutor(cores, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
 
 
 def run_films(

@@ -133,7 +133,7 @@ def train(config: Config, *, resume: bool = False) -> Path:
         "name": folder.name,
         "exist_ok": True,
         "device": config.device,
-        "amp": _precision(config.device),
+        "amp": _on_gpu(config.device),
         "cos_lr": True,
         "close_mosaic": 10,
         "deterministic": False,
@@ -202,15 +202,17 @@ def _architecture(model: str) -> str:
     return model if path.suffix in {".pt", ".yaml"} else model + ".pt"
 
 
-def _precision(device: str) -> bool | str:
-    if device not in {"", "cpu"}:
-        return True
+def _on_gpu(device: str) -> bool:
     import torch
 
-    if device == "" and torch.cuda.is_available():
-        return True
+    return torch.cuda.is_available() if device == "" else device != "cpu"
+
+
+@cache
+def computes_bfloat16() -> bool:
+    """Tell whether the processor itself computes in bfloat16 (Linux; elsewhere it is taken not to)."""
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 class EpochSampler:
@@ -322,6 +324,8 @@ def _trainer_class() -> Any:
             if self.device.type == "cpu":
                 torch.set_num_threads(os.cpu_count() or 1)
                 self.model.to(memory_format=torch.channels_last)
+                if computes_bfloat16():
+                    _train_in_bfloat16(self.model)
 
         def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
             batch = super().preprocess_batch(batch)
@@ -394,6 +398,28 @@ def _trainer_class() -> Any:
 
 def _deal_epoch(trainer: Any) -> None:
     trainer.train_loader.sampler.epoch = trainer.epoch
+
+
+def _train_in_bfloat16(model: Any) -> None:
+    """Have the network, and it alone, computed in bfloat16 while it is trained (Ultralytics offers that on GPUs only).
+
+    Its answers are widened before the loss: anchors and boxes in bfloat16 would be rounded to pixels.
+    """
+    import torch
+
+    loss = model.loss
+
+    def widened(batch: dict[str, Any], answers: Any = None) -> Any:
+        if answers is None:
+            with torch.autocast("cpu", torch.bfloat16):
+                answers = model(batch["img"])
+            answers = {
+                name: [level.float() for level in value] if isinstance(value, list) else value.float()
+                for name, value in answers.items()
+            }
+        return loss(batch, answers)
+
+    model.loss = widened
 
 
 def load_matching(model: Any, path: Path) -> int:

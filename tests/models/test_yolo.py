@@ -62,6 +62,37 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dataset, tmp_path):
     assert epochs == ["1", "2"]
 
 
+def test_in_bfloat16_the_network_is_computed_and_the_loss_is_not():
+    import torch
+
+    torch.manual_seed(0)
+    model = yolo._ultralytics().YOLO("yolov8n.yaml").model.train()
+    batch = {"img": torch.rand(1, 3, 128, 96)}
+    with torch.no_grad():
+        expected = model(batch["img"])
+    inside, told = [], []
+    model.model[-1].cv2[0].register_forward_hook(lambda module, inputs, output: inside.append(output.dtype))
+    model.criterion = lambda answers, _: told.append(answers)
+    yolo._train_in_bfloat16(model)
+    model(batch)
+    assert inside == [torch.bfloat16]
+    assert {value.dtype for value in (told[0]["boxes"], told[0]["scores"], *told[0]["feats"])} == {torch.float32}
+    assert told[0]["boxes"].requires_grad
+    for name in ("boxes", "scores"):
+        assert (told[0][name] - expected[name]).abs().mean() < 0.05 * expected[name].abs().mean()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_processor_with_bfloat16_trains_in_it(there, tiny_dataset, tmp_path, monkeypatch):
+    changed = []
+    monkeypatch.setattr(yolo, "computes_bfloat16", lambda: there)
+    plain = yolo._train_in_bfloat16
+    monkeypatch.setattr(yolo, "_train_in_bfloat16", lambda model: changed.append(plain(model)))
+    best = yolo.train(tiny(tiny_dataset, tmp_path, epochs=1))
+    assert best.is_file()
+    assert len(changed) == there
+
+
 def test_the_export_answers_as_the_checkpoint_does(tiny_run, tmp_path):
     model = yolo.export_onnx(tiny_run / "weights/best.pt", tmp_path / "model.onnx", 64)
     torch_net = yolo.TorchNetwork(tiny_run / "weights/best.pt")
