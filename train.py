@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=default.epochs)
     parser.add_argument("--imgsz", type=int, default=default.imgsz)
     parser.add_argument("--batch", type=int, default=default.batch)
+    parser.add_argument("--films-per-step", type=int, default=default.films_per_step, help="films between two steps")
+    parser.add_argument("--learning-rate", type=float, default=default.learning_rate, help="AdamW's; chosen if 0")
     parser.add_argument("--name", default=default.name)
     parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
     parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")

@@ -20,10 +20,12 @@ from fracture.models import yolo
 from fracture.models.card import INT8 as QUANTISED
 from fracture.models.card import ModelCard
 from fracture.models.quantise import quantise
+from fracture.models.runtime import computes_bfloat16
 from fracture.reader import Reader
 from fracture.types import HarmoniseConfig
 
-PLAIN, FLOAT, INT8 = "plain", "ours fp32", "ours int8"
+PLAIN = "plain"
+FLOAT, INT8, FLOAT_BF16, INT8_BF16 = "ours fp32", "ours int8", "ours bf16", "ours int8, bf16"
 PORT = "{port}"
 PROGRAMS = Path(__file__).parents[2] / "bench"
 
@@ -35,8 +37,8 @@ _NMS_IOU = 0.5
 class Contender:
     """One service: the command that starts it, its environment, and the path that says when it is ready.
 
-    `PORT` stands in both for the port to listen on. ``bundle`` is what it serves, None for the plain one. ``missing``
-    says why there is nothing to start.
+    `PORT` stands in both for the port to listen on. ``bundle`` is what it serves, None for the plain one, and
+    ``precision`` what the network's floats are computed in. ``missing`` says why there is nothing to start.
     """
 
     network: str
@@ -45,6 +47,7 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
     ready: str = ""
     bundle: Path | None = None
+    precision: str = "f32"
     missing: str | None = None
 
 
@@ -61,12 +64,12 @@ def untrained(architecture: str, side_px: int, place: Path, films: Sequence[byte
     config = HarmoniseConfig()
     card = ModelCard(architecture, "untrained", ("fracture",), side_px, _STRIDE, _NMS_IOU, config, _hashes(exported))
     cards.save(card, exported)
-    contenders = [_plain(network, checkpoint, side_px), _ours(network, FLOAT, exported)]
+    contenders = [_plain(network, checkpoint, side_px), *_ours(network, FLOAT, exported)]
     if find_spec("nncf") is None:
         return [*contenders, Contender(network, INT8, missing="nncf is not installed")]
     in_child(_quantise, exported, quantised, films)
     cards.save(replace(card, files=_hashes(quantised)), quantised)
-    return [*contenders, _ours(network, INT8, quantised)]
+    return [*contenders, *_ours(network, INT8, quantised)]
 
 
 def bundled(weights: Path | None, place: Path, films: Sequence[bytes]) -> list[Contender]:
@@ -90,7 +93,7 @@ def bundled(weights: Path | None, place: Path, films: Sequence[bytes]) -> list[C
             for file in files:
                 link_or_copy(folder / file, part / file, copy=False)
             cards.save(replace(card, files=files), part)
-            contenders.append(_ours(network, name, part))
+            contenders += _ours(network, name, part)
         else:
             contenders.append(Contender(network, name, missing="the bundle has none"))
     return contenders
@@ -108,9 +111,17 @@ def _plain(network: str, checkpoint: Path, side_px: int) -> Contender:
     return Contender(network, PLAIN, command, _quiet(), "/health")
 
 
-def _ours(network: str, name: str, bundle: Path) -> Contender:
-    environment = {"FRACTURE_WEIGHTS": str(bundle), "FRACTURE_HOST": "127.0.0.1", "FRACTURE_PORT": PORT}
-    return Contender(network, name, (sys.executable, "-m", "app"), environment, "/readyz", bundle)
+def _ours(network: str, name: str, bundle: Path) -> list[Contender]:
+    """Give our service of a bundle, and where the processor has bfloat16, the same with its floats computed in it."""
+    named = {name: "f32"}
+    if computes_bfloat16():
+        named[{FLOAT: FLOAT_BF16, INT8: INT8_BF16}[name]] = "bf16"
+    where = {"FRACTURE_WEIGHTS": str(bundle), "FRACTURE_HOST": "127.0.0.1", "FRACTURE_PORT": PORT}
+    command = (sys.executable, "-m", "app")
+    return [
+        Contender(network, name, command, where | {"FRACTURE_PRECISION": precision}, "/readyz", bundle, precision)
+        for name, precision in named.items()
+    ]
 
 
 def _checkpoint(architecture: str, side_px: int, place: Path, film: bytes) -> Path:

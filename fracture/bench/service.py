@@ -164,7 +164,7 @@ def _turn(
             rss_mb, pss_mb = max(rss_mb, cost.rss_mb), max(pss_mb, cost.pss_mb)
             bare_ms = None
             if contender.bundle and clients == 1:
-                bare_ms = in_child(_bare_ms, contender.bundle, films[film][0], seconds)
+                bare_ms = in_child(_bare_ms, contender.bundle, contender.precision, films[film][0], seconds)
             p50_ms, p95_ms = np.percentile(load.latencies_ms, (50, 95)) if load.latencies_ms else (None, None)
             ran.append(
                 {
@@ -184,9 +184,9 @@ def _turn(
     return once | {"loads": ran}
 
 
-def _bare_ms(bundle: Path, film: bytes, seconds: float) -> float:
+def _bare_ms(bundle: Path, precision: str, film: bytes, seconds: float) -> float:
     """Give the milliseconds a bundle's network alone takes for a film, opened as the service opens it."""
-    reader = Reader.load(bundle)
+    reader = Reader.load(bundle, precision=precision)
     pixels = reader.prepare(decode(film)).pixels
     taken: list[float] = []
     over = time.perf_counter() + seconds

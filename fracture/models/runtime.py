@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_DETECTIONS = 100
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("f32", "bf16")
 
+_PROCESSOR = Path("/proc/cpuinfo")
 _CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
 """A container's share of the processor, in microseconds of each period (Linux, control group v2)."""
 
@@ -67,6 +69,13 @@ def open_network(path: Path, backend: str | None = None, precision: str = "f32")
 def runs_int8() -> bool:
     """Tell whether an 8-bit network is the fastest here: OpenVINO is installed, and no accelerator."""
     return find_spec("openvino") is not None and not _accelerated()
+
+
+@cache
+def computes_bfloat16() -> bool:
+    """Tell whether the processor itself computes in bfloat16 (Linux; elsewhere it is taken not to)."""
+    flags = _PROCESSOR.read_text(encoding="utf-8") if _PROCESSOR.is_file() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def cores() -> int:

@@ -30,6 +30,7 @@ from fracture.data.yolo import Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models.runtime import computes_bfloat16
 from fracture.types import HarmoniseConfig
 
 CONFIG = "config.json"
@@ -60,6 +61,8 @@ class Config:
     ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
     (``yolov8n-coco.safetensors``). ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
     number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs.
+    ``films_per_step`` films make one step of the optimizer, over several batches where they do not fit into one; with
+    ``learning_rate`` 0 Ultralytics chooses both optimizer and rate, else it is AdamW's.
     """
 
     model: str = "yolov8m.pt"
@@ -67,6 +70,8 @@ class Config:
     epochs: int = 150
     imgsz: int = 800
     batch: int = 8
+    films_per_step: int = 64
+    learning_rate: float = 0.0
     name: str = "fracture_yolov8m"
     patience: int = 50
     hours: float | None = None
@@ -82,6 +87,7 @@ class Config:
             ("epochs", self.epochs),
             ("imgsz", self.imgsz),
             ("batch", self.batch),
+            ("films_per_step", self.films_per_step),
             ("val_every", self.val_every),
         ):
             if value < 1:
@@ -90,6 +96,8 @@ class Config:
             raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
         if self.normals < 0:
             raise BadValue(f"normals: expected 0 (all) or more, got {self.normals}")
+        if not 0 <= self.learning_rate < 1:
+            raise BadValue(f"learning_rate: expected 0 (to be chosen) or more, and below 1, got {self.learning_rate}")
 
     @property
     def folder(self) -> Path:
@@ -134,12 +142,15 @@ def train(config: Config, *, resume: bool = False) -> Path:
         "exist_ok": True,
         "device": config.device,
         "amp": _on_gpu(config.device),
+        "nbs": config.films_per_step,
         "cos_lr": True,
         "close_mosaic": 10,
         "deterministic": False,
         "single_cls": False,
         **AUGMENTATION,
     }
+    if config.learning_rate:
+        overrides |= {"optimizer": "AdamW", "lr0": config.learning_rate, "momentum": 0.9, "warmup_bias_lr": 0.0}
     if resume:
         overrides["resume"] = str(last)
     trainer = _trainer_class()(overrides, config, harmonise_config)
@@ -206,13 +217,6 @@ def _on_gpu(device: str) -> bool:
     import torch
 
     return torch.cuda.is_available() if device == "" else device != "cpu"
-
-
-@cache
-def computes_bfloat16() -> bool:
-    """Tell whether the processor itself computes in bfloat16 (Linux; elsewhere it is taken not to)."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 class EpochSampler:

@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from fracture.bench import run
-from fracture.bench.contenders import FLOAT, INT8, PLAIN, PORT, Contender, bundled, untrained
+from fracture.bench import contenders, run
+from fracture.bench.contenders import (
+    FLOAT,
+    FLOAT_BF16,
+    INT8,
+    INT8_BF16,
+    PLAIN,
+    PORT,
+    Contender,
+    bundled,
+    untrained,
+)
 from fracture.bench.processes import can_account
 from fracture.bench.service import FILMS, LOADS, SMALL, compare, draw_films, table
 from fracture.imaging.decode import decode
@@ -157,23 +167,29 @@ def test_without_torch_it_is_skipped_in_words(monkeypatch):
     assert said.startswith("service: skipped")
 
 
-def test_a_bundle_is_served_in_the_forms_it_has(tmp_path, films):
+def test_a_bundle_is_served_in_the_forms_it_has(tmp_path, films, monkeypatch):
+    monkeypatch.setattr(contenders, "computes_bfloat16", lambda: True)
     for name in ("model.onnx", *cards.INT8):
         (tmp_path / name).write_bytes(name.encode())
     shipped = cards.load(cards.SHIPPED)
     files = {name: cards.file_hash(tmp_path / name) for name in ("model.onnx", *cards.INT8)}
     cards.save(replace(shipped, files=files, training={}), tmp_path)
-    plain, exported, quantised = bundled(tmp_path, tmp_path / "parts", films[SMALL])
+    plain, *ours = bundled(tmp_path, tmp_path / "parts", films[SMALL])
     assert plain.missing == "the card names no architecture"
-    for contender, names in ((exported, {"model.onnx"}), (quantised, set(cards.INT8))):
+    forms = {FLOAT: "f32", FLOAT_BF16: "bf16", INT8: "f32", INT8_BF16: "bf16"}
+    assert {contender.name: contender.precision for contender in ours} == forms
+    for contender in ours:
+        names = {"model.onnx"} if contender.name in {FLOAT, FLOAT_BF16} else set(cards.INT8)
         assert contender.environment["FRACTURE_WEIGHTS"] == str(contender.bundle)
+        assert contender.environment["FRACTURE_PRECISION"] == contender.precision
         card = cards.load(contender.bundle)
         assert set(card.files) == names
         assert {file.name for file in contender.bundle.iterdir()} == names | {cards.NAME}
         assert card.long_side_px == shipped.long_side_px
 
 
-def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films):
+def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films, monkeypatch):
+    monkeypatch.setattr(contenders, "computes_bfloat16", lambda: False)
     (tmp_path / "weights").mkdir()
     for name in ("model.onnx", "weights/best.pt"):
         (tmp_path / name).write_bytes(name.encode())
@@ -190,7 +206,7 @@ def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films):
 def test_real_services_of_an_untrained_network_end_to_end(tmp_path, films):
     pytest.importorskip("ultralytics", reason="the plain service needs the full set of packages")
     group = untrained("yolov8n", 64, tmp_path, films[SMALL])
-    assert [one.name for one in group] == [PLAIN, FLOAT, INT8]
+    assert [one.name for one in group if one.precision == "f32"] == [PLAIN, FLOAT, INT8]
     found = compare([group], films, [(SMALL, 1), (SMALL, 4)], rounds=1, seconds=0.5)
     check(found)
     ran = {one["service"]: one for one in found["services"] if one["start_s"]}
