@@ -1,6 +1,7 @@
 """Run the service as the settings say: ``python -m app``; with ``--ready``, ask the one that runs whether it is."""
 
 import argparse
+import ctypes
 import logging
 import signal
 import sys
@@ -15,6 +16,9 @@ from app.settings import Settings
 from fracture.errors import FractureError
 
 DRAIN_S = 30
+
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+_LARGE_BYTES = 256 << 10
 
 
 def main() -> int:
@@ -35,6 +39,7 @@ def main() -> int:
     except (ValidationError, FractureError) as error:
         print(f"fracture: {error}", file=sys.stderr)
         return 2
+    _return_large_blocks()
     # uvicorn finishes what is inside and then sends itself the signal again, of which a process dies: here it leaves.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     uvicorn.run(
@@ -49,6 +54,17 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_S,
     )
     return 0
+
+
+def _return_large_blocks() -> None:
+    """Have every film's memory given back to the system as soon as it is freed (glibc; elsewhere it is left as it is).
+
+    Else glibc keeps such blocks in an arena per thread, where films of many sizes leave gaps: memory grew by 9 kB with
+    every large film.
+    """
+    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if tune is not None:
+        tune(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _ready(port: int) -> int:
