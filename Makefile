@@ -8,13 +8,14 @@ SERVE := .venv-serve
 FULL := .venv
 PINS := constraints.txt
 
-.PHONY: help serve test check demo bench abuse schema soak clean
+.PHONY: help serve test check demo train-default bench abuse schema soak clean
 
 help:
 	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
+	@echo "make train-default   the shipped model again, from raw FracAtlas; with more sources in data/, dataset v5's"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 	@echo "make abuse   10,000 mutilated films against the service (about half an hour)"
 	@echo "make schema  the service against its own OpenAPI document"
@@ -37,6 +38,9 @@ check: $(FULL)/.complete
 demo: $(FULL)/.complete
 	$(FULL)/bin/python scripts/run_v5.py --phantom
 	@echo "look at phantom/stage/audit/audit.html and phantom/report/report.html; figures on synthetic films mean nothing"
+
+train-default: $(FULL)/.complete
+	$(FULL)/bin/python scripts/run_v5.py --default $(if $(MODEL),--model "$(MODEL)")
 
 bench: $(FULL)/.complete
 	$(FULL)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")

@@ -100,6 +100,22 @@ class Plan:
             raise BadValue(f"expected sources out of {', '.join(SOURCES)}, got {', '.join(unknown)}")
 
 
+SHIPPED = Plan(
+    sources=("fracatlas",),
+    training=yolo.Config(
+        model="yolov8n.pt",
+        epochs=64,
+        imgsz=512,
+        batch=16,
+        films_per_step=16,
+        learning_rate=0.001,
+        name="fracture_yolov8n_512",
+        patience=1000,
+        val_every=4,
+    ),
+)
+"""How the shipped model is made, from FracAtlas alone and on any machine. JOURNAL.md says why each setting is so."""
+
 PHANTOM = Plan(
     data=Path("phantom/raw"),
     work=Path("phantom/stage"),
@@ -122,6 +138,12 @@ PHANTOM = Plan(
     phantom=True,
 )
 """The whole line on synthetic films in a few minutes of CPU. It shows that the line works; its figures mean nothing."""
+
+
+def default_plan(data: Path = Plan.data) -> Plan:
+    """Give the plan of the shipped model where FracAtlas is all there is in ``data``, or nothing; else that of v5."""
+    others = [name for name in SOURCES if name != "fracatlas" and (data / ORIGINS[name].folder).is_dir()]
+    return replace(Plan() if others else SHIPPED, data=data)
 
 
 def rebuild(plan: Plan, first: str = STAGES[0], last: str = STAGES[-1], *, dry_run: bool = False) -> Iterator[str]:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from fracture.errors import FractureError
-from fracture.rebuild import PHANTOM, SOURCES, STAGES, Plan, rebuild
+from fracture.rebuild import PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild
 
 
 def main() -> int:
     """Parse flags, rebuild, print what is done; 2 where it cannot be."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--phantom", action="store_true", help="synthetic films in every source's layout, on a CPU")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--phantom", action="store_true", help="synthetic films in every source's layout, on a CPU")
+    kind.add_argument("--default", action="store_true", help="the shipped model, where FracAtlas is all there is")
     parser.add_argument("--from", dest="first", default=STAGES[0], help=f"first stage: {', '.join(STAGES)}")
     parser.add_argument("--until", dest="last", default=STAGES[-1], help="last stage")
     parser.add_argument("--dry-run", action="store_true", help="say what there is and what would be done")
@@ -35,7 +37,8 @@ def main() -> int:
     parser.add_argument("--hours", type=float, help="end training after this long")
     args = vars(parser.parse_args())
     first, last, dry_run = args.pop("first"), args.pop("last"), args.pop("dry_run")
-    plan = PHANTOM if args.pop("phantom") else Plan()
+    phantom, default = args.pop("phantom"), args.pop("default")
+    plan = PHANTOM if phantom else default_plan(args["data"] or Plan.data) if default else Plan()
     given = {key: value for key, value in args.items() if value is not None and value is not False}
     for key in given.keys() & {"sources", "fracture_names"}:
         given[key] = tuple(name.strip() for name in given[key].split(","))
