@@ -84,6 +84,7 @@ class Model(BaseModel):
 
     id: str
     version: str
+    date: str | None = Field(default=None, description="The day its training ended, where its card says.")
 
 
 class Film(BaseModel):
@@ -155,7 +156,7 @@ class Health(BaseModel):
 
 def model(card: ModelCard) -> Model:
     """Name a card's model."""
-    return Model(id=card.model_id, version=card.version)
+    return Model(id=card.model_id, version=card.version, date=card.date)
 
 
 def measured_mode(point: OperatingPoint) -> OperatingMode:

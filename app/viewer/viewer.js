@@ -296,7 +296,7 @@ function setModel(model) {
   const before = shown.point?.name;
   // Below the floor the service is not asked for boxes, so those modes would promise what the page cannot show.
   Object.assign(shown, { model, floor, points: points.filter(({ threshold }) => threshold >= floor.threshold) });
-  $("#model").textContent = model.name;
+  $("#model").textContent = [model.name, model.card.training?.finished].filter(Boolean).join(", ");
   $("#slider").min = floor?.threshold ?? 0;
   for (const label of $("#modes").querySelectorAll("label")) label.remove();
   for (const point of shown.points) point.radio = choice("modes", point.name, () => setMode(point));

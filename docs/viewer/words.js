@@ -35,9 +35,11 @@ export function studyWords({ note }) {
   return `${sentence(note)} Have a doctor read the films.`;
 }
 
-/** Name the model that answered. */
+/** Name the model that answered, and its day where that is known. */
 export function modelWords(answer) {
-  return answer?.model ? `${answer.model.id} ${answer.model.version}` : "";
+  if (!answer?.model) return "";
+  const { id, version, date } = answer.model;
+  return date ? `${id} ${version}, ${date}` : `${id} ${version}`;
 }
 
 /** Tell how sure a box is: definite, suspicious or unrated. */

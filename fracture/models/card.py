@@ -58,6 +58,11 @@ class ModelCard:
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
 
+    @property
+    def date(self) -> str | None:
+        """Give the day training ended, as YYYY-MM-DD; None where the card does not say."""
+        return self.training.get("finished")
+
     def int8(self, folder: Path) -> Path | None:
         """Give the 8-bit network that this card vouches for, None where it has none or some of it is not there."""
         whole = all(name in self.files and (folder / name).is_file() for name in INT8)

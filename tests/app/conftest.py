@@ -78,6 +78,7 @@ def make_card(**changes):
         "harmonise": HarmoniseConfig(clahe_clip=0),
         "files": {"model.onnx": "0" * 64},
         "operating_points": points,
+        "training": {"finished": "2031-05-06"},
     }
     return ModelCard(**(fields | changes))
 

@@ -60,7 +60,7 @@ def test_one_film_whole_answer(detect, paint, picture):
             }
         ],
         "warnings": [],
-        "model": {"id": "scripted-model", "version": "7"},
+        "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
     }
 
 
@@ -218,7 +218,7 @@ def test_no_more_films_at_once_than_streams(serve, detect, paint, picture):
 def test_health(client):
     assert client.get("/health").json() == {
         "status": "ok",
-        "model": {"id": "scripted-model", "version": "7"},
+        "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
         "backend": "scripted",
         "operating_modes": ["screening", "balanced", "specific"],
     }

@@ -204,7 +204,7 @@ class Script:
         }
         about = {
             "study": study,
-            "model": {"id": "scripted", "version": "7"},
+            "model": {"id": "scripted", "version": "7", "date": "2031-05-06"},
             "disclaimer": DISCLAIMER,
             "orthopedic_consult": consult,
         }
@@ -619,7 +619,7 @@ def test_several_films_are_one_study_side_by_side(visit, script, film, grey, pic
     assert page.inner_text("#status strong") == "Fracture suspected"
     said = "A box reaches the high-specificity threshold. Have a doctor read the films. 1 file was not read."
     assert page.inner_text("#status span") == said
-    assert page.inner_text("#facts") == "Read by scripted 7"
+    assert page.inner_text("#facts") == "Read by scripted 7, 2031-05-06"
     upload(page, film)
     assert page.locator(".film").count() == 4
     assert [len(names) for path, _, names in script.asked if path == "/detect"] == [3, 4]
@@ -977,7 +977,7 @@ def test_the_whole_way_with_the_shipped_model(opened, start, study):
         assert np.array_equal(shown(page, 2), films[1]), "the DICOM's picture comes from the service"
         assert "Secret" not in page.content()
         assert said["study"]["note"][1:] in page.inner_text("#status span")
-        assert page.inner_text("#facts") == f"Read by {said['model']['id']} {said['model']['version']}"
+        assert page.inner_text("#facts") == "Read by {id} {version}, {date}".format(**said["model"])
 
         for point in points:
             page.get_by_label(point["name"], exact=True).check()
