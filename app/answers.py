@@ -10,6 +10,7 @@ from app.clinics import Consult
 from app.problems import Problem, describe
 from fracture.metrics.study import Status, status
 from fracture.models.card import ModelCard
+from fracture.models.scope import FLAG
 from fracture.outputs.json import detections_json, warnings_for
 from fracture.render import Marks
 from fracture.types import Estimate, OperatingPoint, Prediction
@@ -21,6 +22,9 @@ DISCLAIMER = (
 
 CUSTOM = "custom"
 """The mode of a threshold that the caller named."""
+
+_IN_DOUBT = {"truncated": "cut short", FLAG: "outside the intended use"}
+"""What keeps a film without a box from being called one without a fracture, by flag."""
 
 _CERTAINTY: dict[Status, Literal["definite", "suspicious"] | None] = {
     Status.FRACTURE: "definite",
@@ -93,7 +97,8 @@ class Film(BaseModel):
     image_size: ImageSize
     status: Status | None = Field(
         description="By the film's best box and the card's two thresholds, whatever the mode; doubt instead of no "
-        "fracture where part of the film is missing; null where the card lacks a threshold."
+        "fracture where part of the film is missing or it is outside the intended use; null where the card lacks a "
+        "threshold."
     )
     fracture_detected: bool = Field(description="Whether a box reached the threshold. False does not rule one out.")
     num_detections: int
@@ -120,7 +125,8 @@ class Study(BaseModel):
 
     study_id: str | None
     status: Status | None = Field(
-        description="That of the film which shows most; doubt instead of no fracture where a film is missing or cut."
+        description="That of the film which shows most; doubt instead of no fracture where a film is missing, "
+        "cut or outside the intended use."
     )
     note: str
     films: int = Field(description="Films read.")
@@ -209,9 +215,9 @@ def refused_film(error: Exception, source: int) -> RefusedFilm:
 
 
 def status_of(prediction: Prediction, card: ModelCard) -> Status | None:
-    """Say of a film what its best box says; of one that is cut short, never that there is no fracture."""
+    """Say of a film what its best box says; of one that is cut short or of another kind, never that there is none."""
     said = _by_best_box(prediction, card)
-    return Status.DOUBT if said is Status.NO_FRACTURE and "truncated" in prediction.flags else said
+    return Status.DOUBT if said is Status.NO_FRACTURE and prediction.flags & _IN_DOUBT.keys() else said
 
 
 def marks_of(card: ModelCard) -> Marks | None:
@@ -249,7 +255,8 @@ def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard
     said = [_by_best_box(seen.prediction, card) for seen in read]
     several = len(said) > 1
     a_box = f"a box on at least one of {len(said)} films" if several else "a box"
-    cut = sum("truncated" in seen.prediction.flags for seen in read)
+    doubts = {"not read": len(refused)}
+    doubts |= {said: sum(flag in seen.prediction.flags for seen in read) for flag, said in _IN_DOUBT.items()}
     found: Status | None = next((kind for kind in Status if kind in said), None)
     if found is None:
         note = "this model was not measured at both thresholds that a status needs"
@@ -260,10 +267,9 @@ def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard
     else:
         on_any = f" on any of {len(said)} films" if several else ""
         note = f"no box{on_any} reaches a threshold; this does not rule out a fracture"
-        if refused or cut:
+        if any(doubts.values()):
             found = Status.DOUBT
-            missing = [f"{count} {what}" for count, what in ((len(refused), "not read"), (cut, "cut short")) if count]
-            note += f"; in doubt, as films are missing: {', '.join(missing)}"
+            note += f"; in doubt, as of the films {', '.join(f'{n} {said}' for said, n in doubts.items() if n)}"
     return Study(study_id=study_id, status=found, note=note, films=len(read), refused=len(refused))
 
 
@@ -279,6 +285,8 @@ def recommendation(found: int, flags: frozenset[str]) -> str:
             "No box reached the threshold. This does not rule out a fracture: where pain, swelling or an injury "
             "speaks for one, have a doctor read the film."
         )
+    if FLAG in flags:
+        advice = "This film is outside what the model is meant for: take nothing from what it says of it. " + advice
     if "truncated" in flags:
         advice = (
             "Part of the film is missing, so the absence of a fracture cannot be concluded: send the whole film. "

@@ -6,7 +6,7 @@ see the predictions that were written and the manifest, whoever made the predict
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from fracture.data.stage import code_id, file_state, stamp, write_bytes, write_j
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
+from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import file_hash
+from fracture.models.scope import FLAG
 from fracture.outputs import Loaded, load_predictions, merge
 from fracture.outputs.json import PredictionLog, line
 from fracture.reader import Reader
@@ -33,11 +35,14 @@ from fracture.report.evaluation import RESAMPLES, Ask, asked_points, choose_poin
 from fracture.report.figures import figures
 from fracture.report.gallery import picture
 from fracture.report.page import page
-from fracture.types import FEW, ImageRecord, OperatingPoint
+from fracture.types import FEW, ImageRecord, OperatingPoint, Prediction
 
 PREDICTIONS, REPORT, PAGE, FIGURES = "predictions", "report.json", "report.html", "figures"
 CROPS = 0.1
 """Boxes that cover more of the film than this, in the median, were drawn on crops; on whole films they cover 0.5 %."""
+
+MANY_OUTSIDE = 0.05
+"""Films of a model's own kind are taken for strange ones a fifth as often as this."""
 
 BUILD = """  python scripts/fracatlas_to_yolo.py --src FracAtlas --out stage/fracatlas
   python scripts/preprocess.py --src stage/fracatlas --out stage/fracatlas_proc
@@ -183,7 +188,7 @@ def predict(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path
     A film is read again when its file, the model, or the code between them has changed. Only labelled films are read.
     """
     labelled = [record for record in films if record.fractured is not None]
-    card, code = reader.card, code_id("imaging", "boxes.py", "reader.py", "models/runtime.py")
+    card, code = reader.card, code_id("imaging", "boxes.py", "reader.py", "models/runtime.py", "models/scope.py")
     made_by = (card.files, card.harmonise.harmonise_id, card.long_side_px, card.nms_iou, reader.network.name, code)
     stamps = {r.image_id: stamp(made_by, file_state(root / r.path)) for r in labelled}
     log = PredictionLog(file, stamps, card.classes)
@@ -229,7 +234,7 @@ def _judge(
             "seed": order.seed,
             "resamples": order.resamples,
         },
-        "model": _model(reader, loaded, order),
+        "model": _model(reader, loaded, order) | {"outside_scope": _outside(reader, loaded, cases)},
         "data": {"name": order.root.resolve().name, "dataset_id": dataset_id(order.root), "split": order.split}
         | counts(cases),
         "left_out": dict(cases.left_out),
@@ -266,6 +271,15 @@ def _model(reader: Reader | None, loaded: Loaded, order: Order) -> dict[str, Any
             "source_sha256": None if reader else loaded.sha256,
         },
     }
+
+
+def _outside(reader: Reader | None, loaded: Loaded, cases: Cases) -> dict[str, Any] | None:
+    """Give the share of films that the model's scope does not cover, None where it has none."""
+    if reader is None or "scope" not in reader.card.measured:
+        return None
+    answers = (loaded.answers[record.image_id] for record in cases.records)
+    outside = sum(isinstance(answer, Prediction) and FLAG in answer.flags for answer in answers)
+    return asdict(wilson(outside, len(cases.records), len(set(cases.groups))))
 
 
 def _made_with(reader: Reader) -> dict[str, str]:
@@ -356,6 +370,12 @@ def _about_answers(
         yield f"{loaded.other_rows} boxes of other categories were dropped"
     if reader is not None and not _made_with(reader):
         yield "the model's bundle does not say which films it was made with: this may be no test"
+    outside = report["model"]["outside_scope"]
+    if outside is not None and outside["low"] is not None and outside["low"] > MANY_OUTSIDE:
+        yield (
+            f"{outside['value']:.0%} of the films are unlike those the model was made with: what was measured on films "
+            "that it knows does not speak of them"
+        )
     if not report["points"]:
         yield "no thresholds: name predictions for the val films too, and they are chosen there"
     for point in report["points"]:

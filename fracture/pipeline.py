@@ -1,6 +1,7 @@
 """From a training run to a bundle that can be served, with its thresholds and calibration measured on validation."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from fracture.data.stage import write_bytes
 from fracture.data.yolo import Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
-from fracture.judge import dataset_id, load_records, predict
+from fracture.judge import dataset_id, load_records, predict, progress
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards
+from fracture.models import scope as scopes
 from fracture.models import yolo
 from fracture.models.card import INT8, ModelCard
 from fracture.models.quantise import quantise
@@ -28,7 +30,7 @@ from fracture.reader import Reader
 from fracture.report import comparison
 from fracture.report.cases import Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, choose_points, measured_on
-from fracture.types import Detections, ImageRecord
+from fracture.types import REGIONS, Detections, ImageRecord
 
 NMS_IOU = 0.5
 STRIDE = 32
@@ -50,7 +52,8 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     dataset = load_dataset(Path(config.data))
     scale = long_side_px or config.imgsz
     model = yolo.export_onnx(checkpoint, run / "model.onnx", scale)
-    cards.save_films(manifest.load(dataset.root), run)
+    records = load_records(dataset.root)
+    cards.save_films(records, run)
     card = ModelCard(
         model_id=config.name,
         version=version,
@@ -59,7 +62,8 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
         stride=STRIDE,
         nms_iou=NMS_IOU,
         harmonise=yolo.harmonise_config_of(dataset),
-        files={name: cards.file_hash(run / name) for name in ("model.onnx", "weights/best.pt", cards.FILMS)},
+        files={name: cards.file_hash(run / name) for name in ("weights/best.pt", cards.FILMS)},
+        intended=intended(films_of(records, "train")),
         training={
             "config": asdict(config),
             "dataset_id": dataset_id(dataset.root),
@@ -67,12 +71,51 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
             "epochs_run": yolo.epochs_run(run),
         },
     )
-    cards.save(card, run)
-    exported = Reader(card, OnnxNetwork(model))
-    parity = compare(Reader(card, yolo.TorchNetwork(checkpoint)), exported, parity_films(dataset))
-    card = measured(replace(exported.card, measured={"parity": parity}), exported, dataset.root, run)
+    reference = Reader(card, yolo.TorchNetwork(checkpoint))
+    scope = embed_scope(model, reference, dataset.root, records)
+    card = replace(card, files=card.files | {model.name: cards.file_hash(model)})
+    exported = Reader(card, OnnxNetwork(model), run)
+    parity = compare(reference, exported, parity_films(dataset))
+    card = measured(replace(card, measured={"parity": parity, "scope": scope}), exported, dataset.root, run)
     cards.save(card, run)
     return card
+
+
+def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Teach an exported network what kind its train films are, the limit from those of val; say so as a card has it."""
+
+    def described(split: str) -> NDArray[np.float64]:
+        films = films_of(records, split)
+        pixels = (reader.prepare(decode((root / film.path).read_bytes())).pixels for film in films)
+        return np.array(list(progress(scopes.describe(model, pixels), len(films))))
+
+    train, val = described("train"), described("val")
+    scopes.embed(model, scopes.fit(train, val))
+    return {
+        "train_films": len(train),
+        "val_films": len(val),
+        "share_of_val_outside": scopes.SHARE,
+        "stage": scopes.STAGE,
+    }
+
+
+def intended(train: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Say which films a model is meant for: those it was trained on, as a card has it.
+
+    Regions with their films and fractured films, the regions that were never seen, sources, and years of age where the
+    manifest tells them (column ``x_age``).
+    """
+    films = Counter(region for record in train for region in record.regions)
+    broken = Counter(region for record in train if record.fractured for region in record.regions)
+    ages = sorted(
+        float(age) for record in train if (age := record.attributes.get("age", "")).replace(".", "", 1).isdigit()
+    )
+    return {
+        "regions": {name: {"films": films[name], "fractured": broken[name]} for name in REGIONS if films[name]},
+        "never_seen": [name for name in REGIONS if not films[name] and name != "unknown"],
+        "sources": sorted({record.source for record in train}),
+        "ages_years": [ages[0], ages[-1]] if ages else None,
+    }
 
 
 def measure(folder: Path, root: Path) -> ModelCard:

@@ -11,6 +11,7 @@ from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.runtime import Network, detections_from, open_network, runs_int8
+from fracture.models.scope import FLAG
 from fracture.types import ModelInput, Prediction, Radiograph
 
 USUAL_PX = (373, 454)
@@ -64,8 +65,11 @@ class Reader:
         return self.read_prepared(self.prepare(film), film.flags)
 
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
-        """Read a film as `prepare` gives it, here or in a `fracture.sandbox`."""
-        found = detections_from(self.network(film.pixels), film, self.card.nms_iou)
+        """Read a film as `prepare` gives it, here or in a `fracture.sandbox`; flag one of a strange kind."""
+        answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
+        if len(answer) > rows and answer[rows, 0] > 1:
+            flags |= {FLAG}
+        found = detections_from(answer[:rows], film, self.card.nms_iou)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
 
     def warm_up(self) -> None:

@@ -35,7 +35,8 @@ class ModelCard:
     ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
     it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
     dropped. ``calibration`` turns a film's best score into a probability, where it was fitted. ``measured`` holds
-    figures with the command that made them, ``training`` how the weights came to be.
+    figures with the command that made them, ``training`` how the weights came to be, ``intended`` the films it is meant
+    for: those it was trained on, by region, source and age, and the regions it has never seen.
     """
 
     model_id: str
@@ -50,6 +51,7 @@ class ModelCard:
     calibration: Calibration | None = None
     training: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
+    intended: dict[str, Any] = field(default_factory=dict)
     licence: str = "AGPL-3.0-or-later"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 Convolutions compute in 8-bit integers; what enters and leaves the network stays float32. Left in float32 are the class
 branch of the detection head, where nearly all that scores lose is lost, the decoding of boxes, and the first stage,
-which gains little by it. JOURNAL.md has the figures.
+which gains little by it; and the scope, which is a few numbers. JOURNAL.md has the figures.
 """
 
 import logging
@@ -69,4 +69,5 @@ def _in_float(operations: Sequence[str]) -> list[str]:
     head = max(stages, default=0)
     if not any(name.startswith(f"/model.{head}/cv3.") for name in operations):
         raise BadValue(f"network: expected layers named as Ultralytics names a detector's, got none of {head}/cv3")
-    return [r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*"]
+    scope = ["scope_.*"] if any(name.startswith("scope_") for name in operations) else []
+    return [*scope, r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*"]

@@ -40,7 +40,10 @@ Shape = tuple[int, int]
 
 
 class Network(Protocol):
-    """A network: (H, W, 3) uint8 pixels to (4 + classes, candidates) centre-size boxes in those pixels, and scores."""
+    """A network: (H, W, 3) uint8 pixels to (4 + classes, candidates) centre-size boxes in those pixels, and scores.
+
+    One that knows its scope answers with one more row, see `fracture.models.scope`.
+    """
 
     name: str
 

@@ -29,7 +29,14 @@ Report = Mapping[str, Any]
 
 def trust(report: Report, figures: Mapping[str, str]) -> str:
     """Give the section."""
-    parts = (_left_out(report), _thresholds(report), _calibration(report, figures), _shortcuts(report), _made(report))
+    parts = (
+        _left_out(report),
+        _scope(report),
+        _thresholds(report),
+        _calibration(report, figures),
+        _shortcuts(report),
+        _made(report),
+    )
     return f'<h2 id="trust">Can I trust the number?</h2>{"".join(parts)}<h3>Methods</h3><p>{_METHODS}</p>'
 
 
@@ -53,6 +60,14 @@ def _left_out(report: Report) -> str:
         for reason, films in sorted(reasons.items(), key=lambda item: -len(item[1]))
     )
     return f"{head}<p>{plural(len(left_out), 'film')} of the split are in no figure.</p><ul>{items}</ul>"
+
+
+def _scope(report: Report) -> str:
+    outside = look_up(report, "model", "outside_scope")
+    if outside is None:
+        return ""
+    said = "Films whose texture and tones are unlike those of the train films; the limit is one in a hundred val films."
+    return f"<h3>Films of another kind</h3><p>{said}</p>{table(['', 'share'], [('unlike', [cell(outside)])])}"
 
 
 def _thresholds(report: Report) -> str:

@@ -137,7 +137,7 @@ def test_a_study_is_what_its_worst_film_is_whatever_the_mode(study, films, statu
 def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
     said = study([], [], NO_FILM, cut(paint, picture)).json()
     assert said["study"]["status"] == "doubt"
-    assert said["study"]["note"].endswith("in doubt, as films are missing: 1 not read, 1 cut short")
+    assert said["study"]["note"].endswith("in doubt, as of the films 1 not read, 1 cut short")
     assert study([], NO_FILM).json()["study"]["status"] == "doubt"
     assert study([], cut(paint, picture)).json()["study"]["status"] == "doubt"
     assert study([SURE], NO_FILM).json()["study"]["status"] == "fracture"
@@ -146,7 +146,7 @@ def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
 def test_a_film_that_is_cut_short_is_in_doubt_itself(study, paint, picture):
     alone = study(cut(paint, picture)).json()
     assert (alone["status"], alone["study"]["status"]) == ("doubt", "doubt")
-    assert "in doubt, as films are missing: 1 cut short" in alone["study"]["note"]
+    assert "in doubt, as of the films 1 cut short" in alone["study"]["note"]
     assert "reaches the" not in alone["study"]["note"]
     assert study(cut(paint, picture, 255)).json()["status"] == "fracture"
 

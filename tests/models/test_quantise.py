@@ -16,6 +16,7 @@ from fracture.data.yolo import load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
 from fracture.models import card as cards
+from fracture.models import scope as scopes
 from fracture.models.card import INT8
 from fracture.models.quantise import quantise
 from fracture.models.runtime import OpenVinoNetwork
@@ -50,6 +51,16 @@ def pixels(dataset):
     reader = Reader(replace(cards.load(cards.SHIPPED), harmonise=HarmoniseConfig(long_side_px=256)), None)
     films = films_of(manifest.load(dataset), "train")[:12]
     return [reader.prepare(decode((dataset / film.path).read_bytes())).pixels for film in films]
+
+
+def test_the_scope_stays_in_float(pixels, tmp_path):
+    network = tmp_path / "model.onnx"
+    shutil.copy(cards.SHIPPED / "model.onnx", network)
+    described = np.array(list(scopes.describe(network, pixels)))
+    scopes.embed(network, scopes.fit(described, described))
+    recipe = quantise(network, pixels, tmp_path / "small")
+    assert "scope_.*" in recipe["in_float"]
+    assert OpenVinoNetwork(tmp_path / "small" / INT8[0])(pixels[0]).shape[0] == 6
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,149 @@
+"""Whether a film is of a kind that a model was made with: one more row in its network's answer.
+
+The channels of an early stage, each by its mean and spread over the film, say what a film's texture is like. Those of
+the train films are taken as one Gaussian, and a film's distance from it is Mahalanobis', divided by the distance that
+one in a hundred val films exceeds: above 1 it is of another kind. The network computes it by itself, at no cost that
+can be measured, as a last row that is the same in every column. CT slices, photographs and drawings are far away, and
+so are films that were taken or prepared in another way. What is near may still be misread.
+
+Source: K. Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.data.stage import write_bytes
+from fracture.errors import BadValue
+from fracture.models.runtime import network_tensor
+
+FLAG = "outside_scope"
+SHARE = 0.01
+"""Share of val films that lie outside: the false alarms a model is made with."""
+
+STAGE = "/model.4/cv2/act/Mul_output_0"
+"""What is described: the last stage at an eighth of the film's scale. To later ones a chest is a hip (JOURNAL.md)."""
+
+_SHRINKAGE = 0.1
+"""How far the correlations are drawn towards none; without it directions in which train films hardly differ rule."""
+
+_DESCRIPTION, _ROW = "scope_description", "scope_row"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The films a model knows: their (D,) centre, a (D, D) matrix that whitens them, and the limit of distance."""
+
+    centre: NDArray[np.float64]
+    whiten: NDArray[np.float64]
+    limit: float
+
+    def distances(self, described: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the distances of (N, D) descriptions, the limit being 1."""
+        return np.asarray(np.linalg.norm((described - self.centre) @ self.whiten, axis=1) / self.limit)
+
+
+def fit(train: NDArray[np.float64], val: NDArray[np.float64], share: float = SHARE) -> Scope:
+    """Learn the kind from (N, D) descriptions of train films, and the limit that a ``share`` of val films exceeds.
+
+    Raises BadValue where there are fewer than two train films or no val films.
+    """
+    if len(train) < 2 or not len(val):
+        raise BadValue(f"scope: expected two or more train films and a val film, got {len(train)} and {len(val)}")
+    spread = train.std(axis=0) + 1e-6
+    correlation = np.cov(train / spread, rowvar=False)
+    correlation = (1 - _SHRINKAGE) * correlation + _SHRINKAGE * np.eye(len(spread))
+    whiten = np.linalg.cholesky(np.linalg.inv(correlation)) / spread[:, None]
+    unlimited = Scope(train.mean(axis=0), whiten, 1.0)
+    limit = float(np.quantile(unlimited.distances(val), 1 - share))
+    return Scope(unlimited.centre, whiten, max(limit, 1e-6))
+
+
+def describe(network: Path, films: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float64]]:
+    """Give the (D,) description of each film, (H, W, 3) pixels as the network is fed them, by ONNX Runtime.
+
+    Raises BadValue for a network whose stages are not named as Ultralytics names them.
+    """
+    import onnxruntime
+
+    model = _load(network)
+    _add_description(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fed = session.get_inputs()[0].name
+    for pixels in films:
+        yield session.run([_DESCRIPTION], {fed: network_tensor(pixels)})[0][0].astype(np.float64)
+
+
+def embed(network: Path, scope: Scope) -> None:
+    """Have a network answer with one more row: how far a film lies from its scope, the limit being 1."""
+    from onnx import helper, numpy_helper
+
+    model = _load(network)
+    answer = model.graph.output[0]
+    if any(node.name.startswith("scope_") for node in model.graph.node):
+        raise BadValue(f"{network.name}: expected a network without a scope, got one that has it")
+    _add_description(model)
+    del model.graph.output[1:]
+    constants = {
+        "scope_centre": scope.centre.astype(np.float32)[None],
+        "scope_whiten": (scope.whiten / scope.limit).astype(np.float32),
+        "scope_last": np.array([-1]),
+        "scope_first": np.array([1]),
+        "scope_nothing": np.float32(0),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    boxes = "scope_boxes"
+    for known in model.graph.node:
+        known.output[:] = [boxes if name == answer.name else name for name in known.output]
+        known.input[:] = [boxes if name == answer.name else name for name in known.input]
+
+    def node(kind: str, inputs: list[str], output: str, **options: Any) -> None:
+        model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **options))
+
+    node("Sub", [_DESCRIPTION, "scope_centre"], "scope_off")
+    node("MatMul", ["scope_off", "scope_whiten"], "scope_white")
+    node("ReduceL2", ["scope_white", "scope_first"], "scope_distance", keepdims=1)
+    node("Unsqueeze", ["scope_distance", "scope_last"], "scope_column")
+    # The row is as long as the answer is wide: a sum over its rows, times nothing, plus the distance.
+    node("ReduceSum", [boxes, "scope_first"], "scope_wide", keepdims=1)
+    node("Mul", ["scope_wide", "scope_nothing"], "scope_empty")
+    node("Add", ["scope_empty", "scope_column"], _ROW)
+    node("Concat", [boxes, _ROW], answer.name, axis=1)
+    if answer.type.tensor_type.shape.dim[1].HasField("dim_value"):
+        answer.type.tensor_type.shape.dim[1].dim_value += 1
+    write_bytes(network, model.SerializeToString())
+
+
+def _load(network: Path) -> Any:
+    import onnx
+
+    return onnx.load(str(network))
+
+
+def _add_description(model: Any) -> None:
+    """Add the description as a second output, (1, D): mean and spread of each channel of the stage."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    if not any(STAGE in node.output for node in model.graph.node):
+        raise BadValue(f"network: expected stages named as Ultralytics names a detector's, got none of {STAGE}")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "scope_axes"))
+
+    def node(kind: str, inputs: list[str], output: str, **options: Any) -> None:
+        model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **options))
+
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1e-6), "scope_least"))
+    node("ReduceMean", [STAGE, "scope_axes"], "scope_mean", keepdims=1)
+    node("Sub", [STAGE, "scope_mean"], "scope_around")
+    node("Mul", ["scope_around", "scope_around"], "scope_squares")
+    node("ReduceMean", ["scope_squares", "scope_axes"], "scope_variance", keepdims=1)
+    node("Add", ["scope_variance", "scope_least"], "scope_above_least")
+    node("Sqrt", ["scope_above_least"], "scope_spread")
+    node("Concat", ["scope_mean", "scope_spread"], "scope_both", axis=1)
+    node("Flatten", ["scope_both"], _DESCRIPTION, axis=1)
+    model.graph.output.append(helper.make_tensor_value_info(_DESCRIPTION, TensorProto.FLOAT, None))

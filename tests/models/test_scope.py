@@ -1,0 +1,138 @@
+"""Films of the kind a network was made with lie inside its scope; noise, pages, gradients and negatives do not."""
+
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from fracture.data.phantom import draw_film
+from fracture.errors import BadValue
+from fracture.models import card as cards
+from fracture.models import scope as scopes
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+from fracture.outputs.json import warnings_for
+from fracture.reader import Reader
+from fracture.types import Radiograph
+
+pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")
+
+
+def radiograph(grey):
+    return Radiograph(np.asarray(grey, np.float32) / np.float32(255))
+
+
+def phantom(seed):
+    return draw_film(np.random.default_rng(seed), fractured=bool(seed % 2))[0]
+
+
+def strange():
+    rng = np.random.default_rng(0)
+    page = np.full((454, 373), 255, np.uint8)
+    for row in range(20):
+        cv2.putText(page, "Dear colleague, thank you", (10, 20 + 22 * row), 0, 0.6, 0)
+    return {
+        "noise": rng.integers(0, 256, (454, 373), np.uint8),
+        "page": page,
+        "gradient": np.tile(np.linspace(0, 255, 373), (454, 1)),
+        "black": np.zeros((454, 373), np.uint8),
+        "negative": 255 - phantom(1000),
+        "blurred": cv2.GaussianBlur(phantom(1001), (0, 0), 9),
+    }
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Reader.load()
+
+
+@pytest.fixture(scope="module")
+def known(shipped, tmp_path_factory):
+    """Give the shipped network with a scope of phantoms, and that scope."""
+    network = tmp_path_factory.mktemp("scope") / "model.onnx"
+    shutil.copy(cards.SHIPPED / "model.onnx", network)
+    pixels = (shipped.prepare(radiograph(phantom(seed))).pixels for seed in range(220))
+    described = np.array(list(scopes.describe(network, pixels)))
+    scope = scopes.fit(described[:180], described[180:], share=0.05)
+    scopes.embed(network, scope)
+    return network, scope
+
+
+def reader(shipped, network):
+    files = shipped.card.files | {"model.onnx": cards.file_hash(network)}
+    return Reader(replace(shipped.card, files=files), OpenVinoNetwork(network))
+
+
+def test_films_of_the_kind_lie_inside(shipped, known):
+    here = reader(shipped, known[0])
+    outside = [scopes.FLAG in here.read_film(radiograph(phantom(seed))).flags for seed in range(300, 340)]
+    assert np.mean(outside) <= 0.2
+
+
+@pytest.mark.parametrize("name", strange())
+def test_other_pictures_lie_outside(shipped, known, name):
+    flags = reader(shipped, known[0]).read_film(radiograph(strange()[name])).flags
+    assert flags == {scopes.FLAG}
+    assert warnings_for(flags)[0].startswith("Outside the intended use")
+
+
+def test_the_row_is_the_distance_and_the_boxes_stay_as_they_are(shipped, known, tmp_path):
+    network, scope = known
+    plain = tmp_path / "model.onnx"
+    shutil.copy(cards.SHIPPED / "model.onnx", plain)
+    for pixels in (
+        shipped.prepare(radiograph(grey)).pixels for grey in (phantom(7), phantom(8)[:300], strange()["page"])
+    ):
+        [description] = scopes.describe(plain, [pixels])
+        for kind in (OnnxNetwork, OpenVinoNetwork):
+            bare, told = kind(plain)(pixels), kind(network)(pixels)
+            assert told.shape == (6, bare.shape[1])
+            np.testing.assert_allclose(told[:5], bare, atol=1e-3)
+            np.testing.assert_allclose(told[5], scope.distances(description[None])[0], rtol=1e-3)
+
+
+def test_a_description_is_mean_and_spread_of_channels(shipped):
+    pixels = shipped.prepare(radiograph(phantom(5))).pixels
+    [description] = scopes.describe(cards.SHIPPED / "model.onnx", [pixels])
+    assert description.shape == (128,)
+    assert (description[64:] > 0).all()
+
+
+def test_a_network_has_one_scope(known):
+    with pytest.raises(BadValue, match="expected a network without a scope"):
+        scopes.embed(*known)
+
+
+def test_a_network_of_other_names_is_refused(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    one = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("in", "out")]
+    graph = helper.make_graph([helper.make_node("Relu", ["in"], ["out"])], "other", one[:1], one[1:])
+    save(helper.make_model(graph), str(tmp_path / "other.onnx"))
+    with pytest.raises(BadValue, match="named as Ultralytics names"):
+        list(scopes.describe(tmp_path / "other.onnx", []))
+
+
+def test_the_limit_is_what_a_share_of_val_exceeds():
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(3, 3))
+    val = rng.normal(size=(1000, 3)) @ mix
+    scope = scopes.fit(rng.normal(size=(20_000, 3)) @ mix, val, share=0.02)
+    assert np.mean(scope.distances(val) > 1) == pytest.approx(0.02, abs=0.001)
+
+
+def test_a_distance_is_mahalanobis():
+    """Of columns that do not go together, the distance is that of z-scores."""
+    rng = np.random.default_rng(1)
+    train = rng.normal(size=(50_000, 2)) * (4.0, 0.5) + (1.0, 2.0)
+    scope = replace(scopes.fit(train, train[:10]), limit=1.0)
+    distances = scope.distances(np.array([[1, 2], [5, 2], [1, 2.5], [5, 2.5]]))
+    np.testing.assert_allclose(distances, [0, 1, 1, 2**0.5], atol=0.03)
+
+
+def test_too_few_films_are_refused():
+    with pytest.raises(BadValue, match="got 1 and 3"):
+        scopes.fit(np.zeros((1, 4)), np.zeros((3, 4)))
+    with pytest.raises(BadValue, match="got 5 and 0"):
+        scopes.fit(np.zeros((5, 4)), np.zeros((0, 4)))
