@@ -255,8 +255,7 @@ def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard
     said = [_by_best_box(seen.prediction, card) for seen in read]
     several = len(said) > 1
     a_box = f"a box on at least one of {len(said)} films" if several else "a box"
-    doubts = {"not read": len(refused)}
-    doubts |= {said: sum(flag in seen.prediction.flags for seen in read) for flag, said in _IN_DOUBT.items()}
+    wrong = {what: sum(flag in seen.prediction.flags for seen in read) for flag, what in _IN_DOUBT.items()}
     found: Status | None = next((kind for kind in Status if kind in said), None)
     if found is None:
         note = "this model was not measured at both thresholds that a status needs"
@@ -267,9 +266,11 @@ def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard
     else:
         on_any = f" on any of {len(said)} films" if several else ""
         note = f"no box{on_any} reaches a threshold; this does not rule out a fracture"
-        if any(doubts.values()):
+        if refused or any(wrong.values()):
             found = Status.DOUBT
-            note += f"; in doubt, as of the films {', '.join(f'{n} {said}' for said, n in doubts.items() if n)}"
+            note += "; in doubt all the same"
+            wrong = {"not read": len(refused)} | wrong
+    note += "".join(f"; {n} {'film' if n == 1 else 'films'} {what}" for what, n in wrong.items() if n)
     return Study(study_id=study_id, status=found, note=note, films=len(read), refused=len(refused))
 
 

@@ -35,7 +35,7 @@ from fracture.report.evaluation import RESAMPLES, Ask, asked_points, choose_poin
 from fracture.report.figures import figures
 from fracture.report.gallery import picture
 from fracture.report.page import page
-from fracture.types import FEW, ImageRecord, OperatingPoint, Prediction
+from fracture.types import FEW, ImageRecord, OperatingPoint
 
 PREDICTIONS, REPORT, PAGE, FIGURES = "predictions", "report.json", "report.html", "figures"
 CROPS = 0.1
@@ -234,7 +234,7 @@ def _judge(
             "seed": order.seed,
             "resamples": order.resamples,
         },
-        "model": _model(reader, loaded, order) | {"outside_scope": _outside(reader, loaded, cases)},
+        "model": _model(reader, loaded, order) | {"outside_scope": _outside(reader, cases)},
         "data": {"name": order.root.resolve().name, "dataset_id": dataset_id(order.root), "split": order.split}
         | counts(cases),
         "left_out": dict(cases.left_out),
@@ -273,13 +273,11 @@ def _model(reader: Reader | None, loaded: Loaded, order: Order) -> dict[str, Any
     }
 
 
-def _outside(reader: Reader | None, loaded: Loaded, cases: Cases) -> dict[str, Any] | None:
-    """Give the share of films that the model's scope does not cover, None where it has none."""
-    if reader is None or "scope" not in reader.card.measured:
+def _outside(reader: Reader | None, cases: Cases) -> dict[str, Any] | None:
+    """Give the share of films that the model's scope does not cover, None where it cannot tell."""
+    if reader is None or "scope" not in reader.card.measured or reader.network.name == "torch":
         return None
-    answers = (loaded.answers[record.image_id] for record in cases.records)
-    outside = sum(isinstance(answer, Prediction) and FLAG in answer.flags for answer in answers)
-    return asdict(wilson(outside, len(cases.records), len(set(cases.groups))))
+    return asdict(wilson(cases.flagged(FLAG), len(cases.records), len(set(cases.groups))))
 
 
 def _made_with(reader: Reader) -> dict[str, str]:

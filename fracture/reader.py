@@ -67,7 +67,7 @@ class Reader:
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
         """Read a film as `prepare` gives it, here or in a `fracture.sandbox`; flag one of a strange kind."""
         answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
-        if len(answer) > rows and answer[rows, 0] > 1:
+        if len(answer) > rows and not answer[rows, 0] <= 1:
             flags |= {FLAG}
         found = detections_from(answer[:rows], film, self.card.nms_iou)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)

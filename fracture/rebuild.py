@@ -53,7 +53,7 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "preprocess": preprocessing.CODE,
     "audit": ("types.py", "imaging", "metrics", "data"),
     "split": ("types.py", "imaging", "data"),
-    "train": ("types.py", "boxes.py", "imaging", "models/yolo.py", "pipeline.py"),
+    "train": ("types.py", "boxes.py", "imaging", "models/yolo.py", "models/scope.py", "pipeline.py"),
     "evaluate": (
         *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "models", "reader.py", "batch.py"),
         *("outputs", "report", "judge.py"),
@@ -100,7 +100,7 @@ class Plan:
             raise BadValue(f"expected sources out of {', '.join(SOURCES)}, got {', '.join(unknown)}")
 
 
-SHIPPED = Plan(
+DEFAULT = Plan(
     sources=("fracatlas",),
     training=yolo.Config(
         model="yolov8n.pt",
@@ -114,7 +114,7 @@ SHIPPED = Plan(
         val_every=4,
     ),
 )
-"""How the shipped model is made, from FracAtlas alone and on any machine. JOURNAL.md says why each setting is so."""
+"""A detector from FracAtlas alone, in a session of two cores with bfloat16: the recipe of the next model that ships."""
 
 PHANTOM = Plan(
     data=Path("phantom/raw"),
@@ -141,9 +141,9 @@ PHANTOM = Plan(
 
 
 def default_plan(data: Path = Plan.data) -> Plan:
-    """Give the plan of the shipped model where FracAtlas is all there is in ``data``, or nothing; else that of v5."""
-    others = [name for name in SOURCES if name != "fracatlas" and (data / ORIGINS[name].folder).is_dir()]
-    return replace(Plan() if others else SHIPPED, data=data)
+    """Give `DEFAULT` where FracAtlas is all there is in ``data``, or nothing; else the plan of v5."""
+    others = [name for name in SOURCES if name != "fracatlas" and _is_there(data / ORIGINS[name].folder)]
+    return replace(Plan() if others else DEFAULT, data=data)
 
 
 def rebuild(plan: Plan, first: str = STAGES[0], last: str = STAGES[-1], *, dry_run: bool = False) -> Iterator[str]:
@@ -215,7 +215,7 @@ def _trees(plan: Plan, *, download: bool) -> tuple[dict[str, Path], list[str]]:
     for name in plan.sources or SOURCES:
         tree = plan.data / ORIGINS[name].folder
         try:
-            if not (tree.is_dir() and any(tree.iterdir())):
+            if not _is_there(tree):
                 if plan.phantom or plan.skip_download or not download:
                     raise MissingData(f"{tree} is not there\n{instructions(name, plan.data)}")
                 acquire(name, plan.data, roboflow_key=plan.roboflow_key)
@@ -227,6 +227,10 @@ def _trees(plan: Plan, *, download: bool) -> tuple[dict[str, Path], list[str]]:
     if not trees:
         raise MissingData("no source is there:\n" + "\n".join(left_out))
     return trees, left_out
+
+
+def _is_there(tree: Path) -> bool:
+    return tree.is_dir() and any(tree.iterdir())
 
 
 def _draw_phantom(plan: Plan) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fracture.data import manifest
 from fracture.errors import BadValue, MissingData
-from fracture.rebuild import PHANTOM, SHIPPED, SOURCES, STAGES, Plan, default_plan, rebuild, tree_id
+from fracture.rebuild import DEFAULT, PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild, tree_id
 
 DOOR = Path(__file__).parents[1] / "scripts" / "run_v5.py"
 UNTIL_SPLIT = ("--phantom", "--until", "split")
@@ -230,10 +230,12 @@ def test_the_stages_are_the_ones_documented():
     assert STAGES == ("acquire", "ingest", "preprocess", "audit", "split", "train", "evaluate")
 
 
-def test_the_default_is_the_shipped_model_until_there_are_more_sources(tmp_path):
+def test_the_default_is_for_fracatlas_until_there_are_more_sources(tmp_path):
     (tmp_path / "FracAtlas").mkdir()
-    assert default_plan(tmp_path) == replace(SHIPPED, data=tmp_path)
+    assert default_plan(tmp_path) == replace(DEFAULT, data=tmp_path)
     (tmp_path / "HUMERUS").mkdir()
+    assert default_plan(tmp_path) == replace(DEFAULT, data=tmp_path), "an empty folder is no source"
+    (tmp_path / "HUMERUS/data.yaml").touch()
     assert default_plan(tmp_path) == Plan(data=tmp_path)
     assert (Plan().training.model, Plan().training.imgsz) == ("yolov8m.pt", 800)
 
@@ -245,5 +247,5 @@ def test_the_door_takes_the_default(tmp_path, fracatlas_tree):
     assert "split: done" in printed
     assert "HUMERUS" not in printed
     status, printed, _ = run(tmp_path, "--default", "--dry-run", "--model", "other.pt")
-    assert f"up to {SHIPPED.training.epochs} epochs" in printed
+    assert f"up to {DEFAULT.training.epochs} epochs" in printed
     assert "train: to do" in printed

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fracture.data import manifest
+from fracture.data.stage import write_bytes
 from fracture.errors import BadValue, MissingData
 from fracture.metrics.calibration import Calibration
 from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoint
@@ -82,7 +83,7 @@ class ModelCard:
 def save(card: ModelCard, folder: Path) -> Path:
     """Write ``folder/card.json``."""
     path = folder / NAME
-    path.write_text(json.dumps({"schema": _SCHEMA} | asdict(card), indent=2) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps({"schema": _SCHEMA} | asdict(card), indent=2) + "\n").encode())
     return path
 
 

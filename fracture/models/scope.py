@@ -2,8 +2,8 @@
 
 The channels of an early stage, each by its mean and spread over the film, say what a film's texture is like. Those of
 the train films are taken as one Gaussian, and a film's distance from it is Mahalanobis', divided by the distance that
-one in a hundred val films exceeds: above 1 it is of another kind. The network computes it by itself, at no cost that
-can be measured, as a last row that is the same in every column. CT slices, photographs and drawings are far away, and
+one in a hundred val films exceeds: above 1 it is of another kind. The network computes it by itself, in float32, as a
+last row that is the same in every column. CT slices, photographs and drawings are far away, and
 so are films that were taken or prepared in another way. What is near may still be misread.
 
 Source: K. Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018.
@@ -26,7 +26,7 @@ SHARE = 0.01
 """Share of val films that lie outside: the false alarms a model is made with."""
 
 STAGE = "/model.4/cv2/act/Mul_output_0"
-"""What is described: the last stage at an eighth of the film's scale. To later ones a chest is a hip (JOURNAL.md)."""
+"""What is described: the last stage at an eighth of the film's scale; JOURNAL.md has others."""
 
 _SHRINKAGE = 0.1
 """How far the correlations are drawn towards none; without it directions in which train films hardly differ rule."""

@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,6 @@ class Config:
             ("epochs", self.epochs),
             ("imgsz", self.imgsz),
             ("batch", self.batch),
-            ("films_per_step", self.films_per_step),
             ("val_every", self.val_every),
         ):
             if value < 1:
@@ -96,6 +96,8 @@ class Config:
             raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
         if self.normals < 0:
             raise BadValue(f"normals: expected 0 (all) or more, got {self.normals}")
+        if self.films_per_step < self.batch:
+            raise BadValue(f"films_per_step: expected the batch of {self.batch} or more, got {self.films_per_step}")
         if not 0 <= self.learning_rate < 1:
             raise BadValue(f"learning_rate: expected 0 (to be chosen) or more, and below 1, got {self.learning_rate}")
 
@@ -168,6 +170,12 @@ def run_config(run: Path) -> Config:
 def is_finished(run: Path) -> bool:
     """Tell whether a run's training came to its end; bundling it may still be to do."""
     return (run / FINISHED).is_file()
+
+
+def finished_on(run: Path) -> str | None:
+    """Give the day a run's training came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
+    said = json.loads((run / FINISHED).read_text(encoding="utf-8")) if is_finished(run) else {}
+    return said.get("date")
 
 
 def can_resume(run: Path) -> bool:
@@ -359,7 +367,8 @@ def _trainer_class() -> Any:
 
         def final_eval(self) -> None:
             """Say that training came to its end, then make the checkpoints small; bundling measures what was learnt."""
-            write_json(Path(self.save_dir) / FINISHED, {"epochs": epochs_run(Path(self.save_dir))})
+            told = {"epochs": epochs_run(Path(self.save_dir)), "date": datetime.now(UTC).date().isoformat()}
+            write_json(Path(self.save_dir) / FINISHED, told)
             for path in (self.last, self.best):
                 if path.is_file():
                     partial = path.with_name("partial_" + path.name)

@@ -19,6 +19,7 @@ class Cases:
     """Films that have both a truth and an answer: film i of ``records`` has ``detections[i]``.
 
     ``left_out`` names every other film of the split, with the reason. ``everything`` holds all films of the split.
+    ``flags[i]`` is what was noted when film i was read, where that is known.
     """
 
     split: str
@@ -26,6 +27,7 @@ class Cases:
     detections: tuple[Detections, ...]
     left_out: Mapping[str, str]
     everything: tuple[ImageRecord, ...]
+    flags: tuple[frozenset[str], ...] = ()
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -41,6 +43,10 @@ class Cases:
     def groups(self) -> list[str]:
         """Give the group of every film."""
         return [record.group_id or record.image_id for record in self.records]
+
+    def flagged(self, flag: str) -> int:
+        """Count the films that were noted so."""
+        return sum(flag in noted for noted in self.flags)
 
     @property
     def boxed(self) -> "Cases":
@@ -59,6 +65,7 @@ class Cases:
             self,
             records=tuple(self.records[i] for i in kept),
             detections=tuple(self.detections[i] for i in kept),
+            flags=tuple(self.flags[i] for i in kept) if self.flags else (),
         )
 
 
@@ -81,7 +88,7 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
     """
     films = films_of(records, split)
     left_out: dict[str, str] = {}
-    kept: list[tuple[ImageRecord, Detections]] = []
+    kept: list[tuple[ImageRecord, Detections, frozenset[str]]] = []
     for record in films:
         answer = answers.get(record.image_id)
         if record.fractured is None:
@@ -95,6 +102,6 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
                 f"{record.image_id}: the manifest says {record.size_px} px, the film has {answer.film_px} px"
             )
         else:
-            kept.append((record, answer.detections))
-    records, detections = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), ())
-    return Cases(split, records, detections, left_out, tuple(films))
+            kept.append((record, answer.detections, answer.flags))
+    records, detections, flags = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), (), ())
+    return Cases(split, records, detections, left_out, tuple(films), flags)

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from starlette.requests import Request
 
+from app import answers
 from app.desk import overloaded
 from app.problems import RequestRefused
 from app.routes import _Reading
 from app.settings import Settings
+from fracture.models.scope import FLAG
+from fracture.types import Detections, Prediction
 
 SURE, UNSURE, FAINT = (10, 20, 30, 40, 255), (10, 20, 30, 40, 200), (10, 20, 30, 40, 150)  # scores 1, .56, .16
 NO_FILM = b"no film at all"
@@ -137,7 +140,7 @@ def test_a_study_is_what_its_worst_film_is_whatever_the_mode(study, films, statu
 def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
     said = study([], [], NO_FILM, cut(paint, picture)).json()
     assert said["study"]["status"] == "doubt"
-    assert said["study"]["note"].endswith("in doubt, as of the films 1 not read, 1 cut short")
+    assert said["study"]["note"].endswith("in doubt all the same; 1 film not read; 1 film cut short")
     assert study([], NO_FILM).json()["study"]["status"] == "doubt"
     assert study([], cut(paint, picture)).json()["study"]["status"] == "doubt"
     assert study([SURE], NO_FILM).json()["study"]["status"] == "fracture"
@@ -146,9 +149,26 @@ def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
 def test_a_film_that_is_cut_short_is_in_doubt_itself(study, paint, picture):
     alone = study(cut(paint, picture)).json()
     assert (alone["status"], alone["study"]["status"]) == ("doubt", "doubt")
-    assert "in doubt, as of the films 1 cut short" in alone["study"]["note"]
+    assert "in doubt all the same; 1 film cut short" in alone["study"]["note"]
     assert "reaches the" not in alone["study"]["note"]
     assert study(cut(paint, picture, 255)).json()["status"] == "fracture"
+
+
+@pytest.mark.parametrize(("score", "status"), [(0.01, "doubt"), (0.5, "doubt"), (0.9, "fracture")])
+def test_a_film_of_another_kind_is_never_one_without_a_fracture(card, score, status):
+    box = Detections(np.array([[2.0, 2.0, 9.0, 9.0]]), np.array([score]), np.zeros(1, np.int64))
+    strange = Prediction((40, 30), box, "m", "h", frozenset({FLAG}))
+    usual = Prediction((40, 30), Detections.empty(), "m", "h")
+    mode = answers.measured_mode(card().operating_point("balanced"))
+    alone = answers.answer([answers.Seen(0, 0, strange)], [], mode, card(), None)
+    assert alone.status == alone.study.status == status
+    assert alone.study.note.endswith("; 1 film outside the intended use")
+    assert alone.warnings[0].startswith("Outside the intended use")
+    assert alone.recommendation.startswith("This film is outside what the model is meant for")
+    both = answers.answer([answers.Seen(n, 0, film) for n, film in enumerate((usual, strange))], [], mode, card(), None)
+    assert [film.status for film in both.films] == ["no fracture", status]
+    assert both.study.status == status
+    assert "outside" not in answers.answer([answers.Seen(0, 0, usual)], [], mode, card(), None).study.note
 
 
 def test_a_box_is_definite_suspicious_or_neither(study):

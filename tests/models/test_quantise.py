@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_the_scope_stays_in_float(pixels, tmp_path):
     scopes.embed(network, scopes.fit(described, described))
     recipe = quantise(network, pixels, tmp_path / "small")
     assert "scope_.*" in recipe["in_float"]
+    layers = ElementTree.parse(tmp_path / "small" / INT8[0]).getroot()
+    names = {layer.get("id"): layer for layer in layers.iter("layer")}
+    fed = [
+        (names[edge.get("from-layer")].get("type"), names[edge.get("to-layer")].get("name"))
+        for edge in layers.iter("edge")
+        if names[edge.get("to-layer")].get("name").startswith("scope_")
+    ]
+    assert len(fed) > 10
+    assert [name for kind, name in fed if kind == "FakeQuantize"] == []
     assert OpenVinoNetwork(tmp_path / "small" / INT8[0])(pixels[0]).shape[0] == 6
 
 

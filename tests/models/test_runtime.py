@@ -162,10 +162,13 @@ def test_many_threads_get_the_answers_they_would_get_alone(tiny):
     network = Watched(tiny)
     alone = [network(pixels).tobytes() for pixels in films]
     assert alone[:3] == expected
+    inside = held(network, (64, 32))  # so that all others come together, however fast each is
     with ThreadPoolExecutor(8) as pool:
         for _ in range(4):
             assert [answer.tobytes() for answer in pool.map(network, films)] == alone
             network.built_behind()
+    network.go_on.set()
+    inside.result(20)
     assert {alone for _, alone in network.asked} == {True, False}
 
 
@@ -267,3 +270,14 @@ def test_a_mac_and_onnxruntime_gpu_are_asked_for_accelerators(monkeypatch):
 def test_an_unknown_name_answers_with_the_known_ones(given, why):
     with pytest.raises(BadValue, match=why):
         open_network(SHIPPED, **given)
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"), [("fma avx512_bf16 sse", True), ("amx_bf16", True), ("avx512f", False), (None, False)]
+)
+def test_bfloat16_is_read_off_the_processor(flags, has, tmp_path, monkeypatch):
+    processor = tmp_path / "cpuinfo"
+    if flags is not None:
+        processor.write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(runtime, "_PROCESSOR", processor)
+    assert runtime.computes_bfloat16.__wrapped__() is has

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def test_a_run_leaves_weights_curves_and_its_configuration(tiny_run):
 def test_a_finished_name_is_not_overwritten(tiny_run):
     with pytest.raises(BadValue, match="holds a run already"):
         yolo.train(yolo.run_config(tiny_run))
+
+
+@pytest.mark.parametrize("wrong", [{"films_per_step": 2}, {"learning_rate": 1.0}, {"learning_rate": -0.1}])
+def test_a_step_of_no_size_is_refused(wrong, tiny_dataset, tmp_path):
+    with pytest.raises(BadValue, match=next(iter(wrong))):
+        replace(tiny(tiny_dataset, tmp_path, epochs=1), **wrong)
 
 
 def test_nothing_to_resume_is_said(tmp_path, tiny_dataset):
@@ -121,6 +128,15 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all("val split" in point.measured_on for point in card.operating_points)
     assert cards.load(tiny_run) == card
+    assert card.date == json.loads((tiny_run / yolo.FINISHED).read_text())["date"]
+    scope, films = card.measured["scope"], cards.films(tiny_run)
+    assert (scope["train_films"], scope["val_films"]) == tuple(
+        Counter(films.values())[part] for part in ("train", "val")
+    )
+    assert scope["val_films_outside"] <= 1 + 0.01 * scope["val_films"]
+    assert OnnxNetwork(tiny_run / "model.onnx")(np.zeros((64, 64, 3), np.uint8)).shape == (6, 84)
+    assert set(card.intended["never_seen"]).isdisjoint(card.intended["regions"])
+    assert sum(region["fractured"] for region in card.intended["regions"].values()) > 0
     film = next(load_dataset(tiny_dataset).splits["test"].iterdir())
     code = "import sys, pathlib; from fracture.reader import Reader; "
     code += "Reader.load(pathlib.Path(sys.argv[1])).read(pathlib.Path(sys.argv[2]).read_bytes()); "
