@@ -107,8 +107,8 @@ def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[Image
 def intended(train: Sequence[ImageRecord]) -> dict[str, Any]:
     """Say which films a model is meant for: those it was trained on, as a card has it.
 
-    Regions with their films and fractured films, the regions that were never seen, sources, and years of age where the
-    manifest tells them (column ``x_age``).
+    Regions with their films and fractured films, the regions no film is labelled with (FracAtlas calls a wrist a hand),
+    sources, and years of age where the manifest tells them (column ``x_age``).
     """
     films = Counter(region for record in train for region in record.regions)
     broken = Counter(region for record in train if record.fractured for region in record.regions)
@@ -117,7 +117,7 @@ def intended(train: Sequence[ImageRecord]) -> dict[str, Any]:
     )
     return {
         "regions": {name: {"films": films[name], "fractured": broken[name]} for name in REGIONS if films[name]},
-        "never_seen": [name for name in REGIONS if not films[name] and name != "unknown"],
+        "never_labelled": [name for name in REGIONS if not films[name] and name != "unknown"],
         "sources": sorted({record.source for record in train}),
         "ages_years": [ages[0], ages[-1]] if ages else None,
     }

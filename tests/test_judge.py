@@ -11,7 +11,7 @@ from fracture.data.phantom import draw_film
 from fracture.data.stage import write_json
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.harmonise import encode_png, harmonise
-from fracture.judge import Order, Source, dataset_id, judge_external, judge_model, judge_predictions
+from fracture.judge import PAGE, Order, Source, dataset_id, judge_external, judge_model, judge_predictions
 from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
@@ -181,6 +181,30 @@ def test_a_bundle_that_does_not_name_its_films_is_said_to(judged, tmp_path):
     assert "does not say which films it was made with" in text(judged())
     (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
     assert "does not say" not in text(judged(reader=Reader(CARD, Corner(), tmp_path)))
+
+
+class Knowing(Corner):
+    """Answers with one more row: films whose corner is bright lie beyond the scope."""
+
+    def __call__(self, pixels):
+        answer = super().__call__(pixels)
+        return np.vstack([answer, np.where(answer[4:] > 0.3, 1.5, 0.5)]).astype(np.float32)
+
+
+def test_films_unlike_those_of_the_model_are_counted_and_said(judged, tmp_path):
+    card = replace(CARD, measured={"scope": {}})
+    report = judged(reader=Reader(card, Knowing()))
+    labelled = [score for score, truth in SCORES["test"] if truth is not None]
+    bright = sum(score / 255 > 0.3 for score in labelled)
+    outside = report["model"]["outside_scope"]
+    assert 0 < bright < outside["n"] == len(labelled)
+    assert outside["value"] == bright / len(labelled)
+    assert "of the films are unlike those the model was made with" in text(report)
+    assert "Films of another kind" in (tmp_path / "report" / PAGE).read_text()
+    plain = judged("plain", reader=Reader(CARD, Corner()))
+    assert plain["model"]["outside_scope"] is None
+    assert "unlike" not in text(plain)
+    assert "Films of another kind" not in (tmp_path / "plain" / PAGE).read_text()
 
 
 def test_leaks_that_the_dataset_reports_are_passed_on(judged, root):

@@ -37,7 +37,7 @@ class ModelCard:
     it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
     dropped. ``calibration`` turns a film's best score into a probability, where it was fitted. ``measured`` holds
     figures with the command that made them, ``training`` how the weights came to be, ``intended`` the films it is meant
-    for: those it was trained on, by region, source and age, and the regions it has never seen.
+    for: those it was trained on, by region, source and age, and the regions that none of them is labelled with.
     """
 
     model_id: str

@@ -135,7 +135,7 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     )
     assert scope["val_films_outside"] <= 1 + 0.01 * scope["val_films"]
     assert OnnxNetwork(tiny_run / "model.onnx")(np.zeros((64, 64, 3), np.uint8)).shape == (6, 84)
-    assert set(card.intended["never_seen"]).isdisjoint(card.intended["regions"])
+    assert set(card.intended["never_labelled"]).isdisjoint(card.intended["regions"])
     assert sum(region["fractured"] for region in card.intended["regions"].values()) > 0
     film = next(load_dataset(tiny_dataset).splits["test"].iterdir())
     code = "import sys, pathlib; from fracture.reader import Reader; "
