@@ -13,6 +13,7 @@ def main() -> int:
     default = yolo.Config()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
+    parser.add_argument("--start", default="", help="for an architecture (yolov8s.yaml): a .safetensors to begin with")
     parser.add_argument("--data", default=default.data)
     parser.add_argument("--epochs", type=int, default=default.epochs)
     parser.add_argument("--imgsz", type=int, default=default.imgsz)
@@ -28,11 +29,14 @@ def main() -> int:
     parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(yolo.SETTINGS)}"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
     args = vars(parser.parse_args())
-    resume = args.pop("resume")
+    resume, asked = args.pop("resume"), args.pop("set")
     try:
-        config = yolo.Config(**args)
+        config = yolo.Config(**args, settings=yolo.settings(asked))
         best = yolo.train(config, resume=resume)
         card = bundle(config.folder)
     except FractureError as error:

@@ -14,8 +14,8 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,8 @@ AUGMENTATION: dict[str, float] = {
     "mixup": 0.0,
     "erasing": 0.0,
 }
+SETTINGS: Mapping[str, float] = AUGMENTATION | {"close_mosaic": 10, "box": 7.5, "cls": 0.5, "dfl": 1.5}
+"""What a run may set otherwise, by Ultralytics' names: augmentation, last epochs without mosaic, gains of the loss."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,16 @@ class Config:
     """One training run. The defaults are for a GPU; on two cores see JOURNAL.md for what a few hours allow.
 
     ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
-    (``yolov8n-coco.safetensors``). ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
-    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs.
-    ``films_per_step`` films make one step of the optimizer, over several batches where they do not fit into one; with
-    ``learning_rate`` 0 Ultralytics chooses both optimizer and rate, else it is AdamW's.
+    (``yolov8n-coco.safetensors``). An architecture (``yolov8s.yaml``) begins at ``start``, a state dict of its own or
+    of a narrower network, or at random. ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
+    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs. ``settings``
+    are those of `SETTINGS` that differ. ``films_per_step`` films make one step of the optimizer, over several batches
+    where they do not fit into one; with ``learning_rate`` 0 Ultralytics chooses both optimizer and rate, else it is
+    AdamW's.
     """
 
     model: str = "yolov8m.pt"
+    start: str = ""
     data: str = "dataset.yaml"
     epochs: int = 150
     imgsz: int = 800
@@ -82,6 +87,7 @@ class Config:
     runs: str = "runs"
     device: str = ""
     allow_weak: bool = False
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, value in (
@@ -100,11 +106,34 @@ class Config:
             raise BadValue(f"films_per_step: expected the batch of {self.batch} or more, got {self.films_per_step}")
         if not 0 <= self.learning_rate < 1:
             raise BadValue(f"learning_rate: expected 0 (to be chosen) or more, and below 1, got {self.learning_rate}")
+        unknown = sorted(self.settings.keys() - SETTINGS.keys())
+        if unknown:
+            raise BadValue(f"settings: expected some of {', '.join(SETTINGS)}, got {', '.join(unknown)}")
+        if self.start and Path(self.model).suffix != ".yaml":
+            raise BadValue(f"start: expected an architecture such as yolov8s.yaml to begin with it, got {self.model}")
 
     @property
     def folder(self) -> Path:
         """Give the run's folder."""
         return Path(self.runs) / self.name
+
+    @property
+    def state(self) -> Path | None:
+        """Give the state dict to begin with, if that is how the run begins."""
+        named = self.model if self.model.endswith(".safetensors") else self.start
+        return Path(named) if named else None
+
+
+def settings(asked: Sequence[str]) -> dict[str, float]:
+    """Read settings written ``name=value``. Raises BadValue for one that is not."""
+    read: dict[str, float] = {}
+    for one in asked:
+        name, _, value = one.partition("=")
+        try:
+            read[name] = float(value)
+        except ValueError as error:
+            raise BadValue(f"settings: expected NAME=NUMBER, got {one!r}") from error
+    return read
 
 
 def train(config: Config, *, resume: bool = False) -> Path:
@@ -121,6 +150,8 @@ def train(config: Config, *, resume: bool = False) -> Path:
         config = replace(run_config(folder), hours=config.hours, runs=config.runs, device=config.device)
     elif last.exists():
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
+    if not resume and config.state and not config.state.is_file():
+        raise MissingData(f"no weights at {config.state}")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)
     if not config.allow_weak:
@@ -146,11 +177,12 @@ def train(config: Config, *, resume: bool = False) -> Path:
         "amp": _on_gpu(config.device),
         "nbs": config.films_per_step,
         "cos_lr": True,
-        "close_mosaic": 10,
         "deterministic": False,
         "single_cls": False,
-        **AUGMENTATION,
+        **SETTINGS,
+        **config.settings,
     }
+    overrides["close_mosaic"] = round(overrides["close_mosaic"])
     if config.learning_rate:
         overrides |= {"optimizer": "AdamW", "lr0": config.learning_rate, "momentum": 0.9, "warmup_bias_lr": 0.0}
     if resume:
@@ -215,8 +247,6 @@ def _architecture(model: str) -> str:
     """Name what Ultralytics builds: the .pt itself, or the architecture a .safetensors file is named after."""
     path = Path(model)
     if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise MissingData(f"no weights at {model}")
         return path.name.split("-")[0].split(".")[0] + ".yaml"
     return model if path.suffix in {".pt", ".yaml"} else model + ".pt"
 
@@ -327,8 +357,8 @@ def _trainer_class() -> Any:
 
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
             model = super().get_model(cfg, weights, verbose)
-            if self.config.model.endswith(".safetensors") and weights is None:
-                load_matching(model, Path(self.config.model))
+            if self.config.state and weights is None:
+                load_matching(model, self.config.state)
             return model
 
         def _setup_train(self) -> None:
@@ -438,17 +468,43 @@ def _train_in_bfloat16(model: Any) -> None:
 def load_matching(model: Any, path: Path) -> int:
     """Load every tensor of a .safetensors state dict whose name and shape fit; give how many did.
 
-    Raises BadValue where fewer than half fit: then it is another architecture.
+    Into a network a whole number of times as wide it is grown so that every copy of a channel answers as the channel
+    did (Net2Net: T. Chen et al., ICLR 2016). Raises BadValue where fewer than half fit, or a grown network would lack
+    any tensor below its head: then it is another architecture.
     """
     from safetensors.torch import load_file
 
     own = model.state_dict()
     given = load_file(path)
+    first = next(name for name, value in own.items() if value.ndim == 4)
+    times = len(own[first]) // len(given[first]) if first in given else 1
+    if times > 1:
+        given = {name: _widened(value.float(), own[name].shape, times) for name, value in given.items() if name in own}
     fitting = {name: value.float() for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if len(fitting) < len(own) / 2:
+    head = f"model.{len(model.model) - 1}."
+    lacking = [name for name in own if name not in fitting and not name.startswith(head)]
+    if len(fitting) < len(own) / 2 or (times > 1 and lacking):
         raise BadValue(f"{path.name}: expected weights of this architecture, {len(fitting)} of {len(own)} tensors fit")
     model.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def _widened(value: Any, shape: Any, times: int) -> Any:
+    """Give a tensor with each channel ``times`` over, where ``shape`` has as many; the copies' inputs share its weight.
+
+    They share it unevenly, differently for every copy: copies that are alike would be taught alike and stay so. Chunks
+    and joints of channels keep their order, as copies stand side by side.
+    """
+    import torch
+
+    if value.ndim and shape[0] == value.shape[0] * times:
+        value = value.repeat_interleave(times, dim=0)
+    if value.ndim > 1 and shape[1] == value.shape[1] * times:
+        chance = torch.Generator().manual_seed(value.numel())
+        parts = 1 + torch.rand((*value.shape[:2], times), generator=chance)
+        parts = (parts / parts.sum(dim=2, keepdim=True)).flatten(1)
+        value = value.repeat_interleave(times, dim=1) * parts.view(*parts.shape, *[1] * (value.ndim - 2))
+    return value
 
 
 class TorchNetwork:

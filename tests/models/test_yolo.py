@@ -207,7 +207,63 @@ def test_a_state_dict_is_loaded_by_name_and_shape():
     assert yolo.load_matching(model, COCO) > 0.8 * len(model.state_dict())
     assert not (model.state_dict()["model.0.conv.weight"] == before).all()
     with pytest.raises(BadValue, match="of this architecture"):
-        yolo.load_matching(DetectionModel("yolov8s.yaml", nc=1, verbose=False), COCO)
+        yolo.load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), COCO)
+
+
+def test_a_wider_network_grown_from_a_narrow_one_answers_as_it_does(tmp_path):
+    """Every feature of YOLOv8n stands twice in YOLOv8s, the boxes are the same, and no two copies have like weights."""
+    yolo._ultralytics()
+    import torch
+    from safetensors.torch import save_file
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(0)
+    narrow, wide = (DetectionModel(f"yolov8{size}.yaml", nc=1, verbose=False).eval() for size in "ns")
+    for name, value in narrow.state_dict().items():
+        if value.ndim == 1:  # a network that has learnt has no means of nought and spreads of one
+            value.copy_(torch.rand_like(value) + 0.5)
+            assert "bn" in name or "bias" in name
+    file = tmp_path / "yolov8n-mine.safetensors"
+    save_file(narrow.state_dict(), file)
+    grown = yolo.load_matching(wide, file)
+    assert grown > 0.8 * len(wide.state_dict())
+    seen = ([], [])
+    for model, kept in zip((narrow, wide), seen, strict=True):
+        for layer in model.model:
+            layer.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out))
+    film = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        answers = [model(film)[0] for model in (narrow, wide)]
+    for one, two in zip(*(layers[:-1] for layers in seen), strict=True):
+        torch.testing.assert_close(two, one.repeat_interleave(2, dim=1), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(answers[1][:, :4], answers[0][:, :4], rtol=1e-3, atol=1e-2)
+    weights = wide.state_dict()["model.1.conv.weight"]
+    assert (weights[0::2] - weights[1::2]).abs().max() > 0.01
+
+
+def test_a_run_may_set_what_ultralytics_calls_by_name(tiny_dataset, tmp_path):
+    args = ["--set", "mosaic=0", "--set", "box=9", "--set", "close_mosaic=0"]
+    asked = yolo.settings(args[1::2])
+    config = replace(tiny(tiny_dataset, tmp_path, epochs=1), settings=asked)
+    yolo.train(config)
+    assert yolo.run_config(config.folder).settings == {"mosaic": 0.0, "box": 9.0, "close_mosaic": 0.0}
+    told = (config.folder / "args.yaml").read_text(encoding="utf-8").splitlines()
+    assert {"mosaic: 0.0", "box: 9.0", "close_mosaic: 0", "degrees: 10.0", "cls: 0.5"} <= set(told)
+
+
+@pytest.mark.parametrize("wrong", ["mosaic", "mosaic=much", "=1"])
+def test_a_setting_that_is_none_is_refused(wrong):
+    with pytest.raises(BadValue, match="settings: expected"):
+        yolo.Config(settings=yolo.settings([wrong]))
+
+
+def test_a_start_is_for_an_architecture_and_must_be_there(tiny_dataset, tmp_path):
+    with pytest.raises(BadValue, match=r"start: expected an architecture.*yolov8m.pt"):
+        yolo.Config(start="yolov8n-coco.safetensors")
+    lacking = replace(tiny(tiny_dataset, tmp_path, epochs=1), start=str(tmp_path / "yolov8n.safetensors"))
+    with pytest.raises(MissingData, match="no weights at"):
+        yolo.train(lacking)
+    assert not lacking.folder.exists()
 
 
 def test_nothing_phones_home(tiny_run):
