@@ -32,6 +32,7 @@ from fracture.report.cases import Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, choose_points, measured_on
 from fracture.types import REGIONS, Detections, ImageRecord
 
+CHECKPOINT = "weights/best.pt"
 NMS_IOU = 0.5
 STRIDE = 32
 PARITY_FILMS = 48
@@ -49,32 +50,16 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     ``long_side_px`` is the scale films are read at, the training scale if not named. Raises BadValue where the exported
     network does not answer as the checkpoint does.
     """
-    config = yolo.run_config(run)
-    checkpoint = run / "weights" / "best.pt"
-    dataset = load_dataset(Path(config.data))
-    scale = long_side_px or config.imgsz
+    reference, dataset = trained(run, version=version, long_side_px=long_side_px)
     records = load_records(dataset.root)
     cards.save_films(records, run)
-    card = ModelCard(
-        model_id=config.name,
-        version=version,
-        classes=dataset.names,
-        long_side_px=scale,
-        stride=STRIDE,
-        nms_iou=NMS_IOU,
-        harmonise=yolo.harmonise_config_of(dataset),
-        files={name: cards.file_hash(run / name) for name in ("weights/best.pt", cards.FILMS)},
+    card = replace(
+        reference.card,
+        files=reference.card.files | {cards.FILMS: cards.file_hash(run / cards.FILMS)},
         intended=intended(films_of(records, "train")),
-        training={
-            "config": asdict(config),
-            "dataset_id": dataset_id(dataset.root),
-            "finished": yolo.finished_on(run),
-            "epochs_run": yolo.epochs_run(run),
-        },
     )
-    reference = Reader(card, yolo.TorchNetwork(checkpoint))
     with TemporaryDirectory() as place:  # an earlier bundle of this run serves until the new one is whole
-        model = yolo.export_onnx(checkpoint, Path(place) / "model.onnx", scale)
+        model = yolo.export_onnx(run / CHECKPOINT, Path(place) / "model.onnx", card.long_side_px)
         scope = embed_scope(model, reference, dataset.root, records)
         card = replace(card, files=card.files | {model.name: cards.file_hash(model)})
         exported = Reader(card, OnnxNetwork(model), run)
@@ -85,21 +70,51 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     return card
 
 
-def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
-    """Teach an exported network what kind its train films are, the limit from those of val; say so as a card has it."""
+def trained(run: Path, *, version: str = __version__, long_side_px: int | None = None) -> tuple[Reader, Dataset]:
+    """Give a reader of a run's best checkpoint, whose card says how to feed it and nothing measured; and its dataset.
 
-    def described(split: str) -> NDArray[np.float64]:
+    Raises MissingData where the folder is no run or has no checkpoint.
+    """
+    config = yolo.run_config(run)
+    dataset = load_dataset(Path(config.data))
+    if not (run / CHECKPOINT).is_file():
+        raise MissingData(f"no {run / CHECKPOINT}: expected a run with a finished epoch")
+    card = ModelCard(
+        model_id=config.name,
+        version=version,
+        classes=dataset.names,
+        long_side_px=long_side_px or config.imgsz,
+        stride=STRIDE,
+        nms_iou=NMS_IOU,
+        harmonise=yolo.harmonise_config_of(dataset),
+        files={CHECKPOINT: cards.file_hash(run / CHECKPOINT)},
+        training={
+            "config": asdict(config),
+            "dataset_id": dataset_id(dataset.root),
+            "finished": yolo.finished_on(run),
+            "epochs_run": yolo.epochs_run(run),
+        },
+    )
+    return Reader(card, yolo.TorchNetwork(run / CHECKPOINT), run), dataset
+
+
+def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Teach an exported network what kind its train films are; say so as a card has it."""
+    described = {}
+    for split in ("train", "val"):
         films = films_of(records, split)
         pixels = (reader.prepare(decode((root / film.path).read_bytes())).pixels for film in films)
-        return np.array(list(progress(scopes.describe(model, pixels), len(films))))
-
-    train, val = described("train"), described("val")
-    scope = scopes.fit(train, val)
+        described[split] = np.array(list(progress(scopes.describe(model, pixels), len(films))))
+    groups = [film.group_id or film.image_id for film in films_of(records, "train")]
+    scope, unseen = scopes.fit(described["train"], described["val"], groups)
     scopes.embed(model, scope)
+    val = len(described["val"])
     return {
-        "train_films": len(train),
-        "val_films": len(val),
-        "val_films_outside": int((scope.distances(val) > 1).sum()),
+        "train_films": len(described["train"]),
+        "unseen_films": len(unseen),
+        "unseen_films_outside": int((unseen > 1).sum()),
+        "val_films": val,
+        "val_films_outside": int((unseen[-val:] > 1).sum()),
         "stage": scopes.STAGE,
     }
 

@@ -54,7 +54,7 @@ def known(shipped, tmp_path_factory):
     shutil.copy(cards.SHIPPED / "model.onnx", network)
     pixels = (shipped.prepare(radiograph(phantom(seed))).pixels for seed in range(220))
     described = np.array(list(scopes.describe(network, pixels)))
-    scope = scopes.fit(described[:180], described[180:], share=0.05)
+    scope, _ = scopes.fit(described[:180], described[180:], list(map(str, range(180))), share=0.05)
     scopes.embed(network, scope)
     return network, scope
 
@@ -122,25 +122,41 @@ def test_a_network_of_other_names_is_refused(tmp_path):
         list(scopes.describe(tmp_path / "other.onnx", []))
 
 
-def test_the_limit_is_what_a_share_of_val_exceeds():
+def test_the_limit_is_what_a_share_of_unseen_films_exceeds():
+    """Of train films each is judged by what was learnt from others: in many dimensions its own kind lies further off."""
     rng = np.random.default_rng(0)
-    mix = rng.normal(size=(3, 3))
-    val = rng.normal(size=(1000, 3)) @ mix
-    scope = scopes.fit(rng.normal(size=(20_000, 3)) @ mix, val, share=0.02)
-    assert np.mean(scope.distances(val) > 1) == pytest.approx(0.02, abs=0.001)
+    mix = rng.normal(size=(80, 80))
+    train, val, test = (rng.normal(size=(n, 80)) @ mix for n in (400, 100, 4000))
+    scope, unseen = scopes.fit(train, val, list(map(str, range(400))), share=0.05)
+    assert len(unseen) == 500
+    np.testing.assert_allclose(unseen[-100:], scope.distances(val))
+    assert np.mean(unseen > 1) == pytest.approx(0.05, abs=0.003)
+    assert np.mean(scope.distances(train) > 1) < 0.02
+    assert np.mean(scope.distances(test) > 1) == pytest.approx(0.05, abs=0.025)
+
+
+def test_films_of_a_group_are_judged_by_other_groups():
+    """Twelve films of one strange patient would vouch for each other."""
+    rng = np.random.default_rng(0)
+    train = np.vstack([rng.normal(size=(400, 3)), 40 + rng.normal(size=(12, 3))])
+    own = [str(i) for i in range(400)]
+    val = train[:100]
+    together, apart = ([*own, *twelve] for twelve in (["one"] * 12, [f"of {i}" for i in range(12)]))
+    far, near = (scopes.fit(train, val, groups, share=0.05)[1].max() for groups in (together, apart))
+    assert far > 4 * near
 
 
 def test_a_distance_is_mahalanobis():
     """Of columns that do not go together, the distance is that of z-scores."""
     rng = np.random.default_rng(1)
     train = rng.normal(size=(50_000, 2)) * (4.0, 0.5) + (1.0, 2.0)
-    scope = replace(scopes.fit(train, train[:10]), limit=1.0)
+    scope = replace(scopes.fit(train, train[:10], list(map(str, range(50_000))))[0], limit=1.0)
     distances = scope.distances(np.array([[1, 2], [5, 2], [1, 2.5], [5, 2.5]]))
     np.testing.assert_allclose(distances, [0, 1, 1, 2**0.5], atol=0.03)
 
 
 def test_too_few_films_are_refused():
     with pytest.raises(BadValue, match="got 1 and 3"):
-        scopes.fit(np.zeros((1, 4)), np.zeros((3, 4)))
+        scopes.fit(np.zeros((1, 4)), np.zeros((3, 4)), ["a"])
     with pytest.raises(BadValue, match="got 5 and 0"):
-        scopes.fit(np.zeros((5, 4)), np.zeros((0, 4)))
+        scopes.fit(np.zeros((5, 4)), np.zeros((0, 4)), list("abcde"))
