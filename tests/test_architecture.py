@@ -23,7 +23,7 @@ LEVELS = [
     {"outputs", "report"},
     {"judge"},
     {"pipeline"},
-    {"rebuild", "bench"},
+    {"rebuild", "bench", "choices"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 

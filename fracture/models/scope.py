@@ -2,9 +2,9 @@
 
 The channels of an early stage, each by its mean and spread over the film, say what a film's texture is like. Those of
 the train films are taken as one Gaussian, and a film's distance from it is Mahalanobis', divided by the distance that
-one in a hundred films it was not learnt from exceeds: above 1 it is of another kind. The network computes it by itself, in float32, as a
-last row that is the same in every column. CT slices, photographs and drawings are far away, and
-so are films that were taken or prepared in another way. What is near may still be misread.
+one in a hundred films it was not learnt from exceeds: above 1 it is of another kind. The network computes it by
+itself, in float32, as a last row that is the same in every column. CT slices, photographs and drawings are far away,
+and so are films that were taken or prepared in another way. What is near may still be misread.
 
 Source: K. Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018.
 """

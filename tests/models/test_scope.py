@@ -123,7 +123,7 @@ def test_a_network_of_other_names_is_refused(tmp_path):
 
 
 def test_the_limit_is_what_a_share_of_unseen_films_exceeds():
-    """Of train films each is judged by what was learnt from others: in many dimensions its own kind lies further off."""
+    """A train film is judged by what was learnt from others: in many dimensions its own kind lies further off."""
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(80, 80))
     train, val, test = (rng.normal(size=(n, 80)) @ mix for n in (400, 100, 4000))

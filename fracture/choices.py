@@ -1,0 +1,257 @@
+"""What each choice of a training recipe buys: short runs that differ in one thing, judged on the same films.
+
+A recipe is chosen on val, and val of a deal has too few fractured films to tell recipes apart. So the films that are
+not of its test are dealt anew, half to learn from, half to judge on; the test films are never read. A run is short (see
+`BASE`), the same number of films long in every row unless its name says otherwise, and judged after its last epoch,
+whatever came before. Three runs that differ in the seed alone say how much of a difference is luck.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture import boxes as box_math
+from fracture.data import manifest
+from fracture.data.assemble import assemble
+from fracture.data.preprocess import preprocess
+from fracture.data.stage import write_bytes, write_json
+from fracture.data.yolo import DATASET
+from fracture.errors import BadValue, MissingData
+from fracture.judge import load_records, predict
+from fracture.models import yolo
+from fracture.pipeline import trained
+from fracture.reader import Reader
+from fracture.report import comparison
+from fracture.report.cases import Cases, films_of, join
+from fracture.types import Detections, HarmoniseConfig, Prediction, Radiograph
+
+RESAMPLES = 500
+TABLE = "choices.json"
+_JUDGED = 0.42
+"""Share of all films to judge on: half of what is left beside a test of a sixth."""
+
+BASE = yolo.Config(
+    model="yolov8n.yaml",
+    epochs=12,
+    imgsz=320,
+    batch=16,
+    films_per_step=16,
+    learning_rate=0.001,
+    patience=1000,
+    val_every=1000,
+    settings={"close_mosaic": 2},
+)
+"""The recipe in short: a fifth of the epochs, three fifths of the scale."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing done otherwise: fields of the run's configuration, its settings, or how films are prepared."""
+
+    name: str
+    run: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
+    harmonise: HarmoniseConfig = field(default_factory=HarmoniseConfig)
+
+
+CHOICES = (
+    Choice("as it is"),
+    Choice("seed 1", {"seed": 1}),
+    Choice("seed 2", {"seed": 2}),
+    Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
+    Choice("CLAHE clip 4", harmonise=HarmoniseConfig(clahe_clip=4)),
+    Choice("448 px", {"imgsz": 448}),
+    Choice("no mosaic", settings={"mosaic": 0}),
+    Choice("more geometry", settings={"degrees": 30, "scale": 0.5, "translate": 0.2}),
+    Choice("exposure left alone", settings={"hsv_v": 0}),
+    Choice("three normals per fractured", {"normals": 3.0, "epochs": 6}),
+    Choice("a normal per two fractured", {"normals": 0.5, "epochs": 16}),
+    Choice("box gain 15", settings={"box": 15}),
+    Choice("random start", {"start": ""}),
+    Choice("a step every 64 films", {"films_per_step": 64}),
+    Choice("grown to YOLOv8s, same time", {"model": "yolov8s.yaml", "epochs": 5}),
+    Choice("twice as long", {"epochs": 24}),
+)
+
+
+def compare(stage: Path, deal: Path, start: Path, out: Path, wanted: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Run the choices (all, or those named) on the films of an ingested stage, beginning at the state dict ``start``.
+
+    ``deal`` is the manifest.csv or films.csv that names the test films. Yields a row of the table when it is measured,
+    the first being what the others are compared with. What is in ``out`` already is not done again, and a killed run
+    goes on. Raises BadValue for an unknown choice, MissingData without the weights.
+    """
+    unknown = set(wanted) - {choice.name for choice in CHOICES}
+    if unknown:
+        known = ", ".join(choice.name for choice in CHOICES)
+        raise BadValue(f"choices: expected some of {known}; got {', '.join(sorted(unknown))}")
+    if not start.is_file():
+        raise MissingData(f"no weights at {start}")
+    rows: list[dict[str, Any]] = []
+    first: Cases | None = None
+    for choice in CHOICES:
+        if wanted and first is not None and choice.name not in wanted:
+            continue
+        cases = _run(choice, stage, deal, start, out)
+        first = first or cases
+        rows.append({"name": choice.name, "epochs": _config(choice, start, out).epochs} | _figures(cases, first))
+        write_json(out / TABLE, {"base": asdict(BASE), "judged_on": _counts(first), "rows": rows})
+        yield rows[-1]
+
+
+def readings(weights: Path, root: Path, out: Path, split: str = "val") -> Iterator[dict[str, Any]]:
+    """Compare ways to read films with one trained model, on a split of the dataset at ``root``; rows as `compare`."""
+    plain = Reader.load(weights)
+    first: Cases | None = None
+    for name, kind in READINGS.items():
+        reader = kind(plain.card, plain.network, plain.folder)
+        cases = _judge(reader, root, split, out / f"{_slug(name)}.jsonl")
+        first = first or cases
+        yield {"name": name} | _figures(cases, first)
+
+
+class Mirrored(Reader):
+    """Reads a film and its mirror image, and takes the mean of both."""
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film both ways round."""
+        plain = super().read_film(film)
+        mirrored = super().read_film(replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1])))
+        width = film.size_px[0]
+        flipped = np.array([width, 0, width, 0]) + mirrored.detections.xyxy * [-1, 1, -1, 1]
+        back = replace(mirrored.detections, xyxy=flipped[:, [2, 1, 0, 3]])
+        return replace(plain, detections=fuse([plain.detections, back]))
+
+
+class Tiled(Reader):
+    """Reads a film that is larger than the network's scale as a whole and in four overlapping quarters."""
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film whole, and its quarters where they have more to show."""
+        plain = super().read_film(film)
+        width, height = film.size_px
+        if max(film.size_px) < 1.5 * self.card.long_side_px:
+            return plain
+        found = [plain.detections]
+        wide, high = (round(0.6 * side) for side in (width, height))
+        for left, top in ((0, 0), (width - wide, 0), (0, height - high), (width - wide, height - high)):
+            tile = np.ascontiguousarray(film.pixels[top : top + high, left : left + wide])
+            inside = super().read_film(replace(film, pixels=tile)).detections
+            found.append(replace(inside, xyxy=inside.xyxy + np.array([left, top, left, top])))
+        every = [np.concatenate([getattr(one, column) for one in found]) for column in ("xyxy", "score", "label")]
+        kept = box_math.nms(every[0], every[1], self.card.nms_iou)
+        return replace(plain, detections=Detections(*(column[kept] for column in every)))
+
+
+READINGS: Mapping[str, Callable[..., Reader]] = {
+    "as it is": Reader,
+    "mean with the mirror image": Mirrored,
+    "large films in tiles too": Tiled,
+}
+
+
+def fuse(found: Sequence[Detections], iou: float = 0.55) -> Detections:
+    """Merge several readings of one film: boxes that overlap become their mean, weighted by score, and share the score.
+
+    A box that only one of n readings has keeps one n-th of its score. Source: R. Solovyev et al., "Weighted boxes
+    fusion", Image and Vision Computing 2021.
+    """
+    boxes, score, label = (
+        np.concatenate([getattr(one, column) for one in found]) for column in ("xyxy", "score", "label")
+    )
+    reading = np.concatenate([np.full(len(one), i) for i, one in enumerate(found)])
+    left = np.ones(len(score), dtype=bool)
+    merged: list[tuple[Any, float, int]] = []
+    for best in np.argsort(-score, kind="stable"):
+        if not left[best]:
+            continue
+        near = left & (label == label[best]) & (box_math.iou(boxes[best][None], boxes)[0] > iou)
+        near[best] = True
+        members = [np.flatnonzero(near & (reading == i)) for i in range(len(found))]
+        each = np.array([group[np.argmax(score[group])] for group in members if len(group)])
+        left &= ~near
+        merged.append(
+            (np.average(boxes[each], axis=0, weights=score[each]), score[each].sum() / len(found), label[best])
+        )
+    merged.sort(key=lambda one: -one[1])
+    if not merged:
+        return Detections.empty()
+    return Detections(*(np.array(column) for column in zip(*merged, strict=True)))
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Give the table as it stands in JOURNAL.md."""
+
+    def with_range(figure: Mapping[str, Any], sign: str = "") -> str:
+        value, low, high = (f"{figure[end]:{sign}.3f}" for end in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    lines = ["| choice | AP50 | beside the first | film AUC | beside the first |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        cells = [
+            f"{row[key]['value']:.3f} | {with_range(row[key]['difference'], '+') if row['compared'] else ''}"
+            for key in ("ap50", "film_auc")
+        ]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _run(choice: Choice, stage: Path, deal: Path, start: Path, out: Path) -> Cases:
+    config = _config(choice, start, out)
+    root = Path(config.data).parent
+    if not (root / manifest.NAME).is_file():
+        _deal(choice.harmonise, stage, deal, root)
+    if not yolo.is_finished(config.folder):
+        yolo.train(config, resume=yolo.can_resume(config.folder))
+    reader, _ = trained(config.folder)
+    return _judge(reader, root, "val", config.folder / "val.jsonl")
+
+
+def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
+    run = {"start": str(start)} | dict(choice.run)
+    where = {"data": str(out / choice.harmonise.harmonise_id / DATASET), "runs": str(out / "runs")}
+    asked = replace(BASE, **run, **where, name=_slug(choice.name))
+    settings = dict(BASE.settings) | {"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings)
+    return replace(asked, settings=settings)
+
+
+def _deal(prepared: HarmoniseConfig, stage: Path, deal: Path, root: Path) -> None:
+    """Prepare the films and deal those that are not of the test, half to learn from, half to judge on."""
+    parts = manifest.load_splits(deal)
+    test = [image_id for image_id, part in parts.items() if part == "test"]
+    text = io.StringIO()
+    csv.writer(text).writerows([("image_id", "split"), *((image_id, "test") for image_id in test)])
+    kept = root.with_suffix(".test.csv")
+    write_bytes(kept, text.getvalue().encode())
+    harmonised = root.with_suffix(".stage")
+    preprocess(stage, harmonised, prepared)
+    assemble([harmonised], root, val=_JUDGED, test=len(test) / max(1, len(parts)), seed=0, keep=kept)
+
+
+def _judge(reader: Reader, root: Path, split: str, file: Path) -> Cases:
+    films = films_of(load_records(root), split)
+    return join(films, predict(reader, root, films, file).answers, split)
+
+
+def _counts(cases: Cases) -> dict[str, int]:
+    return {"films": len(cases.records), "fractured": int(cases.fractured.sum()), "groups": len(set(cases.groups))}
+
+
+def _figures(cases: Cases, first: Cases) -> dict[str, Any]:
+    """Give the figures of a row, and their differences from the first with intervals; see `comparison`."""
+    rows = {r["name"]: r for r in comparison.on_the_same_films(cases, first, ((), ()), 0, RESAMPLES)["rows"]}
+    named = {"ap50": rows["AP50"], "film_auc": rows["film AUC"]}
+    figures: dict[str, Any] = {"compared": cases is not first}
+    for key, row in named.items():
+        figures[key] = {end: row["this"][end] for end in ("value", "low", "high")}
+        figures[key]["difference"] = {end: row["difference"][end] for end in ("value", "low", "high")}
+    return figures
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower())

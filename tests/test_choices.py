@@ -1,0 +1,150 @@
+"""Choices are compared on the same films, none of them of the test; readings are merged where they agree."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fracture import choices
+from fracture.data import manifest
+from fracture.errors import BadValue, MissingData
+from fracture.models import yolo
+from fracture.models.card import ModelCard
+from fracture.types import Detections, HarmoniseConfig, Radiograph
+
+CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0), {"m.onnx": "0"})
+
+
+def found(*rows):
+    """Make detections of (x0, y0, x1, y1, score) rows."""
+    table = np.array(rows, np.float64).reshape(-1, 5)
+    return Detections(table[:, :4], table[:, 4], np.zeros(len(table), np.int64))
+
+
+class Bright:
+    """Answers with one box around what is white, its score the share of white in the left half: no mirror's equal."""
+
+    name = "bright"
+
+    def __call__(self, pixels):
+        rows, columns = np.nonzero(pixels[..., 0] > 250)
+        if not len(rows):
+            return np.zeros((5, 0), np.float32)
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        left = float((columns < pixels.shape[1] / 2).mean())
+        centre = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]]
+        return np.array([[*centre, 0.2 + 0.6 * left]], np.float32).T
+
+
+def film(size, box):
+    pixels = np.zeros(size[::-1], np.float32)
+    pixels[box[1] : box[3], box[0] : box[2]] = 1
+    return Radiograph(pixels)
+
+
+def test_boxes_that_agree_become_their_mean_and_share_the_score():
+    one = found((10, 10, 20, 20, 0.8), (50, 50, 60, 60, 0.6))
+    two = found((11, 10, 21, 20, 0.4))
+    merged = choices.fuse([one, two])
+    np.testing.assert_allclose(merged.xyxy, [[10 + 1 / 3, 10, 20 + 1 / 3, 20], [50, 50, 60, 60]])
+    np.testing.assert_allclose(merged.score, [0.6, 0.3])
+    assert len(choices.fuse([found(), found()])) == 0
+
+
+def test_a_reading_speaks_once_for_a_place():
+    """Two boxes of one reading on one place do not outvote the other."""
+    merged = choices.fuse([found((10, 10, 20, 20, 0.8), (10, 10, 20, 21, 0.7)), found()])
+    np.testing.assert_allclose(merged.score, [0.4])
+    np.testing.assert_allclose(merged.xyxy, [[10, 10, 20, 20]])
+
+
+def test_a_mirrored_reading_comes_back_in_the_films_frame():
+    answer = choices.Mirrored(CARD, Bright()).read_film(film((64, 64), (4, 8, 20, 24))).detections
+    np.testing.assert_allclose(answer.xyxy, [[4, 8, 20, 24]], atol=0.5)
+    np.testing.assert_allclose(answer.score, [0.5], atol=0.01)  # .8 as it is, .2 in the mirror
+
+
+def test_tiles_are_read_where_a_film_is_large_and_only_there():
+    small, large = film((90, 60), (4, 8, 20, 24)), film((120, 96), (81, 81, 84, 84))
+    plain, tiled = (kind(CARD, Bright()) for kind in (choices.Reader, choices.Tiled))
+    np.testing.assert_array_equal(tiled.read_film(small).detections.xyxy, plain.read_film(small).detections.xyxy)
+    [box] = tiled.read_film(large).detections.xyxy
+    np.testing.assert_allclose(box, [81, 81, 84, 84], atol=1.5)
+    assert len(plain.read_film(large).detections) == 0  # none of the network's pixels is white all over
+
+
+@pytest.fixture(scope="module")
+def compared(fracatlas_tree, tmp_path_factory):
+    """Give the rows of two choices on phantoms, the folder, and what was dealt before."""
+    pytest.importorskip("ultralytics", reason="training needs the full set of packages")
+    from safetensors.torch import save_file
+
+    from fracture.data.assemble import assemble
+    from fracture.data.ingest import ingest
+    from fracture.data.preprocess import preprocess
+    from fracture.data.sources import claims
+
+    root, _ = fracatlas_tree
+    out = tmp_path_factory.mktemp("choices")
+    stage, deal, start = out / "stage", out / "dataset_v5", out / "yolov8n-mine.safetensors"
+    ingest(claims("fracatlas", root), stage, copy=True)
+    preprocess(stage, out / "proc", HarmoniseConfig(long_side_px=256))
+    assemble([out / "proc"], deal, val=0.2, test=0.3, seed=0, copy=True)
+    yolo._ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    save_file(DetectionModel("yolov8n.yaml", nc=1, verbose=False).state_dict(), start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
+        patch.setattr(choices, "RESAMPLES", 20)
+        wanted = ["no CLAHE", "exposure left alone"]
+
+        def run():
+            return list(choices.compare(stage, deal / manifest.NAME, start, out / "made", wanted))
+
+        yield run(), out, run
+
+
+def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
+    rows, out, _ = compared
+    assert [row["name"] for row in rows] == ["as it is", "no CLAHE", "exposure left alone"]
+    before = {r.image_id: r.split for r in manifest.load(out / "dataset_v5")}
+    for prepared in (HarmoniseConfig(), HarmoniseConfig(clahe_clip=0)):
+        dealt = {r.image_id: r.split for r in manifest.load(out / "made" / prepared.harmonise_id)}
+        assert dealt.keys() == before.keys()
+        assert all(dealt[name] == "test" for name, part in before.items() if part == "test")
+        assert sum(part == "val" for part in dealt.values()) > sum(part == "val" for part in before.values())
+
+
+def test_the_first_choice_is_what_others_stand_beside(compared):
+    rows, _, _ = compared
+    assert not rows[0]["compared"]
+    assert rows[0]["ap50"]["difference"]["value"] == 0
+    table = choices.markdown(rows).splitlines()
+    assert len(table) == 5
+    assert table[2].count("(") == 0
+    assert table[3].count("(") == 2
+    for row in rows[1:]:
+        gap = row["film_auc"]["value"] - rows[0]["film_auc"]["value"]
+        assert row["film_auc"]["difference"]["value"] == pytest.approx(gap)
+
+
+def test_what_a_choice_names_reaches_the_run(compared):
+    _, out, _ = compared
+    configs = {name: yolo.run_config(out / "made/runs" / name) for name in ("as_it_is", "exposure_left_alone")}
+    assert configs["as_it_is"].settings == {"close_mosaic": 0}
+    assert configs["exposure_left_alone"].settings == {"close_mosaic": 0, "hsv_v": 0}
+    assert "hsv_v: 0" in (out / "made/runs/exposure_left_alone/args.yaml").read_text(encoding="utf-8")
+
+
+def test_what_was_measured_is_not_trained_again(compared, monkeypatch):
+    rows, _, run = compared
+    monkeypatch.setattr(yolo, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert run() == rows
+
+
+def test_unknown_choices_and_missing_weights_are_refused(tmp_path):
+    with pytest.raises(BadValue, match="got sharper"):
+        next(choices.compare(tmp_path, tmp_path, tmp_path, tmp_path, ["sharper"]))
+    with pytest.raises(MissingData, match="no weights at"):
+        next(choices.compare(tmp_path, tmp_path, tmp_path / "no.safetensors", tmp_path))
