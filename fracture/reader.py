@@ -7,6 +7,7 @@ import numpy as np
 
 from fracture.errors import MissingData
 from fracture.imaging.decode import MAX_PIXELS, decode, frames
+from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
@@ -67,7 +68,7 @@ class Reader:
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
         """Read a film as `prepare` gives it, here or in a `fracture.sandbox`; flag one of a strange kind."""
         answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
-        if len(answer) > rows and not answer[rows, 0] <= 1:
+        if NO_LIMB in flags or (len(answer) > rows and not answer[rows, 0] <= 1):
             flags |= {FLAG}
         found = detections_from(answer[:rows], film, self.card.nms_iou)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)

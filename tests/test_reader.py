@@ -156,3 +156,11 @@ def test_flags_reach_the_answer():
     assert "truncated" in reader.read(truncated_jpeg(pixels)).flags
     assert "inverted" in reader.read(monochrome1_dicom(pixels)).flags
     assert not reader.read(png(pixels)).flags
+
+
+@pytest.mark.parametrize(("flags", "outside"), [({"no_limb", "inverted"}, True), ({"inverted"}, False)])
+def test_a_film_that_is_said_to_show_no_limb_is_outside_the_intended_use(flags, outside):
+    reader = Reader(CARD, Recording())
+    answer = reader.read_prepared(reader.prepare(decode(png(np.full((64, 48), 90, np.uint8)))), frozenset(flags))
+    assert answer.flags == flags | ({"outside_scope"} if outside else set())
+    assert len(answer.detections) == 1  # what was seen is told all the same

@@ -52,6 +52,13 @@ _RAISED_BY_CODECS = (
 # pydicom's warnings and errors quote element values, which a patient's name may be among.
 logging.getLogger("pydicom").disabled = True
 
+NO_LIMB = "no_limb"
+_NO_LIMBS = (
+    *("SKULL", "HEAD", "JAW", "ZYGOMA", "NECK", "CHEST", "RIB", "STERNUM", "HEART", "BREAST", "ABDOMEN", "UTERUS"),
+    *("SPINE", "CSPINE", "CTSPINE", "TSPINE", "TLSPINE", "LSPINE", "LSSPINE", "SSPINE"),
+)
+"""Of the defined terms of PS3.16 Annex L for Body Part Examined (0018,0015), those without a limb, hip or shoulder."""
+
 
 def is_dicom(data: bytes) -> bool:
     """Tell by content: the magic of PS3.10 7.1, or a first data element as files without a preamble begin with."""
@@ -65,7 +72,7 @@ def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int, any_modality:
     lists them. A film that lists none is stretched from its least to its greatest value and flagged ``no_window``.
     Other flags: ``bad_window`` (unusable, stretched likewise), ``bad_rescale`` (unusable, ignored), ``inverted``,
     ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``colour``, ``truncated``,
-    ``no_modality``.
+    ``no_modality``, ``no_limb`` (the file names a part of the trunk or the head as the part examined).
 
     Raises UnsupportedFormat, FilmTooLarge (from the header: rows x columns x frames), NoPixels, WrongModality,
     BrokenFilm, or BadValue for a window the film does not have.
@@ -278,6 +285,8 @@ def _film(dataset: Dataset, index: int, stored: _Pixels, held: int, window: int)
     flags = {"truncated"} if held < absent.size else set()
     if not dataset.get("Modality"):
         flags.add("no_modality")
+    if str(dataset.get("BodyPartExamined") or "").strip().upper() in _NO_LIMBS:
+        flags.add(NO_LIMB)
     if dataset.PhotometricInterpretation in _GREY:
         grey = _grey(dataset, index, stored, absent, window, flags)
     else:

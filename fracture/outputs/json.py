@@ -22,6 +22,7 @@ _WARNINGS = {
     "truncated": "The file ends early: part of the film is missing, and a fracture there cannot be seen.",
     "outside_scope": "Outside the intended use: this film is unlike those the model was made with and measured on, so "
     "what it says of it means little.",
+    "no_limb": "The file names a part of the trunk or the head as the one it shows.",
     "no_window": "The file states no display window: the film's whole range was used.",
     "bad_window": "The file's display window is not valid: the film's whole range was used.",
     "bad_rescale": "The file's rescale slope or intercept is not valid: stored values were used as they are.",

@@ -33,7 +33,7 @@ from fracture.errors import (
     UnsupportedFormat,
     WrongModality,
 )
-from fracture.imaging.dicom import dicom_frames, is_dicom
+from fracture.imaging.dicom import NO_LIMB, dicom_frames, is_dicom
 from fracture.types import Radiograph
 
 H, W = 12, 16
@@ -809,6 +809,16 @@ class TestModality:
         with pytest.raises(WrongModality, match=f"got {said}$") as refused:
             decode(save(film(ramp(), Modality=modality)), any_modality=False)
         assert "DOE" not in str(refused.value)
+
+
+class TestBodyPart:
+    @pytest.mark.parametrize(
+        ("part", "elsewhere"),
+        [("CHEST", True), ("SKULL ", True), ("LSPINE", True), ("HAND", False), ("PELVIS", False), ("", False)],
+    )
+    def test_a_film_of_no_limb_is_flagged_where_the_file_says_so(self, part: str, elsewhere: bool) -> None:
+        assert (NO_LIMB in decode(save(film(ramp(), BodyPartExamined=part))).flags) == elsewhere
+        assert NO_LIMB not in decode(save(film(ramp()))).flags
 
 
 class TestShippedFiles:
