@@ -37,7 +37,7 @@ _JUDGED = 0.42
 
 BASE = yolo.Config(
     model="yolov8n.yaml",
-    epochs=12,
+    epochs=10,
     imgsz=320,
     batch=16,
     films_per_step=16,
@@ -46,7 +46,7 @@ BASE = yolo.Config(
     val_every=1000,
     settings={"close_mosaic": 2},
 )
-"""The recipe in short: a fifth of the epochs, three fifths of the scale."""
+"""The recipe of `make train-default` in short: a sixth of the epochs, at five eighths of the scale."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ CHOICES = (
     Choice("seed 1", {"seed": 1}),
     Choice("seed 2", {"seed": 2}),
     Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
-    Choice("CLAHE clip 4", harmonise=HarmoniseConfig(clahe_clip=4)),
     Choice("448 px", {"imgsz": 448}),
     Choice("no mosaic", settings={"mosaic": 0}),
     Choice("more geometry", settings={"degrees": 30, "scale": 0.5, "translate": 0.2}),
-    Choice("exposure left alone", settings={"hsv_v": 0}),
-    Choice("three normals per fractured", {"normals": 3.0, "epochs": 6}),
-    Choice("a normal per two fractured", {"normals": 0.5, "epochs": 16}),
-    Choice("box gain 15", settings={"box": 15}),
+    Choice("three normals per fractured", {"normals": 3.0, "epochs": 5}),
     Choice("random start", {"start": ""}),
     Choice("a step every 64 films", {"films_per_step": 64}),
-    Choice("grown to YOLOv8s, same time", {"model": "yolov8s.yaml", "epochs": 5}),
-    Choice("twice as long", {"epochs": 24}),
+    Choice("grown to YOLOv8s, same time", {"model": "yolov8s.yaml", "epochs": 4}),
+    Choice("box gain 15", settings={"box": 15}),
+    Choice("exposure left alone", settings={"hsv_v": 0}),
+    Choice("twice as long", {"epochs": 20}),
+    Choice("CLAHE clip 4", harmonise=HarmoniseConfig(clahe_clip=4)),
+    Choice("a normal per two fractured", {"normals": 0.5, "epochs": 13}),
 )
 
 
