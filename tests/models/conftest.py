@@ -1,4 +1,4 @@
-"""A tiny dataset from phantom films and a tiny network trained on it, shared by the tests that need torch."""
+"""A tiny dataset from phantom films, a tiny network trained on it, and the shipped network without its scope."""
 
 import socket
 from pathlib import Path
@@ -9,6 +9,7 @@ from fracture.data.assemble import assemble
 from fracture.data.ingest import ingest
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import claims
+from fracture.models.card import SHIPPED
 from fracture.types import HarmoniseConfig
 
 
@@ -23,6 +24,23 @@ def tiny_dataset(fracatlas_tree, tmp_path_factory) -> Path:
     names = "path: dataset_v5\ntrain: images/train\nval: images/val\ntest: images/test\nnames:\n  0: fracture\n"
     (folder / "dataset.yaml").write_text(names)
     return folder / "dataset.yaml"
+
+
+@pytest.fixture(scope="session")
+def unscoped(tmp_path_factory) -> Path:
+    """Give the shipped network without its scope, as it was exported."""
+    onnx = pytest.importorskip("onnx", reason="a network is taken apart with the full set of packages")
+    model = onnx.load(str(SHIPPED / "model.onnx"))
+    answer = model.graph.output[0]
+    ours = [node for node in model.graph.node if node.name.startswith("scope_") or node.name == answer.name]
+    for node in ours:
+        model.graph.node.remove(node)
+    for node in model.graph.node:
+        node.output[:] = [answer.name if name == "scope_boxes" else name for name in node.output]
+    answer.type.tensor_type.shape.dim[1].dim_value = 5
+    file = tmp_path_factory.mktemp("unscoped") / "model.onnx"
+    onnx.save(model, str(file))
+    return file
 
 
 @pytest.fixture(scope="session")

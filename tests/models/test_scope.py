@@ -48,10 +48,10 @@ def shipped():
 
 
 @pytest.fixture(scope="module")
-def known(shipped, tmp_path_factory):
+def known(shipped, unscoped, tmp_path_factory):
     """Give the shipped network with a scope of phantoms, and that scope."""
     network = tmp_path_factory.mktemp("scope") / "model.onnx"
-    shutil.copy(cards.SHIPPED / "model.onnx", network)
+    shutil.copy(unscoped, network)
     pixels = (shipped.prepare(radiograph(phantom(seed))).pixels for seed in range(220))
     described = np.array(list(scopes.describe(network, pixels)))
     scope, _ = scopes.fit(described[:180], described[180:], list(map(str, range(180))), share=0.05)
@@ -77,10 +77,9 @@ def test_other_pictures_lie_outside(shipped, known, name):
     assert warnings_for(flags)[0].startswith("Outside the intended use")
 
 
-def test_the_row_is_the_distance_and_the_boxes_stay_as_they_are(shipped, known, tmp_path):
+def test_the_row_is_the_distance_and_the_boxes_stay_as_they_are(shipped, known, unscoped):
     network, scope = known
-    plain = tmp_path / "model.onnx"
-    shutil.copy(cards.SHIPPED / "model.onnx", plain)
+    plain = unscoped
     for pixels in (
         shipped.prepare(radiograph(grey)).pixels for grey in (phantom(7), phantom(8)[:300], strange()["page"])
     ):
