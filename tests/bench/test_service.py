@@ -197,7 +197,7 @@ def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films, m
     cards.save(replace(cards.load(cards.SHIPPED), files=files), tmp_path)
     plain, _, quantised = bundled(tmp_path, tmp_path / "parts", films[SMALL])
     assert str(tmp_path / "weights/best.pt") in plain.command
-    assert plain.command[plain.command.index("--imgsz") + 1] == "448"
+    assert plain.command[plain.command.index("--imgsz") + 1] == str(cards.load(cards.SHIPPED).long_side_px)
     assert quantised.missing == "the bundle has none"
 
 

@@ -91,13 +91,13 @@ def test_the_row_is_the_distance_and_the_boxes_stay_as_they_are(shipped, known, 
             np.testing.assert_allclose(told[5], scope.distances(description[None])[0], rtol=1e-3)
 
 
-def test_a_description_is_mean_and_spread_of_channels(shipped):
+def test_a_description_is_mean_and_spread_of_channels(shipped, unscoped):
     import onnx
     import onnxruntime
 
     pixels = shipped.prepare(radiograph(phantom(5))).pixels
-    [description] = scopes.describe(cards.SHIPPED / "model.onnx", [pixels])
-    model = onnx.load(cards.SHIPPED / "model.onnx")
+    [description] = scopes.describe(unscoped, [pixels])
+    model = onnx.load(unscoped)
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(scopes.STAGE))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     [stage] = session.run([scopes.STAGE], {"images": network_tensor(pixels)})[0]
