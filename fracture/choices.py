@@ -213,9 +213,13 @@ def _run(choice: Choice, stage: Path, deal: Path, start: Path, out: Path) -> Cas
 
 
 def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
-    run = {"start": str(start)} | dict(choice.run)
-    where = {"data": str(out / choice.harmonise.harmonise_id / DATASET), "runs": str(out / "runs")}
-    asked = replace(BASE, **run, **where, name=_slug(choice.name))
+    differs: dict[str, Any] = {"start": str(start)} | dict(choice.run)
+    where: dict[str, Any] = {
+        "data": str(out / choice.harmonise.harmonise_id / DATASET),
+        "runs": str(out / "runs"),
+        "name": _slug(choice.name),
+    }
+    asked = replace(BASE, **differs, **where)
     settings = dict(BASE.settings) | {"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings)
     return replace(asked, settings=settings)
 

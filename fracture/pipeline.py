@@ -89,7 +89,8 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
         harmonise=yolo.harmonise_config_of(dataset),
         files={CHECKPOINT: cards.file_hash(run / CHECKPOINT)},
         training={
-            "config": asdict(config),
+            # Names, not places: a card goes to other machines.
+            "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("model", "start")},
             "dataset_id": dataset_id(dataset.root),
             "finished": yolo.finished_on(run),
             "epochs_run": yolo.epochs_run(run),

@@ -124,6 +124,7 @@ def test_half_weights_halve_the_file(tiny_run, tmp_path):
 def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     card = pipeline.bundle(tiny_run, long_side_px=64)
     assert card.training["dataset_id"]
+    assert card.training["config"]["model"] == "yolov8n.yaml"
     assert card.measured["parity"]["least_iou"] >= 0.99
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all("val split" in point.measured_on for point in card.operating_points)
@@ -265,6 +266,13 @@ def test_a_start_is_for_an_architecture_and_must_be_there(tiny_dataset, tmp_path
     with pytest.raises(MissingData, match="no weights at"):
         yolo.train(lacking)
     assert not lacking.folder.exists()
+
+
+def test_a_card_names_what_a_run_began_with_not_where_it_lay(tiny_run, monkeypatch):
+    config = replace(yolo.run_config(tiny_run), start="/films/of/others/yolov8n-mine.safetensors")
+    monkeypatch.setattr(yolo, "run_config", lambda _: config)
+    reader, _ = pipeline.trained(tiny_run)
+    assert reader.card.training["config"]["start"] == "yolov8n-mine.safetensors"
 
 
 def test_nothing_phones_home(tiny_run):
