@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
     parser.add_argument("--val-every", type=int, default=default.val_every, help="validate every so many epochs")
     parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"
+    )
     parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
@@ -42,7 +45,7 @@ def main() -> int:
     except FractureError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    print(f"best checkpoint: {best}; bundle: {config.folder}/model.onnx and card.json")
+    print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")
     for point in card.operating_points:
         print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")
     return 0

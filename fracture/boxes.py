@@ -1,9 +1,11 @@
 """Pure functions on boxes: (N, 4) xyxy arrays in pixels, and YOLO's normalised form at the edges."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.types import Box
+from fracture.types import Box, Detections
 
 Array = NDArray[np.float64]
 
@@ -54,6 +56,32 @@ def nms(xyxy: Array, score: Array, iou_threshold: float, most: int | None = None
         overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
         alive[rest] &= overlap <= iou_threshold
     return order[kept].astype(np.int64)
+
+
+def fuse(found: Sequence[Detections], iou_threshold: float = 0.55) -> Detections:
+    """Merge several readings of one film: boxes that overlap become their mean, weighted by score, and share the score.
+
+    Each reading speaks once for a place, by its best box there; one that sees nothing there counts as 0. Source: R.
+    Solovyev et al., "Weighted boxes fusion", Image and Vision Computing 2021.
+    """
+    xyxy, score, label = (np.concatenate([getattr(one, name) for one in found]) for name in ("xyxy", "score", "label"))
+    reading = np.repeat(np.arange(len(found)), [len(one) for one in found])
+    left = np.ones(len(score), dtype=bool)
+    boxes, scores, labels = np.zeros_like(xyxy), np.zeros_like(score), np.zeros_like(label)
+    count = 0
+    for best in np.argsort(-score, kind="stable"):
+        if not left[best]:
+            continue
+        near = np.flatnonzero(left & (label == label[best]))
+        near = near[(iou(xyxy[best][None], xyxy[near])[0] > iou_threshold) | (near == best)]
+        left[near] = False
+        # Of one reading's boxes the first is the best: a reading's boxes come best first.
+        members = near[np.unique(reading[near], return_index=True)[1]]
+        boxes[count] = score[members] @ xyxy[members] / max(score[members].sum(), np.finfo(float).tiny)
+        scores[count], labels[count] = score[members].sum() / len(found), label[best]
+        count += 1
+    order = np.argsort(-scores[:count], kind="stable")
+    return Detections(boxes[order], scores[order], labels[order])
 
 
 def to_yolo(box: Box, size_px: tuple[int, int]) -> Box:

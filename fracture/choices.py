@@ -125,7 +125,7 @@ class Mirrored(Reader):
         width = film.size_px[0]
         flipped = np.array([width, 0, width, 0]) + mirrored.detections.xyxy * [-1, 1, -1, 1]
         back = replace(mirrored.detections, xyxy=flipped[:, [2, 1, 0, 3]])
-        return replace(plain, detections=fuse([plain.detections, back]))
+        return replace(plain, detections=box_math.fuse([plain.detections, back]))
 
 
 class Tiled(Reader):
@@ -153,35 +153,6 @@ READINGS: Mapping[str, Callable[..., Reader]] = {
     "mean with the mirror image": Mirrored,
     "large films in tiles too": Tiled,
 }
-
-
-def fuse(found: Sequence[Detections], iou: float = 0.55) -> Detections:
-    """Merge several readings of one film: boxes that overlap become their mean, weighted by score, and share the score.
-
-    A box that only one of n readings has keeps one n-th of its score. Source: R. Solovyev et al., "Weighted boxes
-    fusion", Image and Vision Computing 2021.
-    """
-    boxes, score, label = (
-        np.concatenate([getattr(one, column) for one in found]) for column in ("xyxy", "score", "label")
-    )
-    reading = np.concatenate([np.full(len(one), i) for i, one in enumerate(found)])
-    left = np.ones(len(score), dtype=bool)
-    merged: list[tuple[Any, float, int]] = []
-    for best in np.argsort(-score, kind="stable"):
-        if not left[best]:
-            continue
-        near = left & (label == label[best]) & (box_math.iou(boxes[best][None], boxes)[0] > iou)
-        near[best] = True
-        members = [np.flatnonzero(near & (reading == i)) for i in range(len(found))]
-        each = np.array([group[np.argmax(score[group])] for group in members if len(group)])
-        left &= ~near
-        merged.append(
-            (np.average(boxes[each], axis=0, weights=score[each]), score[each].sum() / len(found), label[best])
-        )
-    merged.sort(key=lambda one: -one[1])
-    if not merged:
-        return Detections.empty()
-    return Detections(*(np.array(column) for column in zip(*merged, strict=True)))
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models import yolo
 from fracture.models.card import INT8, ModelCard
+from fracture.models.merge import merge
 from fracture.models.quantise import quantise
 from fracture.models.runtime import Network, OnnxNetwork, OpenVinoNetwork
 from fracture.models.scope import FLAG
@@ -32,7 +33,6 @@ from fracture.report.cases import Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, choose_points, measured_on
 from fracture.types import REGIONS, Detections, ImageRecord
 
-CHECKPOINT = "weights/best.pt"
 NMS_IOU = 0.5
 STRIDE = 32
 PARITY_FILMS = 48
@@ -45,7 +45,7 @@ MOST_OUTSIDE = 0.03
 
 
 def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = None) -> ModelCard:
-    """Make a run servable: export its best checkpoint, prove parity, measure operating points on val, write the card.
+    """Make a run servable: export its best checkpoints, prove parity, measure operating points on val, write the card.
 
     ``long_side_px`` is the scale films are read at, the training scale if not named. Raises BadValue where the exported
     network does not answer as the checkpoint does.
@@ -59,7 +59,7 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
         intended=intended(films_of(records, "train")),
     )
     with TemporaryDirectory() as place:  # an earlier bundle of this run serves until the new one is whole
-        model = yolo.export_onnx(run / CHECKPOINT, Path(place) / "model.onnx", card.long_side_px)
+        model = export(run, Path(place) / "model.onnx", card.long_side_px)
         scope = embed_scope(model, reference, dataset.root, records)
         card = replace(card, files=card.files | {model.name: cards.file_hash(model)})
         exported = Reader(card, OnnxNetwork(model), run)
@@ -71,14 +71,13 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
 
 
 def trained(run: Path, *, version: str = __version__, long_side_px: int | None = None) -> tuple[Reader, Dataset]:
-    """Give a reader of a run's best checkpoint, whose card says how to feed it and nothing measured; and its dataset.
+    """Give a reader of a run's best checkpoints, whose card says how to feed it and nothing measured; and its dataset.
 
-    Raises MissingData where the folder is no run or has no checkpoint.
+    Raises MissingData where the folder is no run or lacks a checkpoint.
     """
     config = yolo.run_config(run)
     dataset = load_dataset(Path(config.data))
-    if not (run / CHECKPOINT).is_file():
-        raise MissingData(f"no {run / CHECKPOINT}: expected a run with a finished epoch")
+    found = yolo.checkpoints(run)
     card = ModelCard(
         model_id=config.name,
         version=version,
@@ -87,7 +86,8 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
         stride=STRIDE,
         nms_iou=NMS_IOU,
         harmonise=yolo.harmonise_config_of(dataset),
-        files={CHECKPOINT: cards.file_hash(run / CHECKPOINT)},
+        files={file.relative_to(run).as_posix(): cards.file_hash(file) for file in found},
+        members=len(found),
         training={
             # Names, not places: a card goes to other machines.
             "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("model", "start")},
@@ -96,7 +96,16 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
             "epochs_run": yolo.epochs_run(run),
         },
     )
-    return Reader(card, yolo.TorchNetwork(run / CHECKPOINT), run), dataset
+    return Reader(card, yolo.TorchNetworks(found), run), dataset
+
+
+def export(run: Path, target: Path, long_side_px: int) -> Path:
+    """Export a run's best checkpoints to one ONNX file."""
+    found = yolo.checkpoints(run)
+    if len(found) == 1:
+        return yolo.export_onnx(found[0], target, long_side_px)
+    parts = [target.with_name(f"{number}.onnx") for number in range(len(found))]
+    return merge([yolo.export_onnx(*pair, long_side_px) for pair in zip(found, parts, strict=True)], target)
 
 
 def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Reader:
         answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
         if NO_LIMB in flags or (len(answer) > rows and not answer[rows, 0] <= 1):
             flags |= {FLAG}
-        found = detections_from(answer[:rows], film, self.card.nms_iou)
+        found = detections_from(answer[:rows], film, self.card.nms_iou, self.card.members)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
 
     def warm_up(self) -> None:

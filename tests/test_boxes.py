@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fracture.boxes import area, clip, from_yolo, iou, nms, to_yolo
+from fracture.boxes import area, clip, from_yolo, fuse, iou, nms, to_yolo
+from fracture.types import Detections
 
 
 def boxes(*rows):
@@ -100,3 +101,38 @@ def test_suppression_ends_with_as_many_as_are_asked_for():
     assert apart.max() <= 0.3
     gone = np.setdiff1d(np.arange(300), kept)
     assert all(iou(xyxy[[box]], xyxy[kept[score[kept] > score[box]]]).max() > 0.3 for box in gone)
+
+
+def found(*rows):
+    """Make detections of (x0, y0, x1, y1, score) rows."""
+    table = np.array(rows, np.float64).reshape(-1, 5)
+    return Detections(table[:, :4], table[:, 4], np.zeros(len(table), np.int64))
+
+
+def test_boxes_that_agree_become_their_mean_and_share_the_score():
+    one = found((10, 10, 20, 20, 0.8), (50, 50, 60, 60, 0.6))
+    two = found((11, 10, 21, 20, 0.4))
+    merged = fuse([one, two])
+    np.testing.assert_allclose(merged.xyxy, [[10 + 1 / 3, 10, 20 + 1 / 3, 20], [50, 50, 60, 60]])
+    np.testing.assert_allclose(merged.score, [0.6, 0.3])
+    assert len(fuse([found(), found()])) == 0
+
+
+def test_a_reading_speaks_once_for_a_place():
+    """Two boxes of one reading on one place do not outvote the other."""
+    merged = fuse([found((10, 10, 20, 20, 0.8), (10, 10, 20, 21, 0.7)), found()])
+    np.testing.assert_allclose(merged.score, [0.4])
+    np.testing.assert_allclose(merged.xyxy, [[10, 10, 20, 20]])
+
+
+def test_readings_of_other_classes_are_not_merged():
+    box = np.array([[10.0, 10, 20, 20]])
+    one, two = (Detections(box, np.array([0.5]), np.array([label])) for label in (0, 1))
+    assert sorted(fuse([one, two]).label) == [0, 1]
+
+
+def test_one_reading_alone_stays_as_it_is():
+    alone = found((10, 10, 20, 20, 0.8), (50, 50, 60, 60, 0.6), (30, 10, 40, 20, 0.1))
+    same = fuse([alone])
+    np.testing.assert_allclose(same.xyxy, alone.xyxy)
+    np.testing.assert_allclose(same.score, alone.score)

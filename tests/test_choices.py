@@ -10,15 +10,9 @@ from fracture.data import manifest
 from fracture.errors import BadValue, MissingData
 from fracture.models import yolo
 from fracture.models.card import ModelCard
-from fracture.types import Detections, HarmoniseConfig, Radiograph
+from fracture.types import HarmoniseConfig, Radiograph
 
 CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0), {"m.onnx": "0"})
-
-
-def found(*rows):
-    """Make detections of (x0, y0, x1, y1, score) rows."""
-    table = np.array(rows, np.float64).reshape(-1, 5)
-    return Detections(table[:, :4], table[:, 4], np.zeros(len(table), np.int64))
 
 
 class Bright:
@@ -40,22 +34,6 @@ def film(size, box):
     pixels = np.zeros(size[::-1], np.float32)
     pixels[box[1] : box[3], box[0] : box[2]] = 1
     return Radiograph(pixels)
-
-
-def test_boxes_that_agree_become_their_mean_and_share_the_score():
-    one = found((10, 10, 20, 20, 0.8), (50, 50, 60, 60, 0.6))
-    two = found((11, 10, 21, 20, 0.4))
-    merged = choices.fuse([one, two])
-    np.testing.assert_allclose(merged.xyxy, [[10 + 1 / 3, 10, 20 + 1 / 3, 20], [50, 50, 60, 60]])
-    np.testing.assert_allclose(merged.score, [0.6, 0.3])
-    assert len(choices.fuse([found(), found()])) == 0
-
-
-def test_a_reading_speaks_once_for_a_place():
-    """Two boxes of one reading on one place do not outvote the other."""
-    merged = choices.fuse([found((10, 10, 20, 20, 0.8), (10, 10, 20, 21, 0.7)), found()])
-    np.testing.assert_allclose(merged.score, [0.4])
-    np.testing.assert_allclose(merged.xyxy, [[10, 10, 20, 20]])
 
 
 def test_a_mirrored_reading_comes_back_in_the_films_frame():

@@ -35,9 +35,10 @@ class ModelCard:
 
     ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
     it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
-    dropped. ``calibration`` turns a film's best score into a probability, where it was fitted. ``measured`` holds
-    figures with the command that made them, ``training`` how the weights came to be, ``intended`` the films it is meant
-    for: those it was trained on, by region, source and age, and the regions that none of them is labelled with.
+    dropped. ``members`` is the number of networks in the one file, whose boxes are fused. ``calibration`` turns a
+    film's best score into a probability, where it was fitted. ``measured`` holds figures with the command that made
+    them, ``training`` how the weights came to be, ``intended`` the films it is meant for: those it was trained on, by
+    region, source and age, and the regions that none of them is labelled with.
     """
 
     model_id: str
@@ -54,10 +55,13 @@ class ModelCard:
     measured: dict[str, Any] = field(default_factory=dict)
     intended: dict[str, Any] = field(default_factory=dict)
     licence: str = "AGPL-3.0-or-later"
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.long_side_px < self.stride or self.long_side_px % self.stride:
             raise BadValue(f"long_side_px: expected a multiple of the stride {self.stride}, got {self.long_side_px}")
+        if self.members < 1:
+            raise BadValue(f"members: expected 1 or more, got {self.members}")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
 

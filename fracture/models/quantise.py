@@ -70,4 +70,5 @@ def _in_float(operations: Sequence[str]) -> list[str]:
     if not any(name.startswith(f"/model.{head}/cv3.") for name in operations):
         raise BadValue(f"network: expected layers named as Ultralytics names a detector's, got none of {head}/cv3")
     scope = ["scope_.*"] if any(name.startswith("scope_") for name in operations) else []
-    return [*scope, r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*"]
+    floats = (r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*")
+    return [*scope, *(r"(member\d+)?" + pattern for pattern in floats)]

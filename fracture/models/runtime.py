@@ -258,8 +258,19 @@ def network_tensor(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
 
 
-def detections_from(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float) -> Detections:
-    """Turn a network's raw (4 + classes, candidates) output into boxes on the decoded film, best first."""
+def detections_from(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float, members: int = 1) -> Detections:
+    """Turn a network's raw (4 + classes, candidates) output into boxes on the decoded film, best first.
+
+    Of several ``members`` the candidates stand side by side; each member's are suppressed alone, then all are fused.
+    """
+    if members == 1:
+        return _of_one(raw, prepared, nms_iou)
+    each = [_of_one(part, prepared, nms_iou) for part in np.split(raw, members, axis=1)]
+    fused = box_math.fuse(each)
+    return Detections(fused.xyxy[:MAX_DETECTIONS], fused.score[:MAX_DETECTIONS], fused.label[:MAX_DETECTIONS])
+
+
+def _of_one(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float) -> Detections:
     score = raw[4:].max(axis=0).astype(np.float64)
     label = raw[4:].argmax(axis=0)
     keep = score >= SCORE_FLOOR

@@ -67,7 +67,7 @@ class Config:
     number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs. ``settings``
     are those of `SETTINGS` that differ. ``films_per_step`` films make one step of the optimizer, over several batches
     where they do not fit into one; with ``learning_rate`` 0 Ultralytics chooses both optimizer and rate, else it is
-    AdamW's.
+    AdamW's. ``members`` networks are trained one after the other, which differ in their seeds; ``hours`` is for all.
     """
 
     model: str = "yolov8m.pt"
@@ -88,6 +88,7 @@ class Config:
     device: str = ""
     allow_weak: bool = False
     settings: Mapping[str, float] = field(default_factory=dict)
+    members: int = 1
 
     def __post_init__(self) -> None:
         for what, value in (
@@ -95,6 +96,7 @@ class Config:
             ("imgsz", self.imgsz),
             ("batch", self.batch),
             ("val_every", self.val_every),
+            ("members", self.members),
         ):
             if value < 1:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")
@@ -136,26 +138,57 @@ def settings(asked: Sequence[str]) -> dict[str, float]:
     return read
 
 
-def train(config: Config, *, resume: bool = False) -> Path:
-    """Train, writing weights and curves into the run's folder; give the best checkpoint.
+def train(config: Config, *, resume: bool = False) -> list[Path]:
+    """Train, writing weights and curves into the run's folder; give the best checkpoint of every member.
 
     ``resume`` goes on from the last finished epoch of a run that was stopped. Raises MissingData without a dataset or a
     checkpoint to resume from, BadValue where the films are not harmonised.
     """
     folder = config.folder
-    last = folder / "weights" / "last.pt"
     if resume:
-        if not last.is_file():
-            raise MissingData(f"nothing to resume: no {last}")
+        if not can_resume(folder):
+            raise MissingData(f"nothing to resume in {folder}")
         config = replace(run_config(folder), hours=config.hours, runs=config.runs, device=config.device)
-    elif last.exists():
+    elif can_resume(folder):
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
-    if not resume and config.state and not config.state.is_file():
+    elif config.state and not config.state.is_file():
         raise MissingData(f"no weights at {config.state}")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)
     if not config.allow_weak:
         _refuse_weak(dataset)
+    if config.members > 1:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG, asdict(config))
+    for number, member in enumerate(members(folder)):
+        if is_finished(member):
+            continue
+        its = replace(
+            config, members=1, seed=config.seed + number, hours=config.hours and config.hours / config.members
+        )
+        its = replace(its, name=str(member.relative_to(config.runs)))
+        _train_one(its, dataset, harmonise_config, resume=can_resume(member))
+    return checkpoints(folder)
+
+
+def members(run: Path) -> list[Path]:
+    """Give the folders that hold a run's weights: its own, or one for each of its members."""
+    count = run_config(run).members if (run / CONFIG).is_file() else 1
+    return [run] if count == 1 else [run / f"member{number + 1}" for number in range(count)]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Give the best checkpoint of every member. Raises MissingData where one has none."""
+    found = [member / "weights" / "best.pt" for member in members(run)]
+    for file in found:
+        if not file.is_file():
+            raise MissingData(f"no {file}: expected a run whose members all have finished an epoch")
+    return found
+
+
+def _train_one(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, *, resume: bool) -> None:
+    folder = config.folder
+    last = folder / "weights" / "last.pt"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, asdict(config))
     data_file = folder / "data.yaml"
@@ -187,9 +220,7 @@ def train(config: Config, *, resume: bool = False) -> Path:
         overrides |= {"optimizer": "AdamW", "lr0": config.learning_rate, "momentum": 0.9, "warmup_bias_lr": 0.0}
     if resume:
         overrides["resume"] = str(last)
-    trainer = _trainer_class()(overrides, config, harmonise_config)
-    trainer.train()
-    return Path(trainer.best if trainer.best.is_file() else trainer.last)
+    _trainer_class()(overrides, config, harmonise_config).train()
 
 
 def run_config(run: Path) -> Config:
@@ -201,24 +232,27 @@ def run_config(run: Path) -> Config:
 
 def is_finished(run: Path) -> bool:
     """Tell whether a run's training came to its end; bundling it may still be to do."""
-    return (run / FINISHED).is_file()
+    return all((member / FINISHED).is_file() for member in members(run))
 
 
 def finished_on(run: Path) -> str | None:
     """Give the day a run's training came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
-    said = json.loads((run / FINISHED).read_text(encoding="utf-8")) if is_finished(run) else {}
-    return said.get("date")
+    if not is_finished(run):
+        return None
+    said = [json.loads((member / FINISHED).read_text(encoding="utf-8")) for member in members(run)]
+    return max((one["date"] for one in said if "date" in one), default=None)
 
 
 def can_resume(run: Path) -> bool:
     """Tell whether a run has finished an epoch that it can go on from."""
-    return (run / "weights" / "last.pt").is_file()
+    return any((member / "weights" / "last.pt").is_file() for member in members(run))
 
 
 def epochs_run(run: Path) -> int:
-    """Give how many epochs a run has finished."""
-    curves = run / "results.csv"
-    return max(0, len(curves.read_text(encoding="utf-8").splitlines()) - 1) if curves.is_file() else 0
+    """Give how many epochs a run has finished, those of all its members together."""
+    curves = [member / "results.csv" for member in members(run)]
+    lines = [len(file.read_text(encoding="utf-8").splitlines()) for file in curves if file.is_file()]
+    return sum(max(0, count - 1) for count in lines)
 
 
 def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
@@ -505,6 +539,18 @@ def _widened(value: Any, shape: Any, times: int) -> Any:
         parts = (parts / parts.sum(dim=2, keepdim=True)).flatten(1)
         value = value.repeat_interleave(times, dim=1) * parts.view(*parts.shape, *[1] * (value.ndim - 2))
     return value
+
+
+class TorchNetworks:
+    """Several checkpoints, their candidates side by side: what the merged network is compared with."""
+
+    name = "torch"
+
+    def __init__(self, found: Sequence[Path]) -> None:
+        self._members = [TorchNetwork(checkpoint) for checkpoint in found]
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate([member(pixels) for member in self._members], axis=1)
 
 
 class TorchNetwork:
