@@ -51,18 +51,23 @@ BASE = yolo.Config(
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing done otherwise: fields of the run's configuration, its settings, or how films are prepared."""
+    """One thing done otherwise: fields of the run's configuration, its settings, or how films are prepared.
+
+    With ``together`` nothing is trained: the boxes of those choices are fused.
+    """
 
     name: str
     run: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, float] = field(default_factory=dict)
     harmonise: HarmoniseConfig = field(default_factory=HarmoniseConfig)
+    together: tuple[str, ...] = ()
 
 
 CHOICES = (
     Choice("as it is"),
     Choice("seed 1", {"seed": 1}),
     Choice("seed 2", {"seed": 2}),
+    Choice("three seeds fused", together=("as it is", "seed 1", "seed 2")),
     Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
     Choice("448 px", {"imgsz": 448}),
     Choice("no mosaic", settings={"mosaic": 0}),
@@ -93,12 +98,16 @@ def compare(stage: Path, deal: Path, start: Path, out: Path, wanted: Sequence[st
     if not start.is_file():
         raise MissingData(f"no weights at {start}")
     rows: list[dict[str, Any]] = []
-    first: Cases | None = None
+    judged: dict[str, Cases] = {}
     for choice in CHOICES:
-        if wanted and first is not None and choice.name not in wanted:
+        if wanted and judged and choice.name not in wanted:
             continue
-        cases = _run(choice, stage, deal, start, out)
-        first = first or cases
+        if choice.together:
+            cases = _fused([judged[name] for name in choice.together if name in judged])
+        else:
+            cases = _run(choice, stage, deal, start, out)
+        judged[choice.name] = cases
+        first = judged[CHOICES[0].name]
         rows.append({"name": choice.name, "epochs": _config(choice, start, out).epochs} | _figures(cases, first))
         write_json(out / TABLE, {"base": asdict(BASE), "judged_on": _counts(first), "rows": rows})
         yield rows[-1]
@@ -181,6 +190,12 @@ def _run(choice: Choice, stage: Path, deal: Path, start: Path, out: Path) -> Cas
         yolo.train(config, resume=yolo.can_resume(config.folder))
     reader, _ = trained(config.folder)
     return _judge(reader, root, "val", config.folder / "val.jsonl")
+
+
+def _fused(several: Sequence[Cases]) -> Cases:
+    """Read the films with several models at once."""
+    each = zip(*(cases.detections for cases in several), strict=True)
+    return replace(several[0], detections=tuple(box_math.fuse(found) for found in each))
 
 
 def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:

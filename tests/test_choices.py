@@ -75,17 +75,17 @@ def compared(fracatlas_tree, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
         patch.setattr(choices, "RESAMPLES", 20)
-        wanted = ["no CLAHE", "exposure left alone"]
+        wanted = ["three seeds fused", "no CLAHE", "exposure left alone"]
 
         def run():
             return list(choices.compare(stage, deal / manifest.NAME, start, out / "made", wanted))
 
-        yield run(), out, run
+        yield run(), out, run, wanted
 
 
 def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
-    rows, out, _ = compared
-    assert [row["name"] for row in rows] == ["as it is", "no CLAHE", "exposure left alone"]
+    rows, out, _, wanted = compared
+    assert [row["name"] for row in rows] == ["as it is", *wanted]
     before = {r.image_id: r.split for r in manifest.load(out / "dataset_v5")}
     for prepared in (HarmoniseConfig(), HarmoniseConfig(clahe_clip=0)):
         dealt = {r.image_id: r.split for r in manifest.load(out / "made" / prepared.harmonise_id)}
@@ -95,11 +95,13 @@ def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
 
 
 def test_the_first_choice_is_what_others_stand_beside(compared):
-    rows, _, _ = compared
+    rows, *_ = compared
     assert not rows[0]["compared"]
+    # One model alone, fused with nothing, is itself.
+    assert rows[1]["ap50"]["value"] == pytest.approx(rows[0]["ap50"]["value"])
     assert rows[0]["ap50"]["difference"]["value"] == 0
     table = choices.markdown(rows).splitlines()
-    assert len(table) == 5
+    assert len(table) == 6
     assert table[2].count("(") == 0
     assert table[3].count("(") == 2
     for row in rows[1:]:
@@ -108,7 +110,7 @@ def test_the_first_choice_is_what_others_stand_beside(compared):
 
 
 def test_what_a_choice_names_reaches_the_run(compared):
-    _, out, _ = compared
+    _, out, *_ = compared
     configs = {name: yolo.run_config(out / "made/runs" / name) for name in ("as_it_is", "exposure_left_alone")}
     assert configs["as_it_is"].settings == {"close_mosaic": 0}
     assert configs["exposure_left_alone"].settings == {"close_mosaic": 0, "hsv_v": 0}
@@ -116,7 +118,7 @@ def test_what_a_choice_names_reaches_the_run(compared):
 
 
 def test_what_was_measured_is_not_trained_again(compared, monkeypatch):
-    rows, _, run = compared
+    rows, _, run, _ = compared
     monkeypatch.setattr(yolo, "train", lambda *_, **__: pytest.fail("trained again"))
     assert run() == rows
 
