@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
     parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
     parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
-    parser.add_argument("--val-every", type=int, default=default.val_every, help="validate every so many epochs")
+    parser.add_argument(
+        "--val-every", type=int, default=default.val_every, help="validate every so many epochs, 0: never"
+    )
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument(
         "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"

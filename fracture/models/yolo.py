@@ -64,10 +64,11 @@ class Config:
     ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
     (``yolov8n-coco.safetensors``). An architecture (``yolov8s.yaml``) begins at ``start``, a state dict of its own or
     of a narrower network, or at random. ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
-    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs. ``settings``
-    are those of `SETTINGS` that differ. ``films_per_step`` films make one step of the optimizer, over several batches
-    where they do not fit into one; with ``learning_rate`` 0 Ultralytics chooses both optimizer and rate, else it is
-    AdamW's. ``members`` networks are trained one after the other, which differ in their seeds; ``hours`` is for all.
+    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs, 0 for never:
+    then the last epoch is the best. ``settings`` are those of `SETTINGS` that differ. ``films_per_step`` films make one
+    step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 Ultralytics
+    chooses both optimizer and rate, else it is AdamW's. ``members`` networks are trained one after the other, which
+    differ in their seeds; ``hours`` is for all.
     """
 
     model: str = "yolov8m.pt"
@@ -95,11 +96,12 @@ class Config:
             ("epochs", self.epochs),
             ("imgsz", self.imgsz),
             ("batch", self.batch),
-            ("val_every", self.val_every),
             ("members", self.members),
         ):
             if value < 1:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")
+        if self.val_every < 0:
+            raise BadValue(f"val_every: expected 0 (never) or more, got {self.val_every}")
         if self.imgsz % 32:
             raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
         if self.normals < 0:
@@ -411,9 +413,11 @@ def _trainer_class() -> Any:
 
         def validate(self) -> Any:
             """Validate on every ``val_every``-th epoch and on the last; an epoch in between can never be the best."""
-            last = self.epoch + 1 >= self.epochs or self.stop
-            if last or (self.epoch + 1) % self.config.val_every == 0:
+            last, every = self.epoch + 1 >= self.epochs or self.stop, self.config.val_every
+            if every and (last or (self.epoch + 1) % every == 0):
                 return super().validate()
+            if not every:
+                self.best_fitness = 0.0  # as good as this epoch: the latest is kept
             return self.metrics, 0.0
 
         def save_model(self) -> None:

@@ -47,6 +47,23 @@ def test_a_step_of_no_size_is_refused(wrong, tiny_dataset, tmp_path):
         replace(tiny(tiny_dataset, tmp_path, epochs=1), **wrong)
 
 
+def test_a_run_that_never_validates_keeps_its_last_epoch(tiny_dataset, tmp_path, monkeypatch):
+    import torch
+
+    yolo._ultralytics()
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    monkeypatch.setattr(DetectionTrainer, "validate", lambda _: pytest.fail("validated"))
+    config = replace(tiny(tiny_dataset, tmp_path, epochs=2), val_every=0)
+    [best] = yolo.train(config)
+    last = best.with_name("last.pt")
+    one, two = (torch.load(file, weights_only=False)["model"].state_dict() for file in (best, last))
+    assert all((one[name] == two[name]).all() for name in one)
+    assert yolo.epochs_run(config.folder) == 2
+    with pytest.raises(BadValue, match="val_every: expected 0"):
+        replace(config, val_every=-1)
+
+
 def test_nothing_to_resume_is_said(tmp_path, tiny_dataset):
     with pytest.raises(MissingData, match="nothing to resume"):
         yolo.train(yolo.Config(data=str(tiny_dataset), runs=str(tmp_path)), resume=True)
