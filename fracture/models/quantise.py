@@ -19,6 +19,9 @@ from fracture.models.card import INT8
 from fracture.models.runtime import import_openvino, network_tensor
 
 PRESET = "mixed"
+SCOPE = "scope_.*"
+_FAR = 0.95
+"""Where distances from the scope are made equal: near the limit, where it matters, and with films enough beyond."""
 _STAGE = re.compile(r"/model\.(\d+)/")
 
 
@@ -48,6 +51,9 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
         # Weights in 7 bits. In 8, processors without VNNI overflow, and would not give the answer that was measured.
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
     )
+    about_scope = (
+        _rescale_scope(quantised, model, [network_tensor(pixels) for pixels in films]) if in_float[0] == SCOPE else {}
+    )
     # Where a network came from and how it was made stand in the card; here they would carry this machine's paths.
     for about in ("conversion_parameters", "nncf"):
         if quantised.has_rt_info(about):
@@ -60,7 +66,28 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
         "overflow_fix": "all weights",
         "films": len(films),
         "in_float": in_float,
-    }
+    } | about_scope
+
+
+def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    """Have the 8-bit network find films as far from its scope as the float one does.
+
+    The scope is computed in float of a stage that is not: noise adds to every distance, and one in a hundred films
+    beyond the limit would become several. The distances are divided by what the far films have grown by.
+    """
+    import openvino
+
+    far = []
+    for model in (whole, quantised):
+        network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        far.append(float(np.quantile([network(film)[0][0, -1, 0] for film in films], _FAR)))
+    grown = far[1] / max(far[0], 1e-6)
+    distance = next(one for one in quantised.get_ops() if one.get_friendly_name() == "scope_distance")
+    readers = list(distance.output(0).get_target_inputs())
+    scaled = openvino.opset13.multiply(distance.output(0), openvino.opset13.constant(np.float32(1 / grown)))
+    for reader in readers:
+        reader.replace_source_output(scaled.output(0))
+    return {"scope_grown": round(grown, 4)}
 
 
 def _in_float(operations: Sequence[str]) -> list[str]:
@@ -69,6 +96,6 @@ def _in_float(operations: Sequence[str]) -> list[str]:
     head = max(stages, default=0)
     if not any(name.startswith(f"/model.{head}/cv3.") for name in operations):
         raise BadValue(f"network: expected layers named as Ultralytics names a detector's, got none of {head}/cv3")
-    scope = ["scope_.*"] if any(name.startswith("scope_") for name in operations) else []
+    scope = [SCOPE] if any(name.startswith("scope_") for name in operations) else []
     floats = (r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*")
     return [*scope, *(r"(member\d+)?" + pattern for pattern in floats)]
