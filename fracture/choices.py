@@ -34,7 +34,8 @@ from fracture.types import Detections, HarmoniseConfig, Prediction, Radiograph
 RESAMPLES = 500
 TABLE = "choices.json"
 _JUDGED = 0.42
-"""Share of all films to judge on: half of what is left beside a test of a sixth."""
+_TEST = 0.165
+"""Shares of all films: to judge on half of what is left beside a test of a sixth."""
 
 BASE = yolo.Config(
     model="yolov8n.yaml",
@@ -186,7 +187,10 @@ def _run(choice: Choice, stage: Path, deal: Path, start: Path, out: Path) -> Cas
     config = _config(choice, start, out)
     root = Path(config.data).parent
     if not (root / manifest.NAME).is_file():
-        _deal(choice.harmonise, stage, deal, root)
+        # Films prepared otherwise look alike otherwise, and would be grouped and dealt otherwise: all are dealt as the
+        # first choice's are.
+        dealt = Path(_config(CHOICES[0], start, out).data).parent
+        _deal(choice.harmonise, stage, dealt / manifest.NAME if dealt != root else _test_of(deal, out), root)
     if not yolo.is_finished(config.folder):
         yolo.train(config, resume=yolo.can_resume(config.folder))
     reader, _ = trained(config.folder)
@@ -215,17 +219,21 @@ def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
     return replace(asked, settings=settings)
 
 
-def _deal(prepared: HarmoniseConfig, stage: Path, deal: Path, root: Path) -> None:
-    """Prepare the films and deal those that are not of the test, half to learn from, half to judge on."""
-    parts = manifest.load_splits(deal)
-    test = [image_id for image_id, part in parts.items() if part == "test"]
+def _test_of(deal: Path, out: Path) -> Path:
+    """Write down which films are of a deal's test, and nothing of its train and val."""
+    test = [image_id for image_id, part in manifest.load_splits(deal).items() if part == "test"]
     text = io.StringIO()
     csv.writer(text).writerows([("image_id", "split"), *((image_id, "test") for image_id in test)])
-    kept = root.with_suffix(".test.csv")
-    write_bytes(kept, text.getvalue().encode())
+    file = out / "test.csv"
+    write_bytes(file, text.getvalue().encode())
+    return file
+
+
+def _deal(prepared: HarmoniseConfig, stage: Path, keep: Path, root: Path) -> None:
+    """Prepare the films and deal those that ``keep`` leaves, half to learn from, half to judge on."""
     harmonised = root.with_suffix(".stage")
     preprocess(stage, harmonised, prepared)
-    assemble([harmonised], root, val=_JUDGED, test=len(test) / max(1, len(parts)), seed=0, keep=kept)
+    assemble([harmonised], root, val=_JUDGED, test=_TEST, seed=0, keep=keep)
 
 
 def _judge(reader: Reader, root: Path, split: str, file: Path) -> Cases:

@@ -87,11 +87,14 @@ def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
     rows, out, _, wanted = compared
     assert [row["name"] for row in rows] == ["as it is", *wanted]
     before = {r.image_id: r.split for r in manifest.load(out / "dataset_v5")}
+    deals = []
     for prepared in (HarmoniseConfig(), HarmoniseConfig(clahe_clip=0)):
         dealt = {r.image_id: r.split for r in manifest.load(out / "made" / prepared.harmonise_id)}
         assert dealt.keys() == before.keys()
         assert all(dealt[name] == "test" for name, part in before.items() if part == "test")
         assert sum(part == "val" for part in dealt.values()) > sum(part == "val" for part in before.values())
+        deals.append(dealt)
+    assert deals[0] == deals[1]
 
 
 def test_the_first_choice_is_what_others_stand_beside(compared):
