@@ -72,6 +72,7 @@ CHOICES = (
     Choice("three seeds fused", together=("as it is", "seed 1", "seed 2")),
     Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
     Choice("448 px", {"imgsz": 448}),
+    Choice("640 px", {"imgsz": 640}),
     Choice("no mosaic", settings={"mosaic": 0}),
     Choice("more geometry", settings={"degrees": 30, "scale": 0.5, "translate": 0.2}),
     Choice("three normals per fractured", {"normals": 3.0, "epochs": 5}),
