@@ -170,14 +170,17 @@ READINGS: Mapping[str, Callable[..., Reader]] = {
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Give the table as it stands in JOURNAL.md."""
 
-    def with_range(figure: Mapping[str, Any], sign: str = "") -> str:
-        value, low, high = (f"{figure[end]:{sign}.3f}" for end in ("value", "low", "high"))
+    def number(value: float | None, sign: str = "") -> str:
+        return "-" if value is None else f"{value:{sign}.3f}"
+
+    def gap(figure: Mapping[str, Any]) -> str:
+        value, low, high = (number(figure[end], "+") for end in ("value", "low", "high"))
         return f"{value} ({low} to {high})"
 
     lines = ["| choice | AP50 | beside the first | film AUC | beside the first |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
         cells = [
-            f"{row[key]['value']:.3f} | {with_range(row[key]['difference'], '+') if row['compared'] else ''}"
+            f"{number(row[key]['value'])} | {gap(row[key]['difference']) if row['compared'] else ''}"
             for key in ("ap50", "film_auc")
         ]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")

@@ -112,7 +112,7 @@ def test_a_processor_with_bfloat16_trains_in_it(there, tiny_dataset, tmp_path, m
     monkeypatch.setattr(yolo, "computes_bfloat16", lambda: there)
     plain = yolo._train_in_bfloat16
     monkeypatch.setattr(yolo, "_train_in_bfloat16", lambda model: changed.append(plain(model)))
-    best = yolo.train(tiny(tiny_dataset, tmp_path, epochs=1))
+    [best] = yolo.train(tiny(tiny_dataset, tmp_path, epochs=1))
     assert best.is_file()
     assert len(changed) == there
 
