@@ -16,6 +16,7 @@ class Connection(H11Protocol):
 
     _last: RequestResponseCycle | None = None
 
+    # asyncio's type is a bare transport; uvicorn narrows it likewise.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look, now and then, whether there was a request."""
         super().connection_made(transport)

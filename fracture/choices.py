@@ -27,6 +27,7 @@ from fracture.models import yolo
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.pipeline import export, trained
 from fracture.reader import Reader
+from fracture.rebuild import DEFAULT
 from fracture.report import comparison
 from fracture.report.cases import Cases, films_of, join
 from fracture.types import Detections, HarmoniseConfig, Prediction, Radiograph
@@ -37,17 +38,7 @@ _JUDGED = 0.42
 _TEST = 0.165
 """Shares of all films: to judge on half of what is left beside a test of a sixth."""
 
-BASE = yolo.Config(
-    model="yolov8n.yaml",
-    epochs=10,
-    imgsz=320,
-    batch=16,
-    films_per_step=16,
-    learning_rate=0.001,
-    patience=1000,
-    val_every=0,
-    settings={"close_mosaic": 2},
-)
+BASE = replace(DEFAULT.training, model="yolov8n.yaml", epochs=10, imgsz=320, val_every=0)
 """The recipe of `make train-default` in short: a sixth of the epochs, at five eighths of the scale."""
 
 
@@ -91,8 +82,9 @@ def compare(stage: Path, deal: Path, start: Path, out: Path, wanted: Sequence[st
     """Run the choices (all, or those named) on the films of an ingested stage, beginning at the state dict ``start``.
 
     ``deal`` is the manifest.csv or films.csv that names the test films. Yields a row of the table when it is measured,
-    the first being what the others are compared with. What is in ``out`` already is not done again, and a killed run
-    goes on. Raises BadValue for an unknown choice, MissingData without the weights.
+    the first being what the others are compared with; a choice that fuses others brings them along. What is in ``out``
+    already is not done again, and a killed run goes on. Raises BadValue for an unknown choice, MissingData without the
+    weights.
     """
     unknown = set(wanted) - {choice.name for choice in CHOICES}
     if unknown:
@@ -100,13 +92,13 @@ def compare(stage: Path, deal: Path, start: Path, out: Path, wanted: Sequence[st
         raise BadValue(f"choices: expected some of {known}; got {', '.join(sorted(unknown))}")
     if not start.is_file():
         raise MissingData(f"no weights at {start}")
+    named = {*wanted, CHOICES[0].name} if wanted else {choice.name for choice in CHOICES}
+    named |= {part for choice in CHOICES if choice.name in named for part in choice.together}
     rows: list[dict[str, Any]] = []
     judged: dict[str, Cases] = {}
-    for choice in CHOICES:
-        if wanted and judged and choice.name not in wanted:
-            continue
+    for choice in (choice for choice in CHOICES if choice.name in named):
         if choice.together:
-            cases = _fused([judged[name] for name in choice.together if name in judged])
+            cases = _fused([judged[name] for name in choice.together])
         else:
             cases = _run(choice, stage, deal, start, out)
         judged[choice.name] = cases
@@ -219,8 +211,8 @@ def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
         "name": _slug(choice.name),
     }
     asked = replace(BASE, **differs, **where)
-    settings = dict(BASE.settings) | {"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings)
-    return replace(asked, settings=settings)
+    # As large a share of the epochs without mosaic as in the whole recipe.
+    return replace(asked, settings={"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings))
 
 
 def _test_of(deal: Path, out: Path) -> Path:

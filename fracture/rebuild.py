@@ -53,7 +53,10 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "preprocess": preprocessing.CODE,
     "audit": ("types.py", "imaging", "metrics", "data"),
     "split": ("types.py", "imaging", "data"),
-    "train": ("types.py", "boxes.py", "imaging", "models/yolo.py", "models/scope.py", "pipeline.py"),
+    "train": (
+        *("types.py", "boxes.py", "imaging", "models/yolo.py", "models/scope.py", "models/merge.py"),
+        *("models/runtime.py", "reader.py", "pipeline.py"),
+    ),
     "evaluate": (
         *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "models", "reader.py", "batch.py"),
         *("outputs", "report", "judge.py"),

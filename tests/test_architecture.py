@@ -23,7 +23,8 @@ LEVELS = [
     {"outputs", "report"},
     {"judge"},
     {"pipeline"},
-    {"rebuild", "bench", "choices"},
+    {"rebuild", "bench"},
+    {"choices"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 

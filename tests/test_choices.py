@@ -10,8 +10,10 @@ from fracture.data import manifest
 from fracture.errors import BadValue, MissingData
 from fracture.models import yolo
 from fracture.models.card import ModelCard
-from fracture.types import HarmoniseConfig, Radiograph
+from fracture.report.cases import Cases
+from fracture.types import Detections, HarmoniseConfig, Radiograph
 
+PARTS = ("as it is", "exposure left alone")
 CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0), {"m.onnx": "0"})
 
 
@@ -75,7 +77,8 @@ def compared(fracatlas_tree, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
         patch.setattr(choices, "RESAMPLES", 20)
-        wanted = ["three seeds fused", "no CLAHE", "exposure left alone"]
+        patch.setattr(choices, "CHOICES", (*choices.CHOICES, choices.Choice("two fused", together=PARTS)))
+        wanted = ["no CLAHE", "two fused"]
 
         def run():
             return list(choices.compare(stage, deal / manifest.NAME, start, out / "made", wanted))
@@ -85,7 +88,7 @@ def compared(fracatlas_tree, tmp_path_factory):
 
 def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
     rows, out, _, wanted = compared
-    assert [row["name"] for row in rows] == ["as it is", *wanted]
+    assert [row["name"] for row in rows] == ["as it is", "no CLAHE", "exposure left alone", *wanted[1:]]
     before = {r.image_id: r.split for r in manifest.load(out / "dataset_v5")}
     deals = []
     for prepared in (HarmoniseConfig(), HarmoniseConfig(clahe_clip=0)):
@@ -100,8 +103,6 @@ def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
 def test_the_first_choice_is_what_others_stand_beside(compared):
     rows, *_ = compared
     assert not rows[0]["compared"]
-    # One model alone, fused with nothing, is itself.
-    assert rows[1]["ap50"]["value"] == pytest.approx(rows[0]["ap50"]["value"])
     assert rows[0]["ap50"]["difference"]["value"] == 0
     table = choices.markdown(rows).splitlines()
     assert len(table) == 6
@@ -110,6 +111,15 @@ def test_the_first_choice_is_what_others_stand_beside(compared):
     for row in rows[1:]:
         gap = row["film_auc"]["value"] - rows[0]["film_auc"]["value"]
         assert row["film_auc"]["difference"]["value"] == pytest.approx(gap)
+
+
+def test_choices_together_are_fused_film_by_film():
+    one, two = (
+        Detections(np.array([[10.0, 10, 20, 20]]), np.array([score]), np.zeros(1, np.int64)) for score in (0.8, 0.4)
+    )
+    none = Detections.empty()
+    several = [Cases("val", (), found, {}, ()) for found in ((one, none), (two, one))]
+    np.testing.assert_allclose([found.film_score for found in choices._fused(several).detections], [0.6, 0.4])
 
 
 def test_what_a_choice_names_reaches_the_run(compared):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fracture.data.stage import write_bytes
 
@@ -34,8 +35,8 @@ def merge(networks: Sequence[Path], target: Path) -> Path:
     return target
 
 
-def _rename(model: "object", old: str, new: str) -> None:
+def _rename(model: Any, old: str, new: str) -> None:
     """Rename an edge wherever a node reads or writes it."""
-    for node in model.graph.node:  # type: ignore[attr-defined]  # onnx builds its classes when it is imported
+    for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]

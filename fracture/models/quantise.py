@@ -51,9 +51,7 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
         # Weights in 7 bits. In 8, processors without VNNI overflow, and would not give the answer that was measured.
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
     )
-    about_scope = (
-        _rescale_scope(quantised, model, [network_tensor(pixels) for pixels in films]) if in_float[0] == SCOPE else {}
-    )
+    about_scope = _rescale_scope(quantised, model, films) if SCOPE in in_float else {}
     # Where a network came from and how it was made stand in the card; here they would carry this machine's paths.
     for about in ("conversion_parameters", "nncf"):
         if quantised.has_rt_info(about):
@@ -69,7 +67,7 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
     } | about_scope
 
 
-def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
     """Have the 8-bit network find films as far from its scope as the float one does.
 
     The scope is computed in float of a stage that is not: noise adds to every distance, and one in a hundred films
@@ -80,7 +78,7 @@ def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.float3
     far = []
     for model in (whole, quantised):
         network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        far.append(float(np.quantile([network(film)[0][0, -1, 0] for film in films], _FAR)))
+        far.append(float(np.quantile([network(network_tensor(pixels))[0][0, -1, 0] for pixels in films], _FAR)))
     grown = far[1] / max(far[0], 1e-6)
     distance = next(one for one in quantised.get_ops() if one.get_friendly_name() == "scope_distance")
     readers = list(distance.output(0).get_target_inputs())

@@ -188,6 +188,7 @@ def import_openvino() -> Any:
 
     It would also fail for users without a home, as containers have them.
     """
+    # None in this table is Python's own way to refuse an import; its type does not tell.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 

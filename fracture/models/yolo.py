@@ -162,20 +162,26 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
     if config.members > 1:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / CONFIG, asdict(config))
-    for number, member in enumerate(members(folder)):
+    for number, member in enumerate(_members(folder, config.members)):
         if is_finished(member):
             continue
         its = replace(
-            config, members=1, seed=config.seed + number, hours=config.hours and config.hours / config.members
+            config,
+            name=str(member.relative_to(config.runs)),
+            seed=config.seed + number,
+            hours=config.hours and config.hours / config.members,
+            members=1,
         )
-        its = replace(its, name=str(member.relative_to(config.runs)))
         _train_one(its, dataset, harmonise_config, resume=can_resume(member))
     return checkpoints(folder)
 
 
 def members(run: Path) -> list[Path]:
     """Give the folders that hold a run's weights: its own, or one for each of its members."""
-    count = run_config(run).members if (run / CONFIG).is_file() else 1
+    return _members(run, run_config(run).members if (run / CONFIG).is_file() else 1)
+
+
+def _members(run: Path, count: int) -> list[Path]:
     return [run] if count == 1 else [run / f"member{number + 1}" for number in range(count)]
 
 

@@ -89,6 +89,16 @@ def test_a_run_killed_between_members_goes_on_with_the_next(tiny_run, tmp_path, 
     assert trained == [("pair/member2", 1, {"resume": False})]
 
 
+def test_what_is_asked_for_now_counts_where_nothing_was_learnt_yet(tiny_run, tmp_path, monkeypatch):
+    config = replace(yolo.run_config(tiny_run), runs=str(tmp_path), name="pair", members=3)
+    names = []
+    monkeypatch.setattr(yolo, "_train_one", lambda its, *_, **__: names.append(its.name))
+    for asked in (config, replace(config, members=1)):
+        with pytest.raises(MissingData):
+            yolo.train(asked)
+    assert names == ["pair/member1", "pair/member2", "pair/member3", "pair"]
+
+
 def test_hours_are_for_all_members(tiny_run, tmp_path, monkeypatch):
     config = replace(yolo.run_config(tiny_run), runs=str(tmp_path), name="three", members=3, hours=1.5)
     hours = []
