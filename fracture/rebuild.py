@@ -107,14 +107,14 @@ DEFAULT = Plan(
     sources=("fracatlas",),
     training=yolo.Config(
         model="yolov8n.pt",
-        epochs=64,
-        imgsz=512,
+        epochs=40,
+        imgsz=640,
         batch=16,
         films_per_step=16,
         learning_rate=0.001,
-        name="fracture_yolov8n_512",
+        name="fracture_yolov8n_640",
         patience=1000,
-        val_every=4,
+        val_every=5,
     ),
 )
 """A detector from FracAtlas alone, in a session of two cores with bfloat16: the recipe of the next model that ships."""
