@@ -23,8 +23,10 @@ def choose_operating_points(
     """Choose the screening, balanced and specific thresholds on these films, with their measured rates.
 
     - ``screening``: the highest cut whose sensitivity reaches its target.
-    - ``balanced``: the cut with the largest Youden index (Youden, Cancer 3 (1950) 32-35); of equal ones the highest.
     - ``specific``: the lowest cut whose specificity reaches its target.
+    - ``balanced``: of the cuts from one of these two to the other, that with the largest Youden index (Youden, Cancer 3
+      (1950) 32-35); of equal ones the highest. The index is flat near its top: with few films its largest value can lie
+      far out on either side, where a point of that name would surprise.
 
     A cut separates two neighbouring distinct scores. Every threshold in that gap gives the same rates; the middle is
     taken, so that no film sits on it and neither rounding nor another runtime's last digits move a film across. Cuts
@@ -32,8 +34,8 @@ def choose_operating_points(
     all scores none: neither is offered. A target no cut reaches gives the nearest one, with ``reached`` False. A point
     whose own rate these films cannot measure (``specific`` without normal films) is left out.
 
-    The three answer three questions and need not come in order: a good network can reach 90 % sensitivity at a
-    threshold above the one where it reaches 95 % specificity.
+    ``screening`` need not lie below ``specific``: a good network can reach 90 % sensitivity at a threshold above the
+    one where it reaches 95 % specificity.
     """
     check_films(scores, fractured, groups)
     for name, given in (("sensitivity", target_sensitivity), ("specificity", target_specificity), ("floor", floor)):
@@ -54,22 +56,23 @@ def choose_operating_points(
 
     if n_fractured:
         sensitivity = true_positive / n_fractured
-        best = float(sensitivity.max())
-        cut = int(np.flatnonzero(sensitivity >= min(target_sensitivity, best))[-1])
+        sensitive = int(np.flatnonzero(sensitivity >= min(target_sensitivity, sensitivity.max()))[-1])
         rule = f"highest threshold with sensitivity of at least {100 * target_sensitivity:g} %"
-        offer("screening", cut, rule, best >= target_sensitivity, highest_sensitivity)
+        offer("screening", sensitive, rule, bool(sensitivity[sensitive] >= target_sensitivity), highest_sensitivity)
+    if n_normal:
+        specificity = true_negative / n_normal
+        specific = int(np.flatnonzero(specificity >= min(target_specificity, specificity.max()))[0])
     if n_fractured and n_normal:
         youden = (
             true_positive * n_normal + true_negative * n_fractured - n_fractured * n_normal
         )  # whole: ties are exact
-        cut = int(np.flatnonzero(youden == youden.max())[-1])
-        offer("balanced", cut, "largest Youden index", int(youden[cut]) > 0, lambda _: "no better than chance")
+        between = np.arange(min(sensitive, specific), max(sensitive, specific) + 1)
+        cut = int(between[youden[between] == youden[between].max()][-1])
+        rule = "largest Youden index between screening and specific"
+        offer("balanced", cut, rule, int(youden[cut]) > 0, lambda _: "no better than chance")
     if n_normal:
-        specificity = true_negative / n_normal
-        best = float(specificity.max())
-        cut = int(np.flatnonzero(specificity >= min(target_specificity, best))[0])
         rule = f"lowest threshold with specificity of at least {100 * target_specificity:g} %"
-        offer("specific", cut, rule, best >= target_specificity, _highest_specificity)
+        offer("specific", specific, rule, bool(specificity[specific] >= target_specificity), _highest_specificity)
     return tuple(points)
 
 

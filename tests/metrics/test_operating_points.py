@@ -48,11 +48,13 @@ def test_operating_points_by_hand():
     specific = found["specific"]
     assert specific.threshold == pytest.approx(0.45)
     assert (specific.sensitivity.value, specific.specificity.value, specific.reached) == (0.8, 0.9, True)
-    # Sensitivity + specificity is 1.7 above 0.60 (7/10 + 10/10), above 0.40 (8/10 + 9/10), above 0.20 (9/10 + 8/10):
-    # of equal ones the highest, halfway between 0.60 and 0.70.
+    # Sensitivity + specificity is 1.7 above 0.60 (7/10 + 10/10), above 0.40 (8/10 + 9/10), above 0.20 (9/10 + 8/10).
+    # The first lies beyond specific; of the other two the higher one is taken.
     balanced = found["balanced"]
-    assert balanced.threshold == pytest.approx(0.65)
-    assert (balanced.sensitivity.value, balanced.specificity.value, balanced.reached) == (0.7, 1.0, True)
+    assert balanced.threshold == pytest.approx(0.45)
+    assert (balanced.sensitivity.value, balanced.specificity.value, balanced.reached) == (0.8, 0.9, True)
+    wider = points(FRACTURED, NORMAL, target_specificity=1)["balanced"]
+    assert (wider.threshold, wider.sensitivity.value, wider.specificity.value) == (pytest.approx(0.65), 0.7, 1.0)
     assert (screening.rule, screening.measured_on) == ("highest threshold with sensitivity of at least 90 %", "a set")
 
 
@@ -73,7 +75,10 @@ def test_screening_is_the_highest_and_specific_the_lowest_cut_that_reaches_its_t
             lower = [(normal < s).mean() for s in seen[seen < threshold]]
             assert (normal < threshold).mean() >= 0.95 > max(lower, default=0)
         balanced = found["balanced"]
-        youden = [(fractured >= s).mean() + (normal < s).mean() for s in seen]
+        low, high = sorted((found["screening"].threshold, found["specific"].threshold))
+        assert low <= balanced.threshold <= high
+        between = np.unique(np.clip(seen, low, high))
+        youden = [(fractured >= s).mean() + (normal < s).mean() for s in between]
         assert balanced.sensitivity.value + balanced.specificity.value == pytest.approx(max(youden))
 
 
@@ -142,7 +147,10 @@ def test_a_network_that_finds_nothing_gets_the_floor_and_is_told():
     found = points([0.0, 0.0], [0.0, 0.0])
     assert {point.threshold for point in found.values()} == {0.001}
     assert [point.reached for point in found.values()] == [False, False, True]
-    assert found["balanced"].rule == "largest Youden index: not reached; no better than chance"
+    assert (
+        found["balanced"].rule
+        == "largest Youden index between screening and specific: not reached; no better than chance"
+    )
 
 
 def test_points_that_cannot_be_measured_are_left_out():
@@ -161,7 +169,7 @@ def test_youden_ties_are_exact():
             sum(np.array(fractured) >= s) * len(normal) - sum(np.array(normal) >= s) * len(fractured) for s in scores
         ]
         best = scores[np.flatnonzero(np.array(youden) == max(youden))[-1]]
-        found = points(fractured, normal)["balanced"]
+        found = points(fractured, normal, target_sensitivity=1, target_specificity=1)["balanced"]
         assert scores[np.searchsorted(scores, found.threshold)] == best
 
 
