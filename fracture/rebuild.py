@@ -53,13 +53,14 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "preprocess": preprocessing.CODE,
     "audit": ("types.py", "imaging", "metrics", "data"),
     "split": ("types.py", "imaging", "data"),
+    # A run that ended is only bundled anew: exported, its thresholds, calibration and scope measured.
     "train": (
-        *("types.py", "boxes.py", "imaging", "models/yolo.py", "models/scope.py", "models/merge.py"),
-        *("models/runtime.py", "reader.py", "pipeline.py"),
+        *("types.py", "boxes.py", "imaging", "metrics", "data/manifest.py", "data/yolo.py", "models"),
+        *("reader.py", "pipeline.py", "judge.py", "report/cases.py", "report/evaluation.py"),
     ),
     "evaluate": (
-        *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "models", "reader.py", "batch.py"),
-        *("outputs", "report", "judge.py"),
+        *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "data", "models", "reader.py"),
+        *("batch.py", "outputs", "report", "judge.py"),
     ),
 }
 _LABELS = {".csv", ".json", ".xml", ".txt", ".yaml", ".yml"}

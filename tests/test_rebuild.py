@@ -1,5 +1,7 @@
 """One command from raw films to a judged detector: killed anywhere it goes on, and nothing is done twice or half."""
 
+import ast
+import inspect
 import json
 import os
 import shutil
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from fracture import judge, pipeline
 from fracture.data import manifest
+from fracture.data.stage import PACKAGE
 from fracture.errors import BadValue, MissingData
-from fracture.rebuild import DEFAULT, PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild, tree_id
+from fracture.rebuild import _CODE, DEFAULT, PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild, tree_id
 
 DOOR = Path(__file__).parents[1] / "scripts" / "run_v5.py"
 UNTIL_SPLIT = ("--phantom", "--until", "split")
@@ -224,6 +228,18 @@ def test_trained_killed_resumed_and_judged(again):
     status, _, complained = run(again, "--phantom", "--epochs", "3", "--imgsz", "96")
     assert status == 2
     assert "holds a run of other films or settings" in complained
+
+
+@pytest.mark.parametrize(("stage", "work"), [("train", pipeline), ("evaluate", judge)])
+def test_a_stage_hangs_on_the_code_it_calls(stage, work):
+    imports = [node for node in ast.walk(ast.parse(inspect.getsource(work))) if isinstance(node, ast.ImportFrom)]
+    names = {name for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))}
+    files = {f"{name.partition('.')[2].replace('.', '/')}.py" for name in names if name.startswith("fracture.")}
+    called = {file for file in files if (PACKAGE / file).is_file()}
+    # The last two: only to offer int8, and when asked for shortcuts, which a rebuild does not.
+    indifferent = {"errors.py", "data/stage.py", "report/comparison.py", "shortcuts.py"}
+    assert len(called) >= 10
+    assert [file for file in called - indifferent if not file.startswith(_CODE[stage])] == []
 
 
 def test_the_stages_are_the_ones_documented():
