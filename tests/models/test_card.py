@@ -85,7 +85,7 @@ def test_the_shipped_model_is_whole_and_measured():
     assert sum((cards.SHIPPED / name).stat().st_size for name in ("model.onnx", "card.json")) < 60e6
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all(point.sensitivity.n >= 20 and point.specificity.n >= 20 for point in card.operating_points)
-    assert card.measured["parity"]["least_iou"] >= 0.99
+    assert card.measured["parity"]["least_iou"] >= 0.95
     assert card.measured["parity"]["largest_score_difference"] <= 0.01
     films = cards.films(cards.SHIPPED)
     assert set(films.values()) == {"train", "val", "test"}

@@ -142,7 +142,7 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     card = pipeline.bundle(tiny_run, long_side_px=64)
     assert card.training["dataset_id"]
     assert card.training["config"]["model"] == "yolov8n.yaml"
-    assert card.measured["parity"]["least_iou"] >= 0.99
+    assert card.measured["parity"]["least_iou"] >= 0.95
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all("val split" in point.measured_on for point in card.operating_points)
     assert cards.load(tiny_run) == card
@@ -188,17 +188,27 @@ def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
         pipeline.bundle(tiny_run, long_side_px=64)
     reader = Reader.load(tiny_run)
 
-    class Shifted:
-        name = "shifted"
+    class Changed:
+        name = "changed"
+
+        def __init__(self, changes):
+            self.changes = changes
 
         def __call__(self, pixels):
             raw = reader.network(pixels).copy()
-            raw[4] = np.clip(raw[4] + 0.1, 0, 1)
+            raw[4] += 0.1  # so small a network is sure of nothing
+            for row, by in self.changes.items():
+                raw[row] += by
             return raw
 
     films = pipeline.parity_films(load_dataset(tiny_dataset))
-    with pytest.raises(BadValue, match="does not answer"):
-        pipeline.compare(reader, Reader(reader.card, Shifted()), films)
+    reference = Reader(reader.card, Changed({}))
+    alike = pipeline.compare(reference, Reader(reader.card, Changed({4: 0.005})), films)
+    assert alike["candidates"] > 0
+    assert (alike["least_iou"], alike["largest_score_difference"]) == (1.0, pytest.approx(0.005, abs=1e-6))
+    for changes in ({4: 0.1}, {4: -0.1}, {0: 12}, {3: 20}):
+        with pytest.raises(BadValue, match="does not answer"):
+            pipeline.compare(reference, Reader(reader.card, Changed(changes)), films)
 
 
 def test_every_film_has_its_turn_and_fractures_have_every_epoch():
