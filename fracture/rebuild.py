@@ -118,7 +118,7 @@ DEFAULT = Plan(
         val_every=5,
     ),
 )
-"""A detector from FracAtlas alone, in a session of two cores with bfloat16: the recipe of the next model that ships."""
+"""A detector from FracAtlas alone, in ninety minutes on two cores with bfloat16: the model that ships."""
 
 PHANTOM = Plan(
     data=Path("phantom/raw"),

@@ -11,7 +11,7 @@ from fracture.report import schema
 from fracture.types import Estimate
 
 ROOT = Path(__file__).parents[1]
-RUN = ROOT / "docs/runs/fracture_yolov8n"
+RUN = ROOT / "docs/runs/fracture_yolov8n_640"
 REPORTS = {name: schema.load(RUN / f"{name}.json") for name in ("test", "official_valid", "official_test")}
 CARD = cards.load(cards.SHIPPED)
 INTERVAL = re.compile(r"(-?\d\.\d{3}) \((-?\d\.\d{3}) to (-?\d\.\d{3})\)")
