@@ -34,7 +34,7 @@ _ACCELERATORS = ("CUDAExecutionProvider", "CoreMLExecutionProvider")
 _SHAPES_BYTES = 96 << 20
 _MOST_SHAPES = 3
 """How many shapes get networks of their own, and what the weights of these may take: each repacks its own copy of them,
-and has room for its layers beside. Two networks a shape take 90 MB for YOLOv8n at 448 px, 250 MB for YOLOv8s at 640."""
+and has room for its layers beside. Two networks a shape take 125 MB for YOLOv8n at 640 px, 250 MB for YOLOv8s."""
 
 Shape = tuple[int, int]
 
