@@ -42,6 +42,10 @@ async function skill(said, show) {
   for (const id of ids) {
     const { data, box, film } = await load(`runs/${id}/test.json`);
     const { operating_points: points } = models.find(({ card }) => card.model_id === id).card;
+    const whole = document.createElement("a");
+    whole.href = `runs/${id}/test.html`;
+    whole.textContent = `The whole report of ${id}`;
+    said.append(" ", whole, ".");
     const about = `${id} on ${data.name}, ${data.split}: ${data.films} films, ${data.fractured} with a fracture`;
     show(about, [["figure"], ["value", "value (95 % interval)"]], [
       { figure: "Area under the ROC curve, by film", value: interval(film.auc) },

@@ -59,7 +59,7 @@ export function measuredWords(point) {
     rate(point.sensitivity, "with a fracture", "it flags about"),
     rate(point.specificity, "without a fracture", "it leaves unmarked about"),
     `Measured on ${count(point.sensitivity)} films with and ${count(point.specificity)} without a fracture `
-      + `(${point.measured_on}); other hospitals' films will differ.`,
+      + `(${point.measured_on}), the very films this mode was set on: on others, and in other hospitals, expect less.`,
   ];
   if (!point.reached) lines.push(`Its target (${point.rule}) was not reached.`);
   return lines;

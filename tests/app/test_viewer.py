@@ -480,7 +480,7 @@ def test_modes_say_in_words_what_was_measured(visit, film):
     said = page.inner_text("#measured")
     assert "Of 100 films with a fracture it flags about 83 (76 to 88)." in said
     assert "Of 100 films without a fracture it leaves unmarked about 76 (69 to 81)." in said
-    assert "64 films with and 336 without a fracture (made-up val)" in said
+    assert "64 films with and 336 without a fracture (made-up val), the very films this mode was set on" in said
     assert "not reached" not in said
     page.get_by_label("specific", exact=True).check()
     assert boxes(page).count() == 1
@@ -1098,6 +1098,9 @@ def test_the_front_page_quotes_files(opened, site):
     auc = json.loads((docs / "runs/fracture_yolov8n_640/test.json").read_text())["film"]["auc"]
     assert f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" in page.inner_text("#skill")
     until(page, "() => document.querySelector('#speed .said').textContent.includes('not been measured yet')")
+    page.click("text=The whole report")
+    page.wait_for_selector("text=Can I trust the number?")
+    page.go_back()
     page.click("text=Open the page")
     page.wait_for_selector("#examples button")
 
