@@ -39,7 +39,7 @@ _TEST = 0.165
 """Shares of all films: to judge on half of what is left beside a test of a sixth."""
 
 BASE = replace(DEFAULT.training, model="yolov8n.yaml", epochs=10, imgsz=320, val_every=0)
-"""The recipe of `make train-default` in short: a sixth of the epochs, at five eighths of the scale."""
+"""The recipe of `make train-default` in short: a quarter of the epochs, at half the scale."""
 
 
 @dataclass(frozen=True)
