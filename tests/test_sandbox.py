@@ -148,6 +148,7 @@ ENDLESS = pages(60, (3000, 3000))
 @pytest.fixture(scope="module")
 def sandbox():
     with Sandbox(CONFIG, SCALE, STRIDE, 2) as sandbox:
+        sandbox.wait()  # or the first test sees children come
         yield sandbox
 
 
@@ -248,12 +249,13 @@ def test_a_window_is_chosen(sandbox):
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_is_the_one_without_a_sandbox(sandbox, name):
     data, kind = REFUSED[name]
+    began = time.monotonic()
     with pytest.raises(kind) as expected:
         [harmonise(film, CONFIG) for film in frames(data)]
-    before, began = children(), time.monotonic()
+    alone_s, before, began = time.monotonic() - began, children(), time.monotonic()
     with pytest.raises(FractureError) as refused:
         sandbox.prepare(data)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 1 + 4 * alone_s  # 256 MB are inflated on the way, on a machine that may be busy
     assert (type(refused.value), str(refused.value)) == (type(expected.value), str(expected.value))
     assert children() == before  # nobody was ended over it
 
