@@ -300,15 +300,19 @@ def parity_films(dataset: Dataset) -> list[Path]:
 
 
 def compare(
-    reference: Reader, other: Reader, films: Iterable[Path], limit: tuple[float, float] = (0.95, 0.01)
+    reference: Reader,
+    other: Reader,
+    films: Iterable[Path],
+    limit: tuple[float, float, float] = (0.95, 0.01, 1.0),
 ) -> dict[str, Any]:
-    """Compare two readers' networks by candidate; ``limit`` is the least IoU and the largest score difference.
+    """Compare two readers' networks by candidate.
 
-    Before suppression: which of two candidates with nearly one score survives it, and which others do then, hangs on
-    the last digit. Weights stored in half precision move the edges of a small box by a tenth of a pixel. Raises
-    BadValue where a candidate that is not noise to both differs by more.
+    ``limit`` is the least IoU, the largest difference of a score, and how far an edge may move in px of the network's
+    input: beside its IoU, as a large box would hide a shift. All of it before suppression: which of two candidates with
+    nearly one score survives, and which others do then, hangs on the last digit. Raises BadValue where a candidate that
+    is not noise to both differs by more.
     """
-    worst_iou, worst_score, count, read = 1.0, 0.0, 0, 0
+    worst_iou, worst_score, worst_edge, count, read = 1.0, 0.0, 0.0, 0, 0
     rows = 4 + len(reference.card.classes)
     for film in films:
         pixels = reference.prepare(decode(film.read_bytes())).pixels
@@ -321,11 +325,12 @@ def compare(
         corners = [np.vstack([raw[:2] - raw[2:4] / 2, raw[:2] + raw[2:4] / 2])[:, sure].T for raw in (expected, got)]
         worst_iou = min(worst_iou, float(np.diag(boxes.iou(*corners)).min()))
         worst_score = max(worst_score, float(np.abs(expected[4:, sure] - got[4:, sure]).max()))
-    if worst_iou < limit[0] or worst_score > limit[1]:
+        worst_edge = max(worst_edge, float(np.abs(corners[0] - corners[1]).max()))
+    if worst_iou < limit[0] or worst_score > limit[1] or worst_edge > limit[2]:
         raise BadValue(
             f"{other.network.name} does not answer as {reference.network.name} does: expected IoU of at least "
-            f"{limit[0]} and scores within {limit[1]}, got {worst_iou:.4f} and {worst_score:.4f} over {count} "
-            "candidates"
+            f"{limit[0]}, scores within {limit[1]} and edges within {limit[2]} px, got {worst_iou:.4f}, "
+            f"{worst_score:.4f} and {worst_edge:.2f} px over {count} candidates"
         )
     return {
         "reference": reference.network.name,
@@ -334,6 +339,7 @@ def compare(
         "candidates": count,
         "least_iou": round(worst_iou, 5),
         "largest_score_difference": round(worst_score, 6),
+        "farthest_edge_px": round(worst_edge, 3),
     }
 
 

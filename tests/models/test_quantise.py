@@ -85,16 +85,16 @@ def quantised(pixels, tmp_path_factory):
 def test_it_answers_nearly_as_the_network_does_whatever_the_shape(quantised, pixels):
     folder, _ = quantised
     whole, small = OpenVinoNetwork(cards.SHIPPED / "model.onnx"), OpenVinoNetwork(folder / INT8[0])
-    film = max(pixels, key=lambda film: whole(film)[4].max())
-    assert whole(film)[4].max() > 0.02  # or there are no scores to compare
-    for shaped in (film, film.transpose(1, 0, 2), film[:192]):
-        expected, got = whole(shaped), small(shaped)
-        assert got.shape == expected.shape
-        best = expected[4].argsort()[-20:]
-        gaps = np.abs(got[4, best] - expected[4, best])
-        assert 0 < np.median(gaps) < 0.05
-        assert gaps.max() < 0.25  # twelve films are few to find ranges on
-        assert 0 < np.median(np.abs(got[:4, best] - expected[:4, best])) < 3
+    assert max(whole(film)[4].max() for film in pixels) > 0.02  # or there are no scores to compare
+    for shape in (lambda film: film, lambda film: film.transpose(1, 0, 2), lambda film: film[:192]):
+        gaps = []
+        for film in map(shape, pixels):
+            expected, got = whole(film), small(film)
+            assert got.shape == expected.shape
+            best = expected[4].argsort()[-20:]
+            gaps.append(np.abs(got[4] - expected[4]).max())
+            assert 0 < np.median(np.abs(got[:4, best] - expected[:4, best])) < 3
+        assert 0 < np.median(gaps) < 0.1
 
 
 def test_only_what_loses_more_than_it_gains_stays_in_float(quantised, pixels):

@@ -142,7 +142,7 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     card = pipeline.bundle(tiny_run, long_side_px=64)
     assert card.training["dataset_id"]
     assert card.training["config"]["model"] == "yolov8n.yaml"
-    assert card.measured["parity"]["least_iou"] >= 0.95
+    assert card.measured["parity"]["least_iou"] >= 0.99
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all("val split" in point.measured_on for point in card.operating_points)
     assert cards.load(tiny_run) == card
@@ -206,7 +206,7 @@ def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
     alike = pipeline.compare(reference, Reader(reader.card, Changed({4: 0.005})), films)
     assert alike["candidates"] > 0
     assert (alike["least_iou"], alike["largest_score_difference"]) == (1.0, pytest.approx(0.005, abs=1e-6))
-    for changes in ({4: 0.1}, {4: -0.1}, {0: 12}, {3: 20}):
+    for changes in ({4: 0.1}, {4: -0.1}, {0: 3}, {3: 5}):
         with pytest.raises(BadValue, match="does not answer"):
             pipeline.compare(reference, Reader(reader.card, Changed(changes)), films)
 
