@@ -85,16 +85,21 @@ def quantised(pixels, tmp_path_factory):
 def test_it_answers_nearly_as_the_network_does_whatever_the_shape(quantised, pixels):
     folder, _ = quantised
     whole, small = OpenVinoNetwork(cards.SHIPPED / "model.onnx"), OpenVinoNetwork(folder / INT8[0])
-    assert max(whole(film)[4].max() for film in pixels) > 0.02  # or there are no scores to compare
+    films = sorted(pixels, key=lambda film: whole(film)[4].max(), reverse=True)
+    assert whole(films[0])[4].max() > 0.02  # or there are no scores to compare
     for shape in (lambda film: film, lambda film: film.transpose(1, 0, 2), lambda film: film[:192]):
-        gaps = []
-        for film in map(shape, pixels):
+        middle, largest = [], []
+        for film in map(shape, films):
             expected, got = whole(film), small(film)
             assert got.shape == expected.shape
             best = expected[4].argsort()[-20:]
-            gaps.append(np.abs(got[4] - expected[4]).max())
+            gaps = np.abs(got[4] - expected[4])
+            middle.append(np.median(gaps[best]))
+            largest.append(gaps.max())
             assert 0 < np.median(np.abs(got[:4, best] - expected[:4, best])) < 3
-        assert 0 < np.median(gaps) < 0.1
+        assert 0 < middle[0] < 0.05
+        assert 0 < np.median(largest) < 0.1
+        assert max(largest) < 0.25  # twelve films are few to find ranges on
 
 
 def test_only_what_loses_more_than_it_gains_stays_in_float(quantised, pixels):

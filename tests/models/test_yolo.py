@@ -209,6 +209,11 @@ def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
     for changes in ({4: 0.1}, {4: -0.1}, {0: 3}, {3: 5}):
         with pytest.raises(BadValue, match="does not answer"):
             pipeline.compare(reference, Reader(reader.card, Changed(changes)), films)
+    moved = Reader(reader.card, Changed({0: 3}))
+    found = pipeline.compare(reference, moved, films, (0.0, 0.01, 4.0))
+    assert found["farthest_edge_px"] == pytest.approx(3, abs=1e-3)
+    with pytest.raises(BadValue, match="edges within 2 px"):
+        pipeline.compare(reference, moved, films, (0.0, 0.01, 2))
 
 
 def test_every_film_has_its_turn_and_fractures_have_every_epoch():
