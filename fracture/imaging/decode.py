@@ -1,67 +1,20 @@
 """Bytes to Radiograph, by content and never by file name. The only decoder: training and serving both use it.
 
-PNG, JPEG and TIFF are read by Pillow, DICOM by `fracture.imaging.dicom`. Grey is ITU-R 601 luma for colour files, which
-is the identity where R = G = B. Nothing is stretched: a file's full code range maps to [0, 1]. One assumption is made,
-for 16-bit files that hold the fewer bits of a detector, and it is flagged.
+PNG, JPEG and TIFF are read by `fracture.imaging.raster`, DICOM by `fracture.imaging.dicom`.
 """
 
-import io
-import logging
-import re
-import threading
-from collections.abc import Callable, Iterator
-from itertools import count, islice
+from collections.abc import Iterator
+from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
-
-from fracture.errors import BrokenFilm, EmptyFile, FilmTooLarge, NoPixels, SeveralFrames, UnsupportedFormat
+from fracture.errors import EmptyFile, NoPixels, SeveralFrames
 from fracture.imaging.dicom import dicom_frames, is_dicom
-from fracture.imaging.jpeg import check_scans
+from fracture.imaging.raster import raster_frames
 from fracture.types import Radiograph
 
 MAX_PIXELS = 64_000_000
 """More than any radiographic detector has (a 43 x 43 cm plate at 100 um is 18 million)."""
 
-HARMONISE_KEY = "fracture:harmonise_id"
-"""The PNG text chunk in which a harmonised film says so, which makes harmonising idempotent."""
-
-# Not Image.open: Ultralytics replaces it by one that installs a package when it meets bytes it does not know. And not
-# Pillow's limit on pixels: ours is checked on the header, before any pixel is touched.
-_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"II*\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0*": TiffImagePlugin.TiffImageFile,
-    b"II+\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0+": TiffImagePlugin.TiffImageFile,
-}
 _PDF = b"%PDF-"
-_EXIF_ORIENTATION = 0x0112
-
-_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-_PILLOW_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-)
-_DETECTOR_BITS = (8, 10, 12, 14)
-_BLOCK_ROWS = 16
-"""A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
-
-# Pillow logs TIFF tags, which may hold a patient's name.
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-# Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
-# other may read: a truncated film would pass for a whole one.
-_truncation_switch = threading.Lock()
 
 
 def decode(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS, any_modality: bool = False) -> Radiograph:
@@ -91,131 +44,4 @@ def frames(
         return
     if data.startswith(_PDF):
         raise NoPixels("expected a film (PNG, JPEG, TIFF or DICOM), got a PDF document")
-    yield from _raster_frames(data, max_pixels)
-
-
-def _raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
-    with _truncation_switch:
-        image = _open(data)
-    try:
-        for index in count() if image.format == "TIFF" else (0,):
-            try:
-                image.seek(index)  # as far as the next page: Pillow takes its time over counting thousands
-            except EOFError:
-                return
-            width, height = image.size
-            if width * height > max_pixels:
-                raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {width} x {height}")
-            if image.format == "JPEG":
-                check_scans(data)
-            yield _raster_film(image, data)
-    except _PILLOW_ERRORS as error:
-        raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
-
-
-def _open(data: bytes) -> ImageFile.ImageFile:
-    for signature, reader in _READERS.items():
-        if data.startswith(signature):
-            try:
-                return reader(io.BytesIO(data))
-            except _PILLOW_ERRORS as error:
-                raise BrokenFilm("the file starts like an image but its header cannot be read") from error
-    raise UnsupportedFormat("expected a film as PNG, JPEG, TIFF or DICOM, the bytes are none of these")
-
-
-def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
-    flags: set[str] = set()
-    mark = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
-    try:
-        with _truncation_switch:
-            orientation = _orientation(image)
-            image.load()
-    except _PILLOW_ERRORS:
-        if image.format not in {"JPEG", "PNG"}:
-            raise
-        image = _recover(data)
-        orientation = _orientation(image)
-        flags.add("truncated")
-    if image.mode not in {"1", "L", "LA", "I", "F"} and not image.mode.startswith("I;16"):
-        flags.add("colour")
-    pixels = _grey(image, flags)
-    if "truncated" in flags and np.count_nonzero(np.ptp(pixels, axis=1)) <= _BLOCK_ROWS:
-        raise BrokenFilm(f"the {image.format} file ends before its first rows")
-    if orientation in _TURN:
-        # FracAtlas' annotators saw the films turned, so its boxes only fit turned films. Pillow turns TIFFs by itself.
-        if image.format != "TIFF":
-            pixels = np.ascontiguousarray(_TURN[orientation](pixels))
-        flags.add("exif_rotated")
-    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=_harmonise_id(mark))
-
-
-def _harmonise_id(mark: object) -> str | None:
-    """Accept nothing but an id as HarmoniseConfig makes them: anybody can write anything into a PNG."""
-    return mark if isinstance(mark, str) and re.fullmatch(r"h1-[0-9a-f]{12}", mark) else None
-
-
-# EXIF 2.32, tag 274: what must be done to the stored pixels to see the film upright.
-_TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    2: np.fliplr,
-    3: lambda film: np.rot90(film, 2),
-    4: np.flipud,
-    5: np.transpose,
-    6: lambda film: np.rot90(film, -1),
-    7: lambda film: np.rot90(film, 2).T,
-    8: np.rot90,
-}
-
-
-def _orientation(image: Image.Image) -> int:
-    """Give the EXIF orientation. To be asked before a TIFF is loaded, which drops it; asking loads a PNG."""
-    orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return orientation
-
-
-def _recover(data: bytes) -> Image.Image:
-    """Read a file that ends early as far as it goes. What is missing is flat: grey in a JPEG, black in a PNG."""
-    with _truncation_switch:
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            image = _open(data)
-            image.load()
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-    return image
-
-
-def _grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
-    """Turn any Pillow mode into (H, W) float32 in [0, 1]. Transparency is laid over black, the film's air."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        return _wide_grey(image, flags)
-    if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
-    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
-
-
-def _wide_grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
-    values = np.asarray(image).astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise BrokenFilm("expected finite pixel values, got NaN or infinity")
-    if image.mode == "F" or low < 0 or high > 65535:
-        # No header states the range of such files; only what lies in [0, 1] already is taken at its word.
-        if not (image.mode == "F" and low >= 0 and high <= 1):
-            flags.add("assumed_range")
-            values = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    else:
-        bits = next((bits for bits in _DETECTOR_BITS if high < 2**bits), 16)
-        if bits < 16:
-            flags.add(f"assumed_{bits}_bit")
-        values /= 2**bits - 1
-    if _white_is_zero(image):
-        values = 1 - values
-        flags.add("inverted")
-    return np.asarray(np.clip(values, 0, 1), dtype=np.float32)
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """Tell whether a wide TIFF stores white as zero; Pillow turns the 8-bit ones over itself but not these."""
-    tags = getattr(image, "tag_v2", {})
-    return image.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
+    yield from raster_frames(data, max_pixels)

@@ -15,7 +15,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from fracture.errors import BadValue
-from fracture.imaging.decode import HARMONISE_KEY
+from fracture.imaging.raster import HARMONISE_KEY
 from fracture.types import FrameMap, HarmoniseConfig, ModelInput, Radiograph
 
 PAD_VALUE = 114

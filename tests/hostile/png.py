@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from fracture.imaging.decode import HARMONISE_KEY
+from fracture.imaging.raster import HARMONISE_KEY
 from tests.hostile.case import ANY, OK, Case, bomb, grey, named
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
