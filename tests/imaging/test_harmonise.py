@@ -10,8 +10,8 @@ from PIL import Image
 from fracture.data.phantom import draw_film
 from fracture.errors import BadValue
 from fracture.imaging.decode import decode
-from fracture.imaging.raster import HARMONISE_KEY
 from fracture.imaging.harmonise import PAD_VALUE, encode_png, harmonise, network_pixels
+from fracture.imaging.raster import HARMONISE_KEY
 from fracture.types import HarmoniseConfig, Radiograph
 
 CONFIG = HarmoniseConfig(long_side_px=256)
