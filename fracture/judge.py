@@ -21,7 +21,7 @@ from fracture.data.stage import code_id, file_state, stamp, write_bytes, write_j
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
-from fracture.metrics.uncertainty import wilson
+from fracture.metrics.uncertainty import proportion
 from fracture.models import card as cards
 from fracture.models.card import file_hash
 from fracture.models.scope import FLAG
@@ -277,7 +277,7 @@ def _outside(reader: Reader | None, cases: Cases) -> dict[str, Any] | None:
     """Give the share of films that the model's scope does not cover, None where it cannot tell."""
     if reader is None or "scope" not in reader.card.measured or reader.network.name == "torch":
         return None
-    return asdict(wilson(cases.flagged(FLAG), len(cases.records), len(set(cases.groups))))
+    return asdict(proportion(cases.flagged(FLAG), np.ones(len(cases.records), np.bool_), cases.groups))
 
 
 def _made_with(reader: Reader) -> dict[str, str]:

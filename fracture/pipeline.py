@@ -186,7 +186,7 @@ def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gai
         small = Reader(with_int8, OpenVinoNetwork(made / INT8[0]), folder)
         expected, got = (val_cases(reader, root, made / name) for name, reader in (("whole", whole), ("small", small)))
         figures = differences(expected, got)
-        strange = got.flagged(FLAG)
+        strange = int(got.flagged(FLAG).sum())
         gain = times_as_fast(whole.network, small.network, pixels[:SPEED_FILMS])
         good = figures["map50"]["float"] - figures["map50"]["int8"] <= most_drop and gain >= least_gain
         ships = good and strange <= MOST_OUTSIDE * len(got.records)

@@ -21,7 +21,7 @@ from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.metrics.screening import auc, drawn_auc
-from fracture.metrics.uncertainty import bootstrap, count_groups, group_members, wilson
+from fracture.metrics.uncertainty import bootstrap, count_groups, group_members, proportion
 from fracture.reader import Reader
 from fracture.types import SMALL_FILM_PX, Box, Estimate, ImageRecord, ModelInput, Radiograph
 
@@ -262,8 +262,7 @@ def _probes(
 
 
 def _share(fractured: Truth, among: Truth, groups: Sequence[str]) -> Estimate:
-    n_groups = count_groups(groups, np.flatnonzero(among))
-    return wilson(int((fractured & among).sum()), int(among.sum()), n_groups)
+    return proportion(fractured & among, among, groups)
 
 
 def _synthetic(

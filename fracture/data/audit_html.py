@@ -215,6 +215,6 @@ def _footer() -> str:
         "<footer><p>Thumbnails of 64 x 64 px are compared in all eight orientations. Two films are listed when they "
         f"correlate at {near:g} or more as they are, at {turned:g} or more turned or mirrored; at {same:g} or more "
         "they are one exposure. An orientation says how the first film must be laid to look like the second. Thin "
-        "frames are the boxes of the manifest. Intervals are 95 % (Wilson) and count every film as independent.</p>"
+        "frames are the boxes of the manifest. Intervals are 95 % (Wilson), films of a group going together.</p>"
         "</footer>"
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fracture.metrics.uncertainty import count_groups, wilson
+from fracture.metrics.uncertainty import proportion
 from fracture.types import SPLITS, Estimate, ImageRecord
 
 BOOKKEEPING = frozenset(
@@ -134,12 +134,12 @@ def group_sizes(records: Iterable[ImageRecord]) -> dict[int, int]:
 def shortcuts(records: Sequence[ImageRecord]) -> tuple[Shortcut, ...]:
     """Compare films with a property to those without: every flag, attribute, view, size, source and region."""
     known = [record for record in records if record.fractured is not None]
-    groups = [_group(record) for record in known]
+    groups, fractured = [_group(record) for record in known], np.array([record.fractured is True for record in known])
     everyone = frozenset(range(len(known)))
 
     def share(films: Set[int]) -> Estimate:
         order = np.array(sorted(films), np.int64)
-        return wilson(sum(known[i].fractured is True for i in films), len(films), count_groups(groups, order))
+        return proportion(fractured[order], np.ones(len(order), np.bool_), [groups[i] for i in order.tolist()])
 
     return tuple(
         Shortcut(column, value, share(films), share(everyone - films), tuple(sorted(known[i].image_id for i in films)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fracture.errors import BadValue
 from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
-from fracture.metrics.uncertainty import bootstrap, count_groups, wilson
+from fracture.metrics.uncertainty import bootstrap, proportion
 from fracture.types import Estimate, freeze
 
 # 0, the score of a film without a box, and 1 have no logit; below 0.001 a network's boxes are not exported.
@@ -106,14 +106,14 @@ def reliability(scores: Scores, fractured: Truth, groups: Sequence[str], bins: i
     """Give the reliability curve in bins that hold as equal a number of films as ties allow, lowest scores first.
 
     Equal scores never part: all go where the middle one of them belongs. A bin that is left empty is left out, so
-    there can be fewer than asked for. Shares have Wilson's interval.
+    there can be fewer than asked for. Shares have the interval of `proportion`.
     """
     check_films(scores, fractured, groups)
     bin_of = _bins(scores, bins)
-    films = [np.flatnonzero(bin_of == which) for which in range(bin_of.max(initial=-1) + 1)]
+    films = [bin_of == which for which in range(bin_of.max(initial=-1) + 1)]
     return Reliability(
         np.array([scores[inside].mean() for inside in films]),
-        tuple(wilson(int(fractured[inside].sum()), len(inside), count_groups(groups, inside)) for inside in films),
+        tuple(proportion(fractured & inside, inside, groups) for inside in films),
     )
 
 

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from fracture.errors import BadValue
 from fracture.metrics.delong import area, placements
 from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
-from fracture.metrics.uncertainty import bootstrap, wilson
+from fracture.metrics.uncertainty import bootstrap, group_members, proportion
 from fracture.types import Estimate
 
 Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -33,34 +32,52 @@ class Difference:
             raise BadValue(f"p: expected within 0..1, got {self.p}")
 
 
-def mcnemar(right_a: Truth, right_b: Truth, n_groups: int | None = None, missing: str = "no films") -> Difference:
-    """Compare how often two models are right on the same films; both arrays are (films,).
+def mcnemar(right_a: Truth, right_b: Truth, groups: Sequence[str], missing: str = "no films") -> Difference:
+    """Compare how often two models are right on the same films; both arrays are (films,), films of a group together.
 
     Given fractured films alone this is the difference of the sensitivities, given normal films that of the
-    specificities; ``missing`` is the note where there are none. The test is the exact binomial one on the films where
-    the models disagree, without chi-squared approximation or continuity correction. The interval is Newcombe's method
-    10, which has a width even where they never disagree. Both count every film as independent; without ``n_groups``
-    every film is its own group.
+    specificities; ``missing`` is the note where there are none. Were the models equally good, each group could as well
+    have had its two sets of answers the other way round: p is the share of all such exchanges that lead at least as
+    far from 0. Where every film is its own group that is McNemar's exact test. The interval is Newcombe's method 10,
+    made of the two intervals of `proportion` and the correlation of the models' errors by groups; it has a width even
+    where they never disagree.
 
-    Source: McNemar, Psychometrika 12 (1947) 153-157; Newcombe, Stat Med 17 (1998) 2635-2650.
+    Source: McNemar, Psychometrika 12 (1947) 153-157; exchange of whole groups: Fisher, The Design of Experiments
+    (1935), section 21; Newcombe, Stat Med 17 (1998) 2635-2650.
     """
-    n, method, test = len(right_a), "Newcombe, paired", "McNemar"
+    n, method, test = len(groups), "Newcombe, paired", "McNemar"
     for name, right in (("right_a", right_a), ("right_b", right_b)):
         if right.shape != (n,) or right.dtype != np.bool_:
             raise BadValue(f"{name}: expected bool of shape ({n},), got {right.dtype} of {right.shape}")
-    groups = n if n_groups is None else n_groups
     if not n:
-        return Difference(Estimate(None, None, None, 0, groups, method, missing), None, test)
-    both, neither = int((right_a & right_b).sum()), int((~right_a & ~right_b).sum())
+        return Difference(Estimate(None, None, None, 0, 0, method, missing), None, test)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    a, b = both + only_a, both + only_b
-    # Correlation of the two answers, with Newcombe's continuity correction where it is positive.
-    together, spread = both * neither - only_a * only_b, math.sqrt(a * (n - a) * b * (n - b))
-    correlation = (max(0.0, together - n / 2) if together > 0 else together) / (spread or 1.0)
-    low, high = _ends(wilson(a, n), wilson(b, n), correlation)
+    members = group_members(groups)
+    if len(members) < n:
+        method, test = f"{method}, by groups", f"{test}, by groups"
+    ones = np.ones(n, np.bool_)
+    a, b = (proportion(right, ones, groups) for right in (right_a, right_b))
+    # How much more often each group is right than the mean of all films says, times n: whole numbers add up exactly.
+    off_a, off_b = (
+        np.array([n * float(right[films].sum()) - float(right.sum()) * len(films) for films in members])
+        for right in (right_a, right_b)
+    )
+    # Correlation of the two models' errors, with Newcombe's continuity correction where it is positive.
+    together, spread = float(off_a @ off_b) / n**2, math.sqrt(float(off_a @ off_a) * float(off_b @ off_b)) / n**2
+    correlation = (max(0.0, together - 0.5) if together > 0 else together) / (spread or 1.0)
+    low, high = _ends(a, b, correlation)
     note = f"only the first right: {only_a}, only the second: {only_b}"
-    p = min(1.0, 2 * float(scipy.stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
-    return Difference(Estimate((only_a - only_b) / n, low, high, n, groups, method, note), p, test)
+    ahead = np.array([int(right_a[films].sum()) - int(right_b[films].sum()) for films in members])
+    estimate = Estimate((only_a - only_b) / n, low, high, n, len(members), method, note)
+    return Difference(estimate, _exchanged(np.abs(ahead), abs(only_a - only_b)), test)
+
+
+def _exchanged(steps: NDArray[np.int64], reached: int) -> float:
+    """Give the chance that steps of these lengths, each forward or back, end at least this far from the start."""
+    chance, far = np.ones(1), int(steps.sum())  # chance of each place from -far to far, every second one of a walk
+    for step in steps[steps > 0].tolist():
+        chance = (np.append(chance, np.zeros(2 * step)) + np.append(np.zeros(2 * step), chance)) / 2
+    return min(1.0, float(chance[np.abs(np.arange(-far, far + 1)) >= reached].sum()))
 
 
 def delong_test(scores_a: Scores, scores_b: Scores, fractured: Truth, groups: Sequence[str]) -> Difference:

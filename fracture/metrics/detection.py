@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fracture.boxes import iou
 from fracture.errors import BadValue
-from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, group_members, wilson
+from fracture.metrics.uncertainty import Z95, bootstrap, group_members, proportion
 from fracture.types import Detections, Estimate, freeze
 
 # Built as COCO builds them: 0.55 and its neighbours must be the same floating-point numbers.
@@ -210,26 +210,29 @@ def ap_estimates(
 def at_threshold(matches: Matches, threshold: float, groups: Sequence[str]) -> dict[str, Estimate]:
     """Give what a reader meets who is shown the boxes scored at or above the threshold.
 
-    ``precision`` and ``recall`` at IoU 0.5 and ``precision_centre`` and ``recall_centre`` have Wilson intervals; their
-    ``n`` counts boxes, shown ones for precision and drawn ones for recall, ``n_groups`` the groups these come from.
+    ``precision`` and ``recall`` at IoU 0.5 and ``precision_centre`` and ``recall_centre`` have the interval of
+    `proportion`; their ``n`` counts boxes, shown ones for precision and drawn ones for recall, ``n_groups`` the groups
+    these come from. The boxes of a film go together as those of a group do.
     ``false_positives_per_film`` counts, over all films, the boxes that hit nothing by their centre.
     """
     check_groups(matches, groups)
     shown = matches.score >= threshold
-    n_shown, n_drawn = int(shown.sum()), int(matches.n_truth.sum())
-    shown_in = count_groups(groups, np.unique(matches.film[shown]))
-    drawn_in = count_groups(groups, np.flatnonzero(matches.n_truth))
+    n_drawn = int(matches.n_truth.sum())
+    # Where nobody drew a box none can be right, and a precision of 0 would say nothing about the model.
+    shown_on = _per_film(matches, shown) if n_drawn else np.zeros_like(matches.n_truth)
+    none_shown, none_drawn = ("" if n_drawn and shown.any() else "no boxes at or above the threshold"), "no truth boxes"
     figures = {}
     for criterion, suffix in (("iou 0.50", ""), ("centre", "_centre")):
-        hit = shown & (matches.taken[row_of(criterion)] >= 0)
-        found = int(hit.sum())
-        none_shown = "" if n_shown else "no boxes at or above the threshold"
-        # Where nobody drew a box none can be right, and a precision of 0 would say nothing about the model.
-        right_of = n_shown if n_drawn else 0
-        figures[f"precision{suffix}"] = wilson(found, right_of, shown_in, none_shown if n_drawn else "no truth boxes")
-        figures[f"recall{suffix}"] = wilson(found, n_drawn, drawn_in, "" if n_drawn else "no truth boxes")
-    alarms = np.bincount(matches.film[shown & (matches.taken[row_of("centre")] < 0)], minlength=len(groups))
+        found = _per_film(matches, shown & (matches.taken[row_of(criterion)] >= 0))
+        figures[f"precision{suffix}"] = proportion(found, shown_on, groups, none_shown if n_drawn else none_drawn)
+        figures[f"recall{suffix}"] = proportion(found, matches.n_truth, groups, "" if n_drawn else none_drawn)
+    alarms = _per_film(matches, shown & (matches.taken[row_of("centre")] < 0))
     return figures | {"false_positives_per_film": _mean_count(alarms, groups)}
+
+
+def _per_film(matches: Matches, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count those of the detections that lie on each film, (films,)."""
+    return np.bincount(matches.film[among], minlength=len(matches.n_truth)).astype(np.int64)
 
 
 def _mean_count(counts: NDArray[np.int64], groups: Sequence[str]) -> Estimate:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fracture.errors import BadValue
 from fracture.metrics.delong import area, placements
-from fracture.metrics.uncertainty import Z95, bootstrap, count_groups, wilson
+from fracture.metrics.uncertainty import Z95, bootstrap, effective_n, proportion
 from fracture.types import Estimate, freeze
 
 Scores = NDArray[np.float64]
@@ -29,7 +29,8 @@ class Rates:
 
     ``sensitivity`` is the share of fractured films flagged, ``specificity`` the share of normal films left alone. The
     others mix both kinds: they hold for the share of fractured films in this very set, and none is given where one kind
-    is missing, for there ``ppv`` would be 1 whatever the network does.
+    is missing, for there ``ppv`` would be 1 whatever the network does. ``effective_n`` says how many independent
+    fractured and normal films these are worth, as `uncertainty.effective_n` counts them.
     """
 
     true_positive: int
@@ -42,13 +43,14 @@ class Rates:
     npv: Estimate
     accuracy: Estimate
     f1: Estimate
+    effective_n: tuple[float, float]
 
 
 def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[str]) -> Rates:
-    """Count what a threshold does and give every rate with its Wilson interval; arrays are (films,).
+    """Count what a threshold does and give every rate with the interval of `proportion`; arrays are (films,).
 
     F1 is no proportion, but F1 = 2J / (1 + J) rises with one: J, the share of true positives among the films that are
-    flagged or fractured. The ends of J's Wilson interval are carried over.
+    flagged or fractured. The ends of J's interval are carried over.
 
     Source of J: Hand, Christen and Kirielle, Mach Learn 110 (2021) 451-456.
     """
@@ -59,10 +61,8 @@ def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[s
     n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
 
     def rate(among: Truth, empty: str, lacking: str = "") -> Estimate:
-        n, n_groups = int(among.sum()), count_groups(groups, np.flatnonzero(among))
-        if lacking:
-            return Estimate(None, None, None, n, n_groups, "Wilson", lacking)
-        return wilson(int((right & among).sum()), n, n_groups, "" if n else empty)
+        found = proportion(right & among, among, groups, "" if among.any() else empty)
+        return replace(found, value=None, low=None, high=None, method="Wilson", note=lacking) if lacking else found
 
     lacking = lacking_kind(n_fractured, n_normal)
     return Rates(
@@ -76,6 +76,10 @@ def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[s
         npv=rate(~flagged, "every film flagged", lacking),
         accuracy=rate(np.ones_like(fractured), "no films", lacking),
         f1=_f1(rate(flagged | fractured, "", lacking)),
+        effective_n=(
+            effective_n(right & fractured, fractured, groups),
+            effective_n(right & ~fractured, ~fractured, groups),
+        ),
     )
 
 
@@ -83,14 +87,16 @@ def _f1(jaccard: Estimate) -> Estimate:
     value, low, high = (
         None if end is None else 2 * end / (1 + end) for end in (jaccard.value, jaccard.low, jaccard.high)
     )
-    return replace(jaccard, value=value, low=low, high=high, method="Wilson of TP/(TP+FP+FN), as F1")
+    return replace(jaccard, value=value, low=low, high=high, method=f"{jaccard.method} of TP/(TP+FP+FN), as F1")
 
 
 def at_prevalence(measured: Rates, prevalence: float) -> tuple[Estimate, Estimate]:
     """Give PPV and NPV where this share of films is fractured, by the sensitivity and specificity measured.
 
-    The interval is the logit one; where the table has an empty cell it is not defined and the adjusted one takes its
-    place, widened to hold the value. It counts every film as independent, and the prevalence as known.
+    The interval is the logit one, of as many films of each kind as their groups are worth; where the table has an empty
+    cell it is not defined and the adjusted one takes its place, widened to hold the value. It takes the two rates as
+    independent, and the prevalence as known. A group of both kinds on which a network says much makes both rates err in
+    ways that cancel out here, so the interval is then a little too wide.
 
     Raises BadValue for a prevalence that is not between 0 and 1: there both values are known beforehand. Source:
     Mercaldo, Lau and Zhou, Stat Med 26 (2007) 2170-2183, equations 8 to 11 and table II.
@@ -101,26 +107,40 @@ def at_prevalence(measured: Rates, prevalence: float) -> tuple[Estimate, Estimat
     n_fractured = measured.true_positive + measured.false_negative
     n_normal = measured.true_negative + measured.false_positive
     n, n_groups = measured.accuracy.n, measured.accuracy.n_groups
+    worth_fractured, worth_normal = measured.effective_n
+    grouped = measured.effective_n != (n_fractured, n_normal)
     lacking = lacking_kind(n_fractured, n_normal)
 
-    def predictive(right: int, of_right: int, wrong: int, of_wrong: int, odds: float, empty: str) -> Estimate:
+    def predictive(
+        right: int,
+        of_right: int,
+        worth_right: float,
+        wrong: int,
+        of_wrong: int,
+        worth_wrong: float,
+        odds: float,
+        empty: str,
+    ) -> Estimate:
         adjusted = not (0 < right < of_right and 0 < wrong < of_wrong)
         method = "adjusted logit" if adjusted else "logit"
+        method += f", effective n {worth_fractured:.3g} and {worth_normal:.3g}" if grouped else ""
         if lacking or not right + wrong:
             return Estimate(None, None, None, n, n_groups, method, lacking or empty)
         ratio = odds * right / of_right
         value = ratio / (ratio + wrong / of_wrong)
         more = Z95**2 if adjusted else 0.0
-        of_right_more, of_wrong_more = of_right + more, of_wrong + more
-        hit, slip = (right + more / 2) / of_right_more, (wrong + more / 2) / of_wrong_more
+        of_right_more, of_wrong_more = worth_right + more, worth_wrong + more
+        hit = (right / of_right * worth_right + more / 2) / of_right_more
+        slip = (wrong / of_wrong * worth_wrong + more / 2) / of_wrong_more
         centre = math.log(odds * hit / slip)
         half = Z95 * math.sqrt((1 - hit) / (hit * of_right_more) + (1 - slip) / (slip * of_wrong_more))
         low, high = (float(scipy.special.expit(end)) for end in (centre - half, centre + half))
         note = f"at a prevalence of {100 * prevalence:g} %"
         return Estimate(value, min(low, value), max(high, value), n, n_groups, method, note)
 
-    flagged = measured.true_positive, n_fractured, measured.false_positive, n_normal
-    left_alone = measured.true_negative, n_normal, measured.false_negative, n_fractured
+    fractured, normal = (n_fractured, worth_fractured), (n_normal, worth_normal)
+    flagged = measured.true_positive, *fractured, measured.false_positive, *normal
+    left_alone = measured.true_negative, *normal, measured.false_negative, *fractured
     return predictive(*flagged, odds, "no films flagged"), predictive(*left_alone, 1 / odds, "every film flagged")
 
 

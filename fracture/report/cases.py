@@ -44,9 +44,9 @@ class Cases:
         """Give the group of every film."""
         return [record.group_id or record.image_id for record in self.records]
 
-    def flagged(self, flag: str) -> int:
-        """Count the films that were noted so."""
-        return sum(flag in noted for noted in self.flags)
+    def flagged(self, flag: str) -> NDArray[np.bool_]:
+        """Tell of every film whether it was noted so, (films,)."""
+        return np.array([flag in noted for noted in self.flags or [frozenset[str]()] * len(self.records)], np.bool_)
 
     @property
     def boxed(self) -> "Cases":

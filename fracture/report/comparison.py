@@ -11,7 +11,6 @@ from fracture.errors import BadValue
 from fracture.metrics.comparison import Difference, delong_test, mcnemar, paired_bootstrap, unpaired_difference
 from fracture.metrics.detection import HEADLINES, ap_estimates, headline_ap, match
 from fracture.metrics.screening import auc, rates
-from fracture.metrics.uncertainty import count_groups
 from fracture.report.cases import Cases
 from fracture.types import Estimate, OperatingPoint
 
@@ -96,8 +95,8 @@ def _points(
             ("specificity", "normal", ~ours.fractured, [~flags for flags in flagged]),
         ):
             both = [getattr(one, rate) for one in measured]
-            n_groups = count_groups(ours.groups, np.flatnonzero(among))
-            difference = mcnemar(right[0][among], right[1][among], n_groups, f"no {kind} films")
+            groups = [group for group, inside in zip(ours.groups, among, strict=True) if inside]
+            difference = mcnemar(right[0][among], right[1][among], groups, f"no {kind} films")
             yield _row(f"{rate} at {point.name}", both, difference)
 
 

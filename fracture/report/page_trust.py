@@ -14,14 +14,15 @@ _CHECKS = {
     "probes": "What a linear probe can tell from the film",
 }
 _METHODS = (
-    "Rates carry Wilson intervals (J Am Stat Assoc 22, 1927), AUC that of DeLong (Biometrics 44, 1988), widened for "
-    "films of one group (Obuchowski, Biometrics 53, 1997). AP, FROC and all else that says so is drawn again by "
-    "bootstrap over whole groups (Efron and Tibshirani, 1993; Field and Welsh, J R Stat Soc B 69, 2007). A group is "
-    "the patient or the best known unit. AP is COCO's (Lin and others, ECCV 2014); FROC is that of Bunch "
-    "and others (J Appl Photogr Eng 4, 1978), AFROC of Chakraborty and Winter (Radiology 174, 1990). Calibration error "
-    "is that of Naeini and others (AAAI 2015) in bins of equal count. Paired AUCs are compared by "
-    "DeLong's test, paired rates by McNemar's (Psychometrika 12, 1947). A mouse on a figure shows how it was found "
-    "and how many groups are behind it."
+    "Rates carry Wilson intervals (J Am Stat Assoc 22, 1927) of as many films as their groups are worth (Rao and "
+    "Scott, Biometrics 48, 1992), AUC that of DeLong (Biometrics 44, 1988), widened for films of one group "
+    "(Obuchowski, Biometrics 53, 1997). AP, FROC and all else that says so is drawn again by bootstrap over whole "
+    "groups (Efron and Tibshirani, 1993; Field and Welsh, J R Stat Soc B 69, 2007). A group is the patient or the "
+    "best known unit. AP is COCO's (Lin and others, ECCV 2014); FROC is that of Bunch and others (J Appl Photogr Eng "
+    "4, 1978), AFROC of Chakraborty and Winter (Radiology 174, 1990). Calibration error is that of Naeini and others "
+    "(AAAI 2015) in bins of equal count. Paired AUCs are compared by DeLong's test, paired rates by McNemar's "
+    "(Psychometrika 12, 1947) with whole groups exchanged. A mouse on a figure shows how it was found and how many "
+    "groups are behind it."
 )
 
 Report = Mapping[str, Any]

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from fracture.errors import BadValue
 from fracture.metrics.calibration import Calibration, calibration_estimates, fit, reliability
-from fracture.metrics.uncertainty import bootstrap, wilson
+from fracture.metrics.uncertainty import bootstrap, proportion, wilson
 
 
 def apart(n):
@@ -151,7 +151,9 @@ TRUTH = np.array([0, 0, 1, 0, 0, 1, 1, 1], bool)
 def test_reliability_by_hand():
     found = reliability(SCORES, TRUTH, ["p", "p", "q", "q", "r", "s", "t", "u"], bins=2)
     assert found.mean_score == pytest.approx([0.175, 0.75])
-    assert found.share == (wilson(1, 4, 2), wilson(3, 4, 4))
+    low = SCORES < 0.5
+    assert found.share == (proportion(TRUTH & low, low, ["p", "p", "q", "q", "r", "s", "t", "u"]), wilson(3, 4))
+    assert (found.share[0].value, found.share[0].n_groups) == (0.25, 2)
     with pytest.raises(ValueError, match="read-only"):
         found.mean_score[0] = 1
 

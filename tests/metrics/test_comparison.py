@@ -1,6 +1,7 @@
 """Differences of two models against published tables, the papers' plain sums, and coverage on simulated films."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def apart(n):
     ],
 )
 def test_mcnemar_by_hand(only_a, only_b, p):
-    found = mcnemar(*right(50, only_a, only_b, 7))
+    found = mcnemar(*right(50, only_a, only_b, 7), apart(57 + only_a + only_b))
     assert found.p == pytest.approx(p)
     assert found.test == "McNemar"
     n = 57 + only_a + only_b
@@ -56,7 +57,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("both", "only_a", "only_b", "neither", "value", "low", "high"), PUBLISHED)
 def test_paired_proportions_have_the_published_intervals(both, only_a, only_b, neither, value, low, high):
-    found = mcnemar(*right(both, only_a, only_b, neither)).estimate
+    found = mcnemar(*right(both, only_a, only_b, neither), apart(both + only_a + only_b + neither)).estimate
     assert (round(found.value, 4), round(found.low, 4), round(found.high, 4)) == (value, low, high)
 
 
@@ -64,7 +65,8 @@ def test_paired_proportions_have_the_published_intervals(both, only_a, only_b, n
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any), st.randoms(use_true_random=False))
 def test_mcnemar_of_any_table(counts, random):
     a, b = right(*counts)
-    found, swapped = mcnemar(a, b), mcnemar(b, a)
+    groups = apart(len(a))
+    found, swapped = mcnemar(a, b, groups), mcnemar(b, a, groups)
     assert swapped.p == found.p
     assert (swapped.estimate.low, swapped.estimate.high) == pytest.approx((-found.estimate.high, -found.estimate.low))
     assert -1 <= found.estimate.low <= found.estimate.value <= found.estimate.high <= 1
@@ -73,19 +75,19 @@ def test_mcnemar_of_any_table(counts, random):
     assert found.p == pytest.approx(binomtest(counts[1], disagree).pvalue if disagree else 1.0)
     order = list(range(len(a)))
     random.shuffle(order)
-    assert mcnemar(a[order], b[order]) == found
+    assert mcnemar(a[order], b[order], groups) == found
 
 
 def test_mcnemar_of_no_films_and_its_refusals():
     none = np.zeros(0, bool)
-    found = mcnemar(none, none, missing="no normal films")
+    found = mcnemar(none, none, [], missing="no normal films")
     assert str(found.estimate) == "not estimable (no normal films)"
     assert found.p is None
-    assert mcnemar(*right(3, 1, 1, 1), n_groups=4).estimate.n_groups == 4
+    assert mcnemar(*right(3, 1, 1, 1), [*"aabcdd"]).estimate.n_groups == 4
     with pytest.raises(BadValue, match="right_b: expected bool of shape"):
-        mcnemar(np.ones(3, bool), np.ones(2, bool))
+        mcnemar(np.ones(3, bool), np.ones(2, bool), apart(3))
     with pytest.raises(BadValue, match="right_a: expected bool"):
-        mcnemar(np.ones(3), np.ones(3, bool))
+        mcnemar(np.ones(3), np.ones(3, bool), apart(3))
     with pytest.raises(BadValue, match="p: expected"):
         Difference(found.estimate, 1.5, "")
 
@@ -288,7 +290,7 @@ INDEPENDENT = [
 
 @pytest.mark.parametrize(("x", "n", "y", "m", "low", "high"), INDEPENDENT)
 def test_independent_proportions_have_the_published_intervals(x, n, y, m, low, high):
-    found = unpaired_difference(wilson(x, n, 3), wilson(y, m, 4))
+    found = unpaired_difference(replace(wilson(x, n), n_groups=3), replace(wilson(y, m), n_groups=4))
     assert (round(found.low, 4), round(found.high, 4)) == (low, high)
     assert found.value == pytest.approx(x / n - y / m)
     assert (found.n, found.n_groups, found.method) == (n + m, 7, "MOVER")

@@ -121,7 +121,8 @@ def test_one_film_is_drawn_per_group_each_with_the_same_chance():
 def test_the_rates_are_those_of_all_films():
     groups = [f"patient {i // 2}" for i in range(122)]
     found = point([0.9, 0.8] * 61, normal=[0.85, 0.1], groups=groups)
-    assert (found.sensitivity.n, found.sensitivity.n_groups, found.sensitivity.method) == (122, 61, "Wilson")
+    assert (found.sensitivity.n, found.sensitivity.n_groups) == (122, 61)
+    assert found.sensitivity.method.startswith("Wilson, effective n 5")  # every film found: as many as there are groups
     assert (found.specificity.n, json.loads(json.dumps(found.threshold))) == (2, found.threshold)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture.errors import BadValue
+from fracture.metrics.screening import rates
 from fracture.metrics.study import AGGREGATIONS, Status, aggregate, case_truth, status, status_table
-from fracture.metrics.uncertainty import wilson
 
 PROBABILITY = st.floats(0, 1)
 FILMS = st.lists(st.tuples(PROBABILITY, st.sampled_from(["a", "b", "c", "patient 10", "patient 9"])), max_size=20)
@@ -166,8 +166,12 @@ def test_status_table_by_hand():
         "no fracture": {"fractured": 2, "normal": 2},
     }
     assert list(found.counts) == ["fracture", "doubt", "no fracture"]
-    assert (found.definite.sensitivity, found.definite.specificity) == (wilson(3, 6, 5), wilson(4, 5, 4))
-    assert (found.suspicious.sensitivity, found.suspicious.specificity) == (wilson(4, 6, 5), wilson(2, 5, 4))
+    told = [(e.value, e.n, e.n_groups) for e in (found.definite.sensitivity, found.definite.specificity)]
+    assert told == [(3 / 6, 6, 5), (4 / 5, 5, 4)]
+    assert found.definite == rates(SCORES, TRUTH, 0.6, GROUPS)
+    told = [(e.value, e.n, e.n_groups) for e in (found.suspicious.sensitivity, found.suspicious.specificity)]
+    assert told == [(4 / 6, 6, 5), (2 / 5, 5, 4)]
+    assert found.suspicious == rates(SCORES, TRUTH, 0.3, GROUPS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -181,11 +185,11 @@ def test_rates_of_a_table_are_those_of_its_counts(cases, screening, specific):
         "suspicious": {k: counts["fracture"][k] + counts["doubt"][k] for k in ("fractured", "normal")},
     }
     for reading, positive in flagged.items():
-        rates = getattr(found, reading)
+        measured = getattr(found, reading)
         if truth.any():
-            assert rates.sensitivity.value == pytest.approx(positive["fractured"] / truth.sum())
+            assert measured.sensitivity.value == pytest.approx(positive["fractured"] / truth.sum())
         if not truth.all():
-            assert rates.specificity.value == pytest.approx(1 - positive["normal"] / (~truth).sum())
+            assert measured.specificity.value == pytest.approx(1 - positive["normal"] / (~truth).sum())
     if screening >= specific:
         assert counts["doubt"] == {"fractured": 0, "normal": 0}
 

@@ -1,6 +1,6 @@
 """A whole report as the evaluation writes it, made by formulas: its figures mean nothing."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FRACTURED, NORMAL = 164, 503
 
 
 def rate(hits, n):
-    return asdict(wilson(hits, n, max(1, n - 9), "" if n else "no films"))
+    return asdict(replace(wilson(hits, n, "" if n else "no films"), n_groups=max(1, n - 9)))
 
 
 def area(value, half=0.03, n=667, method="bootstrap over groups, 2000 resamples", note=""):
