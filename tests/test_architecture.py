@@ -28,6 +28,7 @@ LEVELS = [
 ]
 RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 
+_DICOM = ("", "_elements", "_greys", "_scope", "_shutter")
 # Heavy or special libraries, and the only places that may name them.
 HOMES = {
     "torch": {"models", "explain", "bench/plain_service.py", "bench/untrained.py"},
@@ -39,7 +40,7 @@ HOMES = {
     "lightning": {"models"},
     "fastapi": {"app", "bench/plain_service.py"},
     "ray": {"batch.py", "app/ray_serve.py"},
-    "pydicom": {"imaging/dicom.py", "data/phantom/dicom_files.py"},
+    "pydicom": {*(f"imaging/dicom{part}.py" for part in _DICOM), "data/phantom/dicom_files.py"},
 }
 
 

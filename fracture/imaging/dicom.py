@@ -1,37 +1,41 @@
 """DICOM bytes to films: every frame as a viewer would show it, bone bright.
 
-Stored values become greys in the order of PS3.4 N.2: modality LUT, VOI LUT, presentation LUT. Decoding is pydicom's.
-Its look-up and window functions are not used: they index 8-bit tables modulo 256, reject tables of 9 or 12 bits and
-know no padding. Nothing said here, in a message or a log, quotes an element that a patient's name could be in.
+The door to DICOM. `dicom_elements` finds the elements, the header is checked here before any pixel is touched,
+`codestream` checks what compressed pixels say of themselves, `dicom_greys` turns stored values into greys. Nothing said
+here, in a message or a log, quotes an element that a patient's name could be in.
 """
 
-import io
 import logging
-import math
 import re
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import repeat
+from contextvars import ContextVar
 from typing import Any
 
+import libjpeg
 import numpy as np
-from numpy.typing import NDArray
+import openjpeg
+import rle
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames
 from pydicom.errors import BytesLengthException
-from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels import get_decoder
 from pydicom.pixels.utils import get_expected_length
 
-from fracture.errors import BadValue, BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat, WrongModality
-from fracture.imaging.jpeg import check_scans
+from fracture.errors import BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat
+from fracture.imaging import codestream
+from fracture.imaging.dicom_elements import code, named, number, numbers, raw, read_elements
+from fracture.imaging.dicom_greys import Pixels, check_no_window, greys, luma, macro
+from fracture.imaging.dicom_scope import NO_LIMB, check_modality, is_for_processing, shows_no_limb
+from fracture.imaging.dicom_shutter import covered
 from fracture.types import Radiograph
 
-_Pixels = NDArray[Any]  # integers or floats of any width, as the header has them
+__all__ = ["NO_LIMB", "dicom_frames", "is_dicom"]
 
 _MAGIC = slice(128, 132)
 _EXECUTABLES = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
@@ -39,25 +43,13 @@ _HEADER_BYTES = 1 << 20
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
-_MODALITIES = ("CR", "DX", "DR", "RF", "SC", "OT")
-_OTHER_MODALITIES = ("CT", "MR", "US", "MG", "XA", "NM", "PT", "IO", "PX", "BMD", "ES", "XC", "OP", "SM", "ECG", "SEG")
+_OTHER_COLOUR = ("HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB")
+_CELL_BITS = (1, 8, 16, 32, 64)
 _SPACING_MM = (0.001, 10.0)
-_START_OF_JPEG = b"\xff\xd8"
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _RAISED_BY_CODECS = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
     *(RuntimeError, TypeError, ValueError, BytesLengthException, struct.error, zlib.error),
 )
-
-# pydicom's warnings and errors quote element values, which a patient's name may be among.
-logging.getLogger("pydicom").disabled = True
-
-NO_LIMB = "no_limb"
-_NO_LIMBS = (
-    *("SKULL", "HEAD", "JAW", "ZYGOMA", "NECK", "CHEST", "RIB", "STERNUM", "HEART", "BREAST", "ABDOMEN", "UTERUS"),
-    *("SPINE", "CSPINE", "CTSPINE", "TSPINE", "TLSPINE", "LSPINE", "LSSPINE", "SSPINE"),
-)
-"""Of the defined terms of PS3.16 Annex L for Body Part Examined (0018,0015), those without a limb, hip or shoulder."""
 
 
 def is_dicom(data: bytes) -> bool:
@@ -69,51 +61,98 @@ def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int, any_modality:
     """Yield every frame of the file as a film, decoded one at a time.
 
     ``window`` picks among the alternative views of PS3.3 C.11.2: the VOI LUTs first, then the windows, as each film
-    lists them. A film that lists none is stretched from its least to its greatest value and flagged ``no_window``.
-    Other flags: ``bad_window`` (unusable, stretched likewise), ``bad_rescale`` (unusable, ignored), ``inverted``,
-    ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``colour``, ``truncated``,
-    ``no_modality``, ``no_limb`` (the file names a part of the trunk or the head as the part examined).
+    lists them. A film that lists none is stretched over its own values and flagged ``no_window``.
+    Other flags: ``bad_window`` (unusable, or it shows next to nothing; stretched likewise), ``bad_value`` (one of
+    several values is unusable, the first good one was taken), ``bad_rescale`` (unusable, ignored), ``inverted``,
+    ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``lut_bits_overstated``,
+    ``for_processing`` (declared to be a detector's values), ``shutter`` and ``bad_shutter``, ``header_damaged`` (some
+    of it was passed over), ``colour``, ``truncated``, ``no_modality``, ``no_limb`` (the file names a part of the trunk
+    or the head as the part examined).
 
     Raises UnsupportedFormat, FilmTooLarge (from the header: rows x columns x frames), NoPixels, WrongModality,
     BrokenFilm, or BadValue for a window the film does not have.
     """
     if data[_MAGIC] == b"DICM" and data.startswith(_EXECUTABLES):
         raise UnsupportedFormat("the preamble is that of an executable file (CVE-2019-11687)")
+    flags: set[str] = set()
     with _refusing("the DICOM header"):
-        dataset = _read(data, 2 * max_pixels + _HEADER_BYTES)
-        count = _check_header(dataset, max_pixels)
+        dataset = _read(data, 2 * max_pixels + _HEADER_BYTES, flags)
+        count = _check_header(dataset, max_pixels, flags)
         if not any_modality:
-            _check_modality(str(dataset.get("Modality") or "").strip())
+            check_modality(dataset)
+        if not code(dataset, "Modality"):
+            flags.add("no_modality")
     stored = _stored_frames(dataset, count)
     for index in range(count):
         what = f"frame {index + 1} of {count}"
         with _refusing(what):
-            pixels, held = next(stored, (None, 0))
+            pixels, held, bits = next(stored, (None, 0, 0))
             if pixels is None:
                 raise BrokenFilm(f"{what} is missing")
             if held < pixels.shape[1]:
                 raise BrokenFilm(f"{what} ends before its first row does")
-            film = _film(dataset, index, pixels, held, window)
+            film = _film(dataset, index, pixels, held, bits, window, set(flags))
         yield film
+
+
+# --- what pydicom says ------------------------------------------------------------------------------------------------
+
+# pydicom's warnings and errors quote element values, which a patient's name may be among. They are kept quiet while a
+# film is decoded here, and only then: what others do with pydicom is theirs to hear.
+_here: ContextVar[bool] = ContextVar("decoding a film", default=False)
+_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "openjpeg", "openjpeg.utils")
+_OURS = r"pydicom(\.|$)|openjpeg(\.|$)|libjpeg(\.|$)|rle(\.|$)"
+for _name_of_logger in _LOGGERS:
+    logging.getLogger(_name_of_logger).addFilter(lambda _: not _here.get())
+
+
+class _Quiet:
+    """Python's switch for warnings is one for all threads: the first to come sets it, the last to go sets it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._switch = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._switch = warnings.catch_warnings()
+                self._switch.__enter__()
+                warnings.filterwarnings("ignore", module=_OURS)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._switch.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Turn whatever pydicom and its codecs raise into BrokenFilm, and keep their warnings quiet.
+    """Turn whatever pydicom and the codecs raise into BrokenFilm, and keep what they say of it to ourselves.
 
     The cause is dropped on purpose: its text quotes element values.
     """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        try:
+    token = _here.set(True)
+    try:
+        with _quiet, np.errstate(all="ignore"):
             yield
-        except _RAISED_BY_CODECS:
-            raise BrokenFilm(f"{what} cannot be decoded") from None
-        except BaseException as error:
-            # The RLE codec panics on hostile input, and a Rust panic is no Exception and has no name to import.
-            if type(error).__name__ != "PanicException":
-                raise
-            raise BrokenFilm(f"{what} cannot be decoded") from None
+    except _RAISED_BY_CODECS:
+        raise BrokenFilm(f"{what} cannot be decoded") from None
+    except BaseException as error:
+        # The RLE codec panics on hostile input, and a Rust panic is no Exception and has no name to import.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise BrokenFilm(f"{what} cannot be decoded") from None
+    finally:
+        _here.reset(token)
+
+
+# --- the header -------------------------------------------------------------------------------------------------------
 
 
 def _plain_syntax(head: bytes) -> uid.UID | None:
@@ -129,28 +168,38 @@ def _plain_syntax(head: bytes) -> uid.UID | None:
     return uid.ImplicitVRLittleEndian if group in {0x0002, 0x0008} and fits else None
 
 
-def _read(data: bytes, max_bytes: int) -> Dataset:
+def _read(data: bytes, max_bytes: int, flags: set[str]) -> Dataset:
     """Parse the file (PS3.10 7). Raises UnsupportedFormat where no codec here knows the transfer syntax."""
-    source = io.BytesIO(data)
-    source.seek(132 if data[_MAGIC] == b"DICM" else 0)
-    meta = read_dataset(source, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    syntax = meta.get("TransferSyntaxUID") or _plain_syntax(data[source.tell() :]) or uid.ImplicitVRLittleEndian
+    start = 132 if data[_MAGIC] == b"DICM" else 0
+    meta, start = _meta(data, start)
+    syntax = (
+        uid.UID(code(meta, "TransferSyntaxUID")) or _plain_syntax(data[start : start + 8]) or uid.ImplicitVRLittleEndian
+    )
     try:
         known = get_decoder(syntax).is_available
     except NotImplementedError:
         known = False
     if not known:
-        named = _name(str(meta.get("TransferSyntaxUID") or ""))
-        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, this one is {named}")
+        raise UnsupportedFormat(f"expected a transfer syntax with a codec here, this one is {_name(syntax)}")
     if syntax == uid.DeflatedExplicitVRLittleEndian:
-        source, syntax = io.BytesIO(_inflate(source.read(), max_bytes)), uid.ExplicitVRLittleEndian
-    start = source.tell()
-    dataset = read_dataset(source, syntax.is_implicit_VR, syntax.is_little_endian)
-    if not dataset and source.seek(0, io.SEEK_END) > start:
-        raise BrokenFilm("the file ends within an element, as encapsulated pixels cut short do")
-    dataset.file_meta = FileMetaDataset(meta)
+        data, start, syntax = _inflate(data[start:], max_bytes), 0, uid.ExplicitVRLittleEndian
+    found = read_elements(data, start, implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
+    dataset = found.dataset
+    if "SOPClassUID" not in dataset:
+        dataset.SOPClassUID = code(meta, "MediaStorageSOPClassUID")
+    dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
+    if found.cut is not None and not any(keyword in dataset for keyword in _PIXELS):
+        raise BrokenFilm(f"the file ends within element {named(found.cut)}")
+    if found.damaged:
+        flags.add("header_damaged")
     return dataset
+
+
+def _meta(data: bytes, start: int) -> tuple[Dataset, int]:
+    """Read the file meta information, whatever it says of its own length, and give where the data set begins."""
+    found = read_elements(data, start, implicit=False, little=True, group=0x0002)
+    return found.dataset, found.end
 
 
 def _inflate(packed: bytes, max_bytes: int) -> bytes:
@@ -162,38 +211,68 @@ def _inflate(packed: bytes, max_bytes: int) -> bytes:
     return plain
 
 
-def _check_header(dataset: Dataset, max_pixels: int) -> int:
-    """Give the number of frames. Raises NoPixels, FilmTooLarge and the like before any pixel is touched (C.7.6.3)."""
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    has_pixels = any(keyword in dataset for keyword in _PIXELS)
-    if rows <= 0 or columns <= 0 or not has_pixels:
-        kind = _name(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
-        raise NoPixels(f"expected an image, got a DICOM object without pixels ({kind})")
-    count = int(dataset.get("NumberOfFrames") or 1)
+def _check_header(dataset: Dataset, max_pixels: int, flags: set[str]) -> int:
+    """Give the number of frames, and write what was understood back into the header, for pydicom to read (C.7.6.3).
+
+    Raises NoPixels, FilmTooLarge and the like before any pixel is touched.
+    """
+    rows, columns = number(dataset, "Rows") or 0, number(dataset, "Columns") or 0
+    pixels = next((keyword for keyword in _PIXELS if keyword in dataset), None)
+    if rows <= 0 or columns <= 0 or pixels is None:
+        lacking = "pixels" if pixels is None else "Rows (0028,0010)" if rows <= 0 else "Columns (0028,0011)"
+        kind = _name(code(dataset, "SOPClassUID"))
+        raise NoPixels(f"expected an image, got a DICOM object without {lacking} ({kind})")
+    count = number(dataset, "NumberOfFrames")
+    if count is None:
+        count = 1
+        flags |= {"bad_value"} if numbers(dataset, "NumberOfFrames") else set()
     if count < 1:
         raise BrokenFilm(f"expected at least 1 frame, the header announces {count}")
     if rows * columns * count > max_pixels:
         size = f"{columns} x {rows}" + (f" in {count} frames" if count > 1 else "")
         raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
-    if dataset.PhotometricInterpretation not in (*_GREY, *_COLOUR):
-        raise UnsupportedFormat(f"expected a photometric interpretation among {', '.join((*_GREY, *_COLOUR))}")
-    samples = 1 if dataset.PhotometricInterpretation in (*_GREY, "PALETTE COLOR") else 3
-    if dataset.SamplesPerPixel != samples or dataset.BitsAllocated not in {1, 8, 16, 32, 64}:
-        raise BrokenFilm(f"expected {samples} sample(s) a pixel, of 1, 8, 16, 32 or 64 bits")
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = rows, columns, count
+    _check_cells(dataset, pixels)
     return count
 
 
-def _check_modality(found: str) -> None:
-    """Refuse what is no projection radiograph (PS3.3 C.7.3.1.1.1). SC and OT are what scanned films come as."""
-    if found and found not in _MODALITIES:
+def _check_cells(dataset: Dataset, pixels: str) -> None:
+    """Check how a pixel is stored (C.7.6.3.1), and fill in what can only be one thing."""
+    colours = code(dataset, "PhotometricInterpretation")
+    if not colours:
+        raise BrokenFilm("expected an image, the header lacks Photometric Interpretation (0028,0004)")
+    if colours not in (*_GREY, *_COLOUR):
         # Only a word of the standard is quoted: the element may hold anything.
-        known = found if found in _OTHER_MODALITIES else "another"
-        raise WrongModality(f"expected a radiograph (Modality {', '.join(_MODALITIES)}), got {known}")
+        known = colours if colours in _OTHER_COLOUR else "another"
+        expected = ", ".join((*_GREY, *_COLOUR))
+        raise UnsupportedFormat(f"expected a photometric interpretation among {expected}, got {known}")
+    wanted = 1 if colours in (*_GREY, "PALETTE COLOR") else 3
+    samples, allocated = number(dataset, "SamplesPerPixel"), number(dataset, "BitsAllocated")
+    if samples is None:
+        samples = wanted
+    if allocated is None:
+        if pixels == "PixelData":
+            raise BrokenFilm("expected an image, the header lacks Bits Allocated (0028,0100)")
+        allocated = 32 if pixels == "FloatPixelData" else 64
+    if samples != wanted or not 1 <= allocated <= max(_CELL_BITS):
+        cells = "1, 8, 16, 32 or 64 bits"
+        raise BrokenFilm(f"expected {wanted} sample(s) a pixel, of {cells}, got {samples} of {allocated}")
+    if allocated not in _CELL_BITS:
+        raise UnsupportedFormat(f"expected cells of 1, 8, 16, 32 or 64 bits, this film has cells of {allocated}")
+    stored, high = number(dataset, "BitsStored"), number(dataset, "HighBit")
+    if stored is None or not 1 <= stored <= allocated:
+        stored = high + 1 if high is not None and 0 < high < allocated else allocated
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = colours, samples
+    dataset.BitsAllocated, dataset.BitsStored = allocated, stored
+    dataset.HighBit = high if high is not None and stored <= high + 1 <= allocated else stored - 1
+    dataset.PixelRepresentation = int(number(dataset, "PixelRepresentation") == 1)
+    if samples > 1:
+        dataset.PlanarConfiguration = int(number(dataset, "PlanarConfiguration") == 1)
 
 
 def _uid(dataset: Dataset, keyword: str) -> str | None:
     """Read an identifier that consists of digits and dots (PS3.5 9.1), so that it can hide no name and no path."""
-    value = str(dataset.get(keyword) or "")
+    value = code(dataset, keyword)
     return value if re.fullmatch(r"[0-9.]{1,64}", value) else None
 
 
@@ -203,66 +282,90 @@ def _name(identifier: str) -> str:
     return name if name and name != identifier else "unknown to the standard"
 
 
-def _stored_frames(dataset: Dataset, count: int) -> Iterator[tuple[_Pixels, int]]:
-    """Yield each frame's stored values, (H, W) or (H, W, 3), and how many of its pixels the file holds (C.7.6.3.1).
+# --- the pixels -------------------------------------------------------------------------------------------------------
 
-    Of the values only the bits from HighBit down to HighBit - BitsStored + 1 count (PS3.5 8.1.1). Y comes alone where
-    the colours are Y, Cb, Cr: it is the luma already (C.7.6.3.1.2).
+
+def _stored_frames(dataset: Dataset, count: int) -> Iterator[tuple[Pixels, int, int]]:
+    """Yield each frame's stored values, (H, W) or (H, W, 3), how many of its pixels the file holds, and their bits.
+
+    Y comes alone where the colours are Y, Cb, Cr: it is the luma already (C.7.6.3.1.2).
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    raw = not syntax.is_encapsulated or syntax == uid.RLELossless
-    high, bits = dataset.get("HighBit"), dataset.get("BitsStored")
+    keyword = next(keyword for keyword in _PIXELS if keyword in dataset)
+    element = dataset[keyword]
+    packed = element.is_undefined_length or (syntax.is_encapsulated and (element.value or b"")[:4] == b"\xfe\xff\0\xe0")
+    if packed:
+        yield from _coded_frames(dataset, count)
+        return
+    if syntax.is_encapsulated:
+        size = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8 * count
+        if len(element.value or b"") < size:
+            raise BrokenFilm("expected compressed pixels in fragments, they are in none")
+        dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian  # not compressed, whatever the file says
+    yield from _native_frames(dataset, count)
+
+
+def _native_frames(dataset: Dataset, count: int) -> Iterator[tuple[Pixels, int, int]]:
+    """Yield frames that are not compressed (C.7.6.3.1.3), by pydicom."""
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     # pydicom takes HighBit for BitsStored - 1; where the header says otherwise the bits are cut out here.
-    shifted = raw and bits is not None and high is not None and bits <= high < dataset.BitsAllocated
+    shifted = dataset.HighBit >= dataset.BitsStored
     options: dict[str, Any] = {"correct_unused_bits": False} if shifted else {}
-    if syntax == uid.RLELossless:
-        options["decoding_plugin"] = "pylibjpeg"  # the one that stops where the frame should
-    coded = _coded_frames(dataset, count) if syntax.is_encapsulated else repeat(b"")
-    held = repeat(dataset.Rows * dataset.Columns) if syntax.is_encapsulated else _held_pixels(dataset, count)
-    decoded = get_decoder(syntax).iter_array(dataset, raw=True, **options)
-    for _, here, (cells, properties) in zip(coded, held, decoded, strict=False):
-        width = cells.dtype.itemsize * 8
-        values = cells << (width - 1 - high) >> (width - bits) if shifted else cells
-        yield values[..., 0] if properties["photometric_interpretation"].startswith("YBR") else values, here
+    held = _held_pixels(dataset, count)
+    for here, (cells, properties) in zip(held, decoder.iter_array(dataset, raw=True, **options), strict=False):
+        values = _cut_out(cells, dataset) if shifted else cells
+        ybr = properties["photometric_interpretation"].startswith("YBR")
+        yield values[..., 0] if ybr else values, here, dataset.BitsStored
 
 
-def _coded_frames(dataset: Dataset, count: int) -> Iterator[bytes]:
-    """Yield each frame's codestream (PS3.5 A.4) once its own header agrees with rows x columns.
-
-    700 bytes of JPEG 2000 under a header of 100 x 100 may announce a billion pixels, and codecs believe them.
-    """
-    offsets = None
-    if "ExtendedOffsetTable" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    for frame in generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets):
-        expected = (dataset.Rows, dataset.Columns)
-        if dataset.file_meta.TransferSyntaxUID != uid.RLELossless and (size := _coded_size(frame)) != expected:
-            raise BrokenFilm(f"expected a codestream of (rows, columns) {expected}, it announces {size}")
-        if frame.startswith(_START_OF_JPEG):
-            check_scans(frame)
-        yield frame
+def _cut_out(cells: Pixels, dataset: Dataset) -> Pixels:
+    """Keep the bits from HighBit down to HighBit - BitsStored + 1 alone (PS3.5 8.1.1)."""
+    width = cells.dtype.itemsize * 8
+    values: Pixels = cells << (width - 1 - dataset.HighBit) >> (width - dataset.BitsStored)
+    return values
 
 
-def _coded_size(frame: bytes) -> tuple[int, int] | None:
-    """Read (rows, columns) off a JPEG 2000 (T.800 A.5.1), JPEG (T.81 B.2.2) or JPEG-LS (T.87 C.2.2) codestream."""
-    at = 0
-    if frame.startswith(b"\0\0\0\x0cjP  "):  # a whole JP2 file, as some write against PS3.5 A.4.4
-        while frame[at + 4 : at + 8] != b"jp2c":
-            length = int.from_bytes(frame[at : at + 4])
-            if length < 8:
-                return None  # pydicom would walk such boxes for ever
-            at += length
-        at += 8
-    if frame.startswith(b"\xff\x4f\xff\x51", at):
-        right, bottom, left, top = struct.unpack_from(">4I", frame, at + 8)
-        return bottom - top, right - left
-    at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
-        if frame[at + 1] in _START_OF_FRAME:
-            rows, columns = struct.unpack_from(">HH", frame, at + 5)
-            return rows, columns
-        at += 1 if frame[at + 1] == 0xFF else 2 + int.from_bytes(frame[at + 2 : at + 4])
-    return None
+def _coded_frames(dataset: Dataset, count: int) -> Iterator[tuple[Pixels, int, int]]:
+    """Yield frames that are compressed (PS3.5 A.4), each once what its stream says of itself was checked."""
+    announced = codestream.Announced(dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.BitsAllocated)
+    is_rle = dataset.file_meta.TransferSyntaxUID == uid.RLELossless
+    ybr = dataset.PhotometricInterpretation in {"YBR_FULL", "YBR_FULL_422"}
+    for frame in _fragments(dataset, count, is_rle):
+        stream = codestream.checked(frame, announced, rle=is_rle)
+        values, bits = _decoded(stream, dataset)
+        is_ybr = ybr if stream.ybr is None else stream.ybr
+        yield values[..., 0] if is_ybr and values.ndim == 3 else values, announced.rows * announced.columns, bits
+
+
+def _fragments(dataset: Dataset, count: int, is_rle: bool) -> Iterator[bytes]:
+    """Yield each frame's stream. The fragments of a frame that is alone are all its own, whatever the table says."""
+    value = dataset.PixelData
+    if count == 1:
+        fragments = [fragment for fragment in list(generate_fragments(value))[1:] if fragment]
+        yield fragments[0] if is_rle and fragments else b"".join(fragments)
+        return
+    extended = (raw(dataset, "ExtendedOffsetTable"), raw(dataset, "ExtendedOffsetTableLengths"))
+    yield from generate_frames(value, number_of_frames=count, extended_offsets=extended if all(extended) else None)
+
+
+def _decoded(stream: codestream.Stream, dataset: Dataset) -> tuple[Pixels, int]:
+    """Decode a checked stream: the values, and their bits."""
+    rows, columns, samples = dataset.Rows, dataset.Columns, dataset.SamplesPerPixel
+    sign = "ui"[dataset.PixelRepresentation]
+    if stream.kind == codestream.RLE:
+        size = {"rows": rows, "columns": columns, "bits_allocated": dataset.BitsAllocated}
+        plain = rle.utils.decode_pixel_data(stream.data, version=2, **size)
+        cells = np.frombuffer(plain, f"<{sign}{dataset.BitsAllocated // 8}").reshape(samples, rows, columns)
+        return _cut_out(np.moveaxis(cells, 0, -1) if samples > 1 else cells[0], dataset), dataset.BitsStored
+    codec = openjpeg if stream.kind == codestream.JPEG_2000 else libjpeg
+    plain = codec.utils.decode_pixel_data(stream.data, version=2)
+    width = next(width for width in (8, 16, 32) if stream.bits <= width)
+    cells = np.frombuffer(plain, f"<{sign}{width // 8}").reshape((rows, columns, samples)[: 2 + (samples > 1)])
+    # JPEG 2000 and JPEG-LS know how many bits a sample has; other encoders fill up what the file calls unused.
+    bits = min(stream.bits, dataset.BitsStored) if stream.kind == codestream.JPEG else stream.bits
+    if bits < width and (bits < stream.bits or stream.signed != (sign == "i")):
+        cells = cells << (width - bits) >> (width - bits)
+    return cells, bits
 
 
 def _held_pixels(dataset: Dataset, count: int) -> Iterator[int]:
@@ -279,24 +382,30 @@ def _held_pixels(dataset: Dataset, count: int) -> Iterator[int]:
         yield min(max(held, 0), size)
 
 
-def _film(dataset: Dataset, index: int, stored: _Pixels, held: int, window: int) -> Radiograph:
+def _film(
+    dataset: Dataset, index: int, stored: Pixels, held: int, bits: int, window: int, flags: set[str]
+) -> Radiograph:
     absent = np.zeros(stored.shape[:2], dtype=bool)
     absent.reshape(-1)[held:] = True
-    flags = {"truncated"} if held < absent.size else set()
-    if not dataset.get("Modality"):
-        flags.add("no_modality")
-    if str(dataset.get("BodyPartExamined") or "").strip().upper() in _NO_LIMBS:
+    if held < absent.size:
+        flags.add("truncated")
+    if shows_no_limb(dataset, index):
         flags.add(NO_LIMB)
+    if is_for_processing(dataset, index):
+        flags.add("for_processing")
+    shutter = covered(dataset, index, stored.shape[:2], flags)
+    if shutter is not None:
+        absent |= shutter
     if dataset.PhotometricInterpretation in _GREY:
-        grey = _grey(dataset, index, stored, absent, window, flags)
+        grey = greys(dataset, index, stored, absent, window, flags)
     else:
-        _check_window(window, 0)
+        check_no_window(window)
         flags.add("colour")
-        grey = _luma(dataset, stored)
+        grey = luma(dataset, stored, bits, flags)
     grey[absent] = 0
     return Radiograph(
         np.clip(np.nan_to_num(grey, nan=0.0), 0, 1).astype(np.float32, copy=False),
-        spacing_mm=_spacing_mm(dataset, index),
+        spacing_mm=_spacing_mm(dataset, index, flags),
         study_uid=_uid(dataset, "StudyInstanceUID"),
         series_uid=_uid(dataset, "SeriesInstanceUID"),
         instance_uid=_uid(dataset, "SOPInstanceUID"),
@@ -304,168 +413,18 @@ def _film(dataset: Dataset, index: int, stored: _Pixels, held: int, window: int)
     )
 
 
-def _grey(
-    dataset: Dataset, index: int, stored: _Pixels, absent: NDArray[np.bool_], window: int, flags: set[str]
-) -> _Pixels:
-    """Take one frame through PS3.4 N.2. Adds padding (C.7.5.1.1.2) to ``absent``, and what was assumed to ``flags``.
+def _spacing_mm(dataset: Dataset, index: int, flags: set[str]) -> tuple[float, float] | None:
+    """Give (row, column) spacing: at the patient (10.7.1) if known, of the frame first, else at detector or scanner.
 
-    Presentation LUT (C.11.6): on an image its shape only restates the photometric interpretation, INVERSE for
-    MONOCHROME1 and IDENTITY for MONOCHROME2 (C.7.6.1, C.8.11.3), so the two together mean one inversion, not two.
+    Of several values the first pair that can be one counts.
     """
-    absent |= _padding(dataset, stored)
-    values = _rescaled(dataset, index, stored, flags)
-    absent |= ~np.isfinite(values)
-    grey = _windowed(dataset, index, values, window, flags)
-    if grey is None:
-        seen = values[~absent]
-        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
-        grey = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    shape = str(dataset.get("PresentationLUTShape") or "")
-    inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
-    if shape in {"IDENTITY", "INVERSE"} and inverse != (shape == "INVERSE"):
-        flags.add("polarity_conflict")
-    if inverse or shape == "INVERSE":
-        flags.add("inverted")
-        grey = 1 - np.clip(grey, 0, 1)
-    return grey
-
-
-def _padding(dataset: Dataset, stored: _Pixels) -> NDArray[np.bool_]:
-    """Mark the pixels that fill the frame up to a rectangle, from PixelPaddingValue to PixelPaddingRangeLimit."""
-    ends = (_numbers(dataset, "PixelPaddingValue") + _numbers(dataset, "PixelPaddingRangeLimit"))[:2]
-    if not ends or stored.dtype.kind == "f" or not all(map(math.isfinite, ends)):
-        return np.zeros(stored.shape, dtype=bool)
-    # Written as US where SS was meant, and the other way round, the value is off by a full turn.
-    span, least = 1 << stored.dtype.itemsize * 8, int(np.iinfo(stored.dtype).min)
-    low, high = sorted((int(end) - least) % span + least for end in (ends * 2)[:2])
-    return (stored >= low) & (stored <= high)
-
-
-def _rescaled(dataset: Dataset, index: int, stored: _Pixels, flags: set[str]) -> _Pixels:
-    """Apply the modality LUT: a table or slope and intercept (C.11.1), of the frame (C.7.6.16.2.9) or the image."""
-    values: _Pixels = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
-    source = _macro(dataset, index, "PixelValueTransformationSequence")
-    for item in source.get("ModalityLUTSequence") or ():
-        return _look_up(values, *_table(dataset, item.LUTDescriptor, item.LUTData)[:2])
-    slope = next(iter(_numbers(source, "RescaleSlope")), 1.0)
-    intercept = next(iter(_numbers(source, "RescaleIntercept")), 0.0)
-    if not (slope and math.isfinite(slope) and math.isfinite(intercept)):
-        flags.add("bad_rescale")
-        return values
-    return values if (slope, intercept) == (1, 0) else values * slope + intercept
-
-
-def _windowed(dataset: Dataset, index: int, values: _Pixels, window: int, flags: set[str]) -> _Pixels | None:
-    """Apply one VOI LUT or window (C.11.2), of the frame (C.7.6.16.2.10) or the image; None where there is none usable.
-
-    Where both are present either may be applied but not both: they are alternative views (C.11.2.1). The tables come
-    first, because a maker who adds one means more by it than a straight line can say.
-    """
-    source = _macro(dataset, index, "FrameVOILUTSequence")
-    tables = [item for item in source.get("VOILUTSequence") or () if "LUTDescriptor" in item and "LUTData" in item]
-    windows = list(zip(_numbers(source, "WindowCenter"), _numbers(source, "WindowWidth"), strict=False))
-    _check_window(window, len(tables) + len(windows))
-    if window < len(tables):
-        first, table, bits = _table(dataset, tables[window].LUTDescriptor, tables[window].LUTData)
-        return _look_up(values, first, table / (2**bits - 1))
-    if not windows:
-        flags.add("no_window")
-        return None
-    centre, width = windows[window - len(tables)]
-    grey = _apply_window(values, centre, width, str(source.get("VOILUTFunction") or "LINEAR").strip().upper())
-    if grey is None:
-        flags.add("bad_window")
-    return grey
-
-
-def _apply_window(values: _Pixels, centre: float, width: float, function: str) -> _Pixels | None:
-    """Map values to greys, those of the window to 0..1; None where the standard does not allow the window.
-
-    LINEAR is C.11.2.1.2.1 (width at least 1), SIGMOID C.11.2.1.3.1 and LINEAR_EXACT C.11.2.1.3.2 (width above 0).
-    """
-    if not (math.isfinite(centre) and math.isfinite(width)):
-        return None
-    if function == "LINEAR" and width >= 1:
-        middle = centre - 0.5
-        return (values - middle) / (width - 1) + 0.5 if width > 1 else (values > middle).astype(values.dtype)
-    if function == "LINEAR_EXACT" and width > 0:
-        return (values - centre) / width + 0.5
-    if function == "SIGMOID" and width > 0:
-        return 1 / (1 + np.exp(-4 * (values - centre) / width))
-    return None
-
-
-def _check_window(window: int, count: int) -> None:
-    if not 0 <= window < max(count, 1):
-        raise BadValue(f"window: expected 0 to {max(count, 1) - 1}, got {window}; the film has {count} windows")
-
-
-def _table(dataset: Dataset, descriptor: Any, data: Any) -> tuple[int, _Pixels, int]:
-    """Give a table's first mapped value, its entries, and their bits (C.11.1.1, C.11.2.1.1, C.7.6.3.1.5)."""
-    entries, first, bits = (int(number) for number in descriptor)
-    entries = entries or 1 << 16
-    if first + entries > 1 << 16:
-        first -= 1 << 16  # a negative number written as US
-    if isinstance(data, bytes):
-        order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
-        words = np.frombuffer(data, f"{order}u2", len(data) // 2).astype("<u2")
-        data = words if words.size >= entries else words.view("u1")  # 8-bit entries lie two to a word
-    table = (np.atleast_1d(data)[:entries].astype(np.int64) & 0xFFFF).astype(np.float32)
-    return first, table, max(bits, int(table.max()).bit_length(), 1)
-
-
-def _look_up(values: _Pixels, first: int, table: _Pixels) -> _Pixels:
-    index = np.clip(np.rint(np.nan_to_num(values)) - first, 0, len(table) - 1)
-    found: _Pixels = table[index.astype(np.intp)]
-    return found
-
-
-def _luma(dataset: Dataset, stored: _Pixels) -> _Pixels:
-    """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, to the bit as Pillow does."""
-    bits = dataset.BitsStored
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored, bits = _painted(dataset, stored)
-    if stored.ndim == 3:
-        red, green, blue = np.moveaxis(stored.astype(np.uint32 if bits <= 16 else np.uint64), -1, 0)
-        stored = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return stored.astype(np.float32) / np.float32(2**bits - 1)
-
-
-def _painted(dataset: Dataset, stored: _Pixels) -> tuple[_Pixels, int]:
-    """Look palette indices up: (H, W, 3) and its bits (C.7.6.3.1.5, C.7.6.3.1.6; segmented: C.7.9.2)."""
-    if "SegmentedRedPaletteColorLookupTableData" in dataset:
-        painted = apply_color_lut(stored, dataset)[..., :3]
-        return painted, painted.dtype.itemsize * 8
-    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
-    tables = [_table(dataset, dataset[f"{name}Descriptor"].value, dataset[f"{name}Data"].value) for name in names]
-    return np.stack([_look_up(stored, *table[:2]) for table in tables], axis=-1), max(table[2] for table in tables)
-
-
-def _macro(dataset: Dataset, index: int, keyword: str) -> Dataset:
-    """Find a functional group macro: the frame's, else the shared one, else the image's own elements (C.7.6.16)."""
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-    shared = dataset.get("SharedFunctionalGroupsSequence") or ()
-    for group in (*per_frame[index : index + 1], *shared[:1]):
-        for item in group.get(keyword) or ():
-            return item
-    return dataset
-
-
-def _numbers(source: Dataset, keyword: str) -> list[float]:
-    """Read an element of any multiplicity as numbers; what cannot be read as one is NaN."""
-    try:
-        value = source.get(keyword)
-        values = value if isinstance(value, MutableSequence) else [] if value in {None, ""} else [value]
-        return [float(number) for number in values]
-    except (ArithmeticError, TypeError, ValueError, BytesLengthException):
-        return [math.nan]
-
-
-def _spacing_mm(dataset: Dataset, index: int) -> tuple[float, float] | None:
-    """Give (row, column) spacing: at the patient (10.7.1) if known, of the frame first, else at the detector."""
-    for source in (_macro(dataset, index, "PixelMeasuresSequence"), dataset):
-        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-            spacing = _numbers(source, keyword)
-            if len(spacing) == 2 and all(_SPACING_MM[0] <= mm <= _SPACING_MM[1] for mm in spacing):
-                return spacing[0], spacing[1]
+    for source in (macro(dataset, index, "PixelMeasuresSequence"), dataset):
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+            found = numbers(source, keyword)
+            pairs = list(zip(found[::2], found[1::2], strict=False))
+            good = [pair for pair in pairs if all(_SPACING_MM[0] <= mm <= _SPACING_MM[1] for mm in pair)]
+            if good:
+                if len(found) != 2:
+                    flags.add("bad_value")
+                return good[0]
     return None

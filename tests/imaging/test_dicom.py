@@ -505,10 +505,10 @@ class TestTables:
         np.testing.assert_allclose(shown.pixels[0], [0, 0.2, 1, 1], atol=1e-6)
 
     def test_tables_come_before_windows(self) -> None:
-        luts = [table(0, 8, np.full(10, 51)), table(0, 8, np.full(10, 102))]
+        luts = [table(0, 8, np.linspace(51, top, 10)) for top in (153, 204)]
         dataset = film(ramp(), VOILUTSequence=luts, WindowCenter="200", WindowWidth="100")
         levels = [np.unique(decode(dataset, window=index).pixels).tolist() for index in range(2)]
-        np.testing.assert_allclose(levels, [[0.2], [0.4]], atol=1e-6)
+        np.testing.assert_allclose(levels, [[0.2, 0.6], [0.2, 0.8]], atol=1e-6)
         windowed = film(ramp(), WindowCenter="200", WindowWidth="100")
         np.testing.assert_array_equal(decode(dataset, window=2).pixels, decode(windowed).pixels)
         with pytest.raises(BadValue, match="3 windows"):
