@@ -59,6 +59,13 @@ class DecodeFailed(FractureError):
     code = "decode_failed"
 
 
+class BrokenAnswer(FractureError):
+    """Raise when a network answers with what is no number: nothing was found, and nothing ruled out."""
+
+    code = "broken_answer"
+    status = 500
+
+
 class TooCostly(FractureError):
     """Raise when decoding a film takes more time or memory than one film may."""
 

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from fracture import __version__, shortcuts
 from fracture.batch import read_files
 from fracture.data import assemble, manifest
-from fracture.data.stage import code_id, file_state, stamp, write_bytes, write_json
+from fracture.data.code import code_id
+from fracture.data.stage import file_state, stamp, write_bytes, write_json
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
@@ -188,8 +189,9 @@ def predict(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path
     A film is read again when its file, the model, or the code between them has changed. Only labelled films are read.
     """
     labelled = [record for record in films if record.fractured is not None]
-    card, code = reader.card, code_id("imaging", "boxes.py", "reader.py", "models/runtime.py", "models/scope.py")
-    made_by = (card.files, card.harmonise.harmonise_id, card.long_side_px, card.nms_iou, reader.network.name, code)
+    card, code = reader.card, code_id("fracture.batch", "fracture.outputs.json")
+    fed = (card.harmonise.harmonise_id, card.long_side_px, card.stride, card.nms_iou, card.members)
+    made_by = (card.files, reader.weights, reader.network.name, type(reader).__qualname__, fed, code)
     stamps = {r.image_id: stamp(made_by, file_state(root / r.path)) for r in labelled}
     log = PredictionLog(file, stamps, card.classes)
     todo = set(log.todo)
@@ -230,7 +232,7 @@ def _judge(
         "made": {
             "date": datetime.now(UTC).date().isoformat(),
             "version": __version__,
-            "code_id": code_id("."),
+            "code_id": code_id(__name__),
             "seed": order.seed,
             "resamples": order.resamples,
         },

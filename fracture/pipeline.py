@@ -25,7 +25,7 @@ from fracture.models import yolo
 from fracture.models.card import INT8, ModelCard
 from fracture.models.merge import merge
 from fracture.models.quantise import quantise
-from fracture.models.runtime import Network, OnnxNetwork, OpenVinoNetwork
+from fracture.models.runtime import Network, OnnxNetwork, OpenVinoNetwork, check_numbers
 from fracture.models.scope import FLAG
 from fracture.reader import Reader
 from fracture.report import comparison
@@ -52,21 +52,19 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     """
     reference, dataset = trained(run, version=version, long_side_px=long_side_px)
     records = load_records(dataset.root)
-    cards.save_films(records, run)
-    card = replace(
-        reference.card,
-        files=reference.card.files | {cards.FILMS: cards.file_hash(run / cards.FILMS)},
-        intended=intended(films_of(records, "train")),
-    )
-    with TemporaryDirectory() as place:  # an earlier bundle of this run serves until the new one is whole
-        model = export(run, Path(place) / "model.onnx", card.long_side_px)
+    with cards.renewed(run) as made:
+        model = export(run, made / "model.onnx", reference.card.long_side_px)
         scope = embed_scope(model, reference, dataset.root, records)
-        card = replace(card, files=card.files | {model.name: cards.file_hash(model)})
+        films = cards.save_films(records, made)
+        card = replace(
+            reference.card,
+            files=reference.card.files | {file.name: cards.file_hash(file) for file in (films, model)},
+            intended=intended(films_of(records, "train")),
+        )
         exported = Reader(card, OnnxNetwork(model), run)
         parity = compare(reference, exported, parity_films(dataset))
         card = measured(replace(card, measured={"parity": parity, "scope": scope}), exported, dataset.root, run)
-        write_bytes(run / model.name, model.read_bytes())
-    cards.save(card, run)
+        cards.save(card, made)
     return card
 
 
@@ -104,8 +102,9 @@ def export(run: Path, target: Path, long_side_px: int) -> Path:
     found = yolo.checkpoints(run)
     if len(found) == 1:
         return yolo.export_onnx(found[0], target, long_side_px)
-    parts = [target.with_name(f"{number}.onnx") for number in range(len(found))]
-    return merge([yolo.export_onnx(*pair, long_side_px) for pair in zip(found, parts, strict=True)], target)
+    with TemporaryDirectory() as place:
+        parts = [Path(place) / f"{number}.onnx" for number in range(len(found))]
+        return merge([yolo.export_onnx(*pair, long_side_px) for pair in zip(found, parts, strict=True)], target)
 
 
 def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
@@ -190,11 +189,7 @@ def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gai
         gain = times_as_fast(whole.network, small.network, pixels[:SPEED_FILMS])
         good = figures["map50"]["float"] - figures["map50"]["int8"] <= most_drop and gain >= least_gain
         ships = good and strange <= MOST_OUTSIDE * len(got.records)
-        for name in INT8:
-            if ships:
-                write_bytes(folder / name, (made / name).read_bytes())
-            else:
-                (folder / name).unlink(missing_ok=True)
+        shipped = {name: (made / name).read_bytes() for name in INT8} if ships else {}
     card, val = (with_int8, got) if ships else (card, expected)
     named = dataset_id(root)
     about = {
@@ -208,7 +203,12 @@ def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gai
     card = replace(card, measured=card.measured | {"int8": about | {"ships_at": rule, "recipe": recipe}})
     if ships or served_int8:  # else the points are this network's already
         card = with_points(card, val, named)
-    cards.save(card, folder)
+    with cards.renewed(folder) as made:
+        for name, content in shipped.items():
+            write_bytes(made / name, content)
+        cards.save(card, made)
+    for name in set(INT8) - shipped.keys():
+        (folder / name).unlink(missing_ok=True)
     return card
 
 
@@ -310,15 +310,20 @@ def compare(
     ``limit`` is the least IoU, the largest difference of a score, and how far an edge may move in px of the network's
     input: beside its IoU, as a large box would hide a shift. All of it before suppression: which of two candidates with
     nearly one score survives, and which others do then, hangs on the last digit. Raises BadValue where a candidate that
-    is not noise to both differs by more.
+    is not noise to both, or the best of a film, differs by more, and where there is none; BrokenAnswer for numbers that
+    are none.
     """
     worst_iou, worst_score, worst_edge, count, read = 1.0, 0.0, 0.0, 0, 0
     rows = 4 + len(reference.card.classes)
     for film in films:
         pixels = reference.prepare(decode(film.read_bytes())).pixels
         expected, got = (reader.network(pixels)[:rows].astype(np.float64) for reader in (reference, other))
+        check_numbers(expected)
+        check_numbers(got)
         read += 1
-        sure = np.maximum(expected[4:].max(axis=0), got[4:].max(axis=0)) >= PARITY_SCORE
+        scores = np.maximum(expected[4:].max(axis=0), got[4:].max(axis=0))
+        # Where nothing is sure the best candidate counts: a comparison of nothing would prove nothing.
+        sure = scores >= min(PARITY_SCORE, float(scores.max(initial=0)))
         if not sure.any():
             continue
         count += int(sure.sum())
@@ -326,6 +331,8 @@ def compare(
         worst_iou = min(worst_iou, float(np.diag(boxes.iou(*corners)).min()))
         worst_score = max(worst_score, float(np.abs(expected[4:, sure] - got[4:, sure]).max()))
         worst_edge = max(worst_edge, float(np.abs(corners[0] - corners[1]).max()))
+    if not count:
+        raise BadValue(f"parity: expected films with candidates to compare, got {read} films and no candidate")
     if worst_iou < limit[0] or worst_score > limit[1] or worst_edge > limit[2]:
         raise BadValue(
             f"{other.network.name} does not answer as {reference.network.name} does: expected IoU of at least "

@@ -22,10 +22,12 @@ USUAL_PX = (373, 454)
 class Reader:
     """Reads films with one model, exactly as its card says. Safe to share between threads."""
 
-    def __init__(self, card: ModelCard, network: Network, folder: Path | None = None) -> None:
+    def __init__(self, card: ModelCard, network: Network, folder: Path | None = None, weights: str = "") -> None:
+        """Read with a network, as a card says. ``weights`` is the SHA-256 of the file it was opened from."""
         self.card = card
         self.network = network
         self.folder = folder
+        self.weights = weights
 
     @classmethod
     def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
@@ -34,24 +36,34 @@ class Reader:
         ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`. A bundle's 8-bit network is
         taken where OpenVINO runs it, unless its ``.onnx`` is named.
 
-        Raises MissingData where a card or its weights are not there, BadValue where a file's hash differs.
+        Raises MissingData where a card or its weights are not there or the card says nothing of the file that was
+        named, BadValue where a file's hash differs.
         """
         folder = cards.find(weights or cards.SHIPPED)
         card = cards.load(folder)
         if weights is not None and weights.suffix == ".pt":
-            from fracture.models.yolo import TorchNetwork
-
-            return cls(card, TorchNetwork(weights), folder)
+            return cls._of_checkpoint(card, weights, folder)
         int8 = card.int8(folder)
         if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
-            return cls(card, open_network(int8, "openvino", precision), folder)
+            return cls(card, open_network(int8, "openvino", precision), folder, card.files[int8.name])
         exported = [folder / name for name in card.files if name.endswith(".onnx")]
         if weights is not None and weights.suffix == ".onnx":
             exported = [file for file in exported if file == weights]
         for file in exported:
             if file.is_file():
-                return cls(card, open_network(file, backend, precision), folder)
+                return cls(card, open_network(file, backend, precision), folder, card.files[file.name])
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
+
+    @classmethod
+    def _of_checkpoint(cls, card: ModelCard, checkpoint: Path, folder: Path) -> "Reader":
+        from fracture.models.yolo import TorchNetwork
+
+        opened = cards.file_hash(checkpoint) if checkpoint.is_file() else ""
+        if opened not in card.files.values():
+            # Its thresholds and its figures are those of other weights.
+            known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
+            raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
+        return cls(card, TorchNetwork(checkpoint), folder, opened)
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""

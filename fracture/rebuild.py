@@ -19,18 +19,17 @@ from typing import Any
 import numpy as np
 
 from fracture import judge
-from fracture.data import ingest as ingesting
 from fracture.data import manifest
-from fracture.data import preprocess as preprocessing
 from fracture.data.acquire import ORIGINS, acquire, instructions
 from fracture.data.assemble import REPORT, assemble
 from fracture.data.audit import audit
+from fracture.data.code import code_id
 from fracture.data.ingest import Claim, count_classes, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.phantom import write_all
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import account, claims
-from fracture.data.stage import code_id, file_state, stamp, write_json
+from fracture.data.stage import file_state, stamp, write_json
 from fracture.data.yolo import DATASET
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
@@ -47,21 +46,15 @@ STAGES = ("acquire", "ingest", "preprocess", "audit", "split", "train", "evaluat
 SOURCES = ("fracatlas", "grazpedwri", "humerus", "hip")
 STATE = "run_v5.json"
 
-# What the outcome of a stage depends on, beside its inputs and settings.
+# What makes the outcome of a stage; all that this code calls, however far, counts with it.
 _CODE: Mapping[str, tuple[str, ...]] = {
-    "ingest": (*ingesting.CODE, "data/labels.py", "data/sources"),
-    "preprocess": preprocessing.CODE,
-    "audit": ("types.py", "imaging", "metrics", "data"),
-    "split": ("types.py", "imaging", "data"),
+    "ingest": ("fracture.data.ingest", "fracture.data.sources"),
+    "preprocess": ("fracture.data.preprocess",),
+    "audit": ("fracture.data.audit",),
+    "split": ("fracture.data.assemble",),
     # A run that ended is only bundled anew: exported, its thresholds, calibration and scope measured.
-    "train": (
-        *("types.py", "boxes.py", "imaging", "metrics", "data/manifest.py", "data/yolo.py", "models"),
-        *("reader.py", "pipeline.py", "judge.py", "report/cases.py", "report/evaluation.py"),
-    ),
-    "evaluate": (
-        *("types.py", "boxes.py", "page.py", "render.py", "imaging", "metrics", "data", "models", "reader.py"),
-        *("batch.py", "outputs", "report", "judge.py"),
-    ),
+    "train": ("fracture.models.yolo", "fracture.pipeline"),
+    "evaluate": ("fracture.judge", "fracture.reader"),
 }
 _LABELS = {".csv", ".json", ".xml", ".txt", ".yaml", ".yml"}
 _SAMPLE = 6

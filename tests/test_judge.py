@@ -507,3 +507,14 @@ def test_a_source_that_the_model_was_made_with_is_not_external(judged, root, tmp
     here, there = (Reader(replace(CARD, operating_points=points(screening=at)), Corner()) for at in (0.5, 0.6))
     with pytest.raises(BadValue, match=r"expected screening at 0\.5 as the card has it, got 0\.6"):
         judge_external(here, order, judged(reader=there))
+
+
+def test_answers_of_other_weights_are_not_taken_for_this_ones(judged, root):
+    network = Corner()
+    judged(reader=Reader(CARD, network, weights="best"))
+    judged(reader=Reader(CARD, network, weights="best"))
+    assert network.read == 7
+    judged(reader=Reader(CARD, network, weights="last"))
+    assert network.read == 14
+    judged(reader=Reader(replace(CARD, stride=64), network, weights="last"))
+    assert network.read == 21

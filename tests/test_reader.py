@@ -16,11 +16,12 @@ from fracture.data.ingest import Claim, ingest
 from fracture.data.phantom import draw_film
 from fracture.data.preprocess import preprocess
 from fracture.data.yolo import load_dataset
+from fracture.errors import BrokenAnswer
 from fracture.imaging.decode import decode
 from fracture.judge import predict
 from fracture.models.card import ModelCard
 from fracture.reader import Reader
-from fracture.types import HarmoniseConfig
+from fracture.types import HarmoniseConfig, Refusal
 
 SCALE = 448
 CONFIG = HarmoniseConfig(long_side_px=600)
@@ -164,3 +165,30 @@ def test_a_film_that_is_said_to_show_no_limb_is_outside_the_intended_use(flags, 
     answer = reader.read_prepared(reader.prepare(decode(png(np.full((64, 48), 90, np.uint8)))), frozenset(flags))
     assert answer.flags == flags | ({"outside_scope"} if outside else set())
     assert len(answer.detections) == 1  # what was seen is told all the same
+
+
+class Broken(Recording):
+    """A network that answers with what is no number, somewhere in its best candidate."""
+
+    def __init__(self, row, value):
+        super().__init__()
+        self.row, self.value = row, value
+
+    def __call__(self, pixels):
+        answer = super().__call__(pixels)
+        answer[self.row] = self.value
+        return answer
+
+
+@pytest.mark.parametrize("row", [0, 3, 4])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_no_number_is_no_film_without_a_fracture(row, value, tmp_path):
+    pixels, _ = draw_film(np.random.default_rng(0), fractured=True)
+    file = tmp_path / "film.png"
+    file.write_bytes(png(pixels))
+    reader = Reader(CARD, Broken(row, value))
+    with pytest.raises(BrokenAnswer, match="expected 5 finite numbers, got 1 that"):
+        reader.read(file.read_bytes())
+    [read] = read_files(reader, [file])
+    assert isinstance(read.answer, Refusal)
+    assert read.answer.code == "broken_answer"

@@ -15,9 +15,10 @@ import numpy as np
 
 from fracture import boxes as box_math
 from fracture.data import manifest
+from fracture.data.code import code_id
 from fracture.data.duplicates import fingerprint
 from fracture.data.labels import BY_NAME, FractureClasses, Sorted
-from fracture.data.stage import JOURNAL, Journal, code_id, file_state, film_name, place, run_films, stamp, write_json
+from fracture.data.stage import JOURNAL, Journal, file_state, film_name, place, run_films, stamp, write_json
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
@@ -25,9 +26,6 @@ from fracture.types import Box, ImageRecord
 
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""
-
-CODE = ("imaging", "types.py", "boxes.py", "data/yolo.py", "data/ingest.py", "data/duplicates.py")
-"""What the outcome of ingesting a film depends on, beside the film and its claim."""
 
 EDGE_PX = 0.5
 """Fractions are written with few digits: a box that leaves the film by less was drawn to its edge."""
@@ -177,7 +175,7 @@ def report(records: Sequence[ImageRecord]) -> dict[str, object]:
 
 def _stamp(claim: Claim) -> str:
     """Name the state of a film and of what is said about it; a changed stamp means: read it again."""
-    return stamp(code_id(*CODE), file_state(claim.file), replace(claim, regions=frozenset()), sorted(claim.regions))
+    return stamp(code_id(__name__), file_state(claim.file), replace(claim, regions=frozenset()), sorted(claim.regions))
 
 
 def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fracture.data import manifest
+from fracture.data.code import code_id
 from fracture.data.stage import (
     JOURNAL,
     Journal,
-    code_id,
     file_state,
     film_name,
     run_films,
@@ -23,9 +23,6 @@ from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
-
-CODE = ("imaging", "types.py", "boxes.py", "data/yolo.py", "data/preprocess.py")
-"""What the outcome of harmonising a film depends on, beside the film, its record and the configuration."""
 
 
 def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | None = None) -> list[ImageRecord]:
@@ -43,7 +40,7 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
     jobs = [
         (
             record.image_id,
-            stamp(code_id(*CODE), file_state(src / record.path), manifest.to_cells(record), config),
+            stamp(code_id(__name__), file_state(src / record.path), manifest.to_cells(record), config),
             (record, src, out, config),
         )
         for record in records

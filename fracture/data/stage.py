@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,6 @@ from fracture.errors import FractureError
 from fracture.types import ImageRecord
 
 JOURNAL = "journal.jsonl"
-PACKAGE = Path(__file__).parent.parent
 
 Job = TypeVar("Job")
 
@@ -43,17 +41,6 @@ def file_state(path: Path) -> tuple[int, int] | None:
 def stamp(*parts: object) -> str:
     """Name the state of everything a result depends on: the text of what goes in, and `code_id` of what works on it."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-
-
-@cache
-def code_id(*rooms: str) -> str:
-    """Name the state of the package's code in some rooms or files, by content: ``imaging``, ``data/split.py``."""
-    digest = hashlib.sha256()
-    for room in rooms:
-        path = PACKAGE / room
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:24]
 
 
 def write_bytes(path: Path, data: bytes) -> None:

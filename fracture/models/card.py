@@ -7,7 +7,10 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 """The model that comes with the package."""
 
 _SCHEMA = 1
+_PARTIAL, _WHOLE = "bundle.partial", "bundle.whole"
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,41 @@ def save(card: ModelCard, folder: Path) -> Path:
     return path
 
 
+@contextmanager
+def renewed(folder: Path) -> Iterator[Path]:
+    """Give a folder to make a bundle's files in, the card included; they take their places together or not at all.
+
+    Until then an earlier bundle in ``folder`` serves. What fails leaves it as it was, and a kill between two renames is
+    made good by the next `load`.
+    """
+    partial = folder / _PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _take_place(folder)
+        os.replace(partial, folder / _WHOLE)  # one step, and from here on the new bundle stands
+        _take_place(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_place(folder: Path) -> None:
+    """Move the files of a whole bundle to where they belong, the card last."""
+    whole = folder / _WHOLE
+    with suppress(FileNotFoundError):  # nothing to move, or another process moved it
+        for file in sorted(whole.iterdir(), key=lambda file: file.name == NAME):
+            os.replace(file, folder / file.name)
+        whole.rmdir()
+
+
 def load(folder: Path) -> ModelCard:
     """Read ``folder/card.json`` and verify the hash of every file it names that is there.
 
     Raises MissingData without a card or with none of its files, BadValue for a card this version cannot read or a file
     whose content differs.
     """
+    _take_place(folder)
     path = folder / NAME
     if not path.is_file():
         raise MissingData(f"no {NAME} in {folder}: a model needs its card to be fed rightly")

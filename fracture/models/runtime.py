@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture import boxes as box_math
-from fracture.errors import BadValue
+from fracture.errors import BadValue, BrokenAnswer
 from fracture.types import Detections, ModelInput
 
 SCORE_FLOOR = 0.001
@@ -131,6 +131,8 @@ class OpenVinoNetwork:
     def __init__(self, path: Path, precision: str = "f32") -> None:
         if path.suffix == ".xml":
             self.name = "openvino int8"  # its answers are others than those of the .onnx
+        elif precision != "f32":
+            self.name = f"openvino {precision}"
         openvino = self._openvino = import_openvino()
         self._core: Any = openvino.Core()
         self._path = path
@@ -263,12 +265,21 @@ def detections_from(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: flo
     """Turn a network's raw (4 + classes, candidates) output into boxes on the decoded film, best first.
 
     Of several ``members`` the candidates stand side by side; each member's are suppressed alone, then all are fused.
+    Raises BrokenAnswer for numbers that are none: what compares with nothing would be dropped, and the film be normal.
     """
+    check_numbers(raw)
     if members == 1:
         return _of_one(raw, prepared, nms_iou)
     each = [_of_one(part, prepared, nms_iou) for part in np.split(raw, members, axis=1)]
     fused = box_math.fuse(each)
     return Detections(fused.xyxy[:MAX_DETECTIONS], fused.score[:MAX_DETECTIONS], fused.label[:MAX_DETECTIONS])
+
+
+def check_numbers(raw: NDArray[np.floating]) -> None:
+    """Raise BrokenAnswer where a network's raw output holds infinity or what is no number."""
+    broken = int(np.count_nonzero(~np.isfinite(raw)))
+    if broken:
+        raise BrokenAnswer(f"the network's answer: expected {raw.size} finite numbers, got {broken} that are not")
 
 
 def _of_one(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float) -> Detections:

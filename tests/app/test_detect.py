@@ -9,6 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from fracture.reader import Reader
 
 SPOT = (10, 20, 30, 40, 255)
 THREE = (SPOT, (40, 5, 50, 15, 200), (40, 40, 60, 60, 165))  # scores 1, .56, .28
@@ -263,3 +268,19 @@ print(sorted({{"torch", "torchvision", "ultralytics"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_network_whose_answer_is_no_number_has_read_nothing(sandbox, card, paint, picture):
+    """Not "no fracture", and not the film's fault."""
+
+    class Broken:
+        name = "broken"
+
+        def __call__(self, pixels):
+            return np.full((5, 3), np.nan, np.float32)
+
+    app = create_app(Settings(), Reader(card(), Broken()), sandbox)
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1)) as client:
+        answer = client.post("/detect", files={"file": ("film.png", picture(paint(SPOT)))})
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "broken_answer"

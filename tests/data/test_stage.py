@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from fracture.data.preprocess import preprocess
-from fracture.data.stage import Journal, code_id, file_state, film_pool, run_films, stamp, write_bytes
+from fracture.data.stage import Journal, file_state, film_pool, run_films, stamp, write_bytes
 from fracture.errors import MissingData
 from fracture.types import HarmoniseConfig, ImageRecord
 
@@ -175,11 +175,6 @@ def test_preprocessing_twice_writes_no_film_twice(phantom_stages, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == films
     preprocess(ingested, tmp_path, HarmoniseConfig(clahe_clip=3), workers=2)
     assert all(path.stat().st_mtime_ns > before for path, before in films.items())
-
-
-def test_code_is_known_by_its_content():
-    assert code_id("imaging") == code_id("imaging") != code_id("imaging", "types.py")
-    assert code_id("imaging/decode.py") != code_id("imaging/dicom.py")
 
 
 def test_a_worker_keeps_to_one_core_and_the_caller_keeps_its_threads():

@@ -1,6 +1,8 @@
 """The card travels with the weights and vouches for them."""
 
+import hashlib
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -90,3 +92,42 @@ def test_the_shipped_model_is_whole_and_measured():
     films = cards.films(cards.SHIPPED)
     assert set(films.values()) == {"train", "val", "test"}
     assert len(films) == 4058
+
+
+def make(folder, card, then=lambda: None):
+    """Make another bundle in the place of the one in ``folder``."""
+    with cards.renewed(folder) as made:
+        (made / "model.onnx").write_bytes(b"other")
+        (made / cards.FILMS).write_text("image_id,split\n")
+        cards.save(card, made)
+        then()
+
+
+def test_a_bundle_takes_its_place_whole_or_not_at_all(bundle):
+    folder, card = bundle
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(ZeroDivisionError):
+        make(folder, card, lambda: 1 / 0)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert cards.load(folder) == card
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_kill_between_two_renames_is_made_good(bundle, renames, monkeypatch):
+    folder, card = bundle
+    real, done = os.replace, []
+
+    def until_killed(source, target):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(real(source, target))
+
+    other = replace(card, files={"model.onnx": hashlib.sha256(b"other").hexdigest()})
+    if renames < 4:
+        with pytest.raises(KeyboardInterrupt):
+            make(folder, other, lambda: monkeypatch.setattr(os, "replace", until_killed))
+    monkeypatch.undo()
+    assert cards.load(folder) == (other if 0 < renames < 4 else card)
+    make(folder, other)
+    assert cards.load(folder) == other
+    assert not [file for file in folder.iterdir() if file.is_dir()]

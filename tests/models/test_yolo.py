@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from fracture import pipeline
+from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.models import card as cards
@@ -376,3 +378,34 @@ def test_a_bundle_names_its_films(tiny_run, tiny_dataset):
 
     dealt = {r.image_id: r.split for r in manifest.load(load_dataset(tiny_dataset).root) if r.split != "set_aside"}
     assert cards.films(tiny_run) == dealt
+
+
+def test_a_checkpoint_that_the_card_says_nothing_of_is_not_read(tiny_run, tiny_dataset, tmp_path):
+    """Thresholds and figures of a card are those of its weights; last.pt beside best.pt is another network."""
+    import torch
+
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    shutil.copytree(tiny_run, tmp_path / "run")
+    best, last = (tmp_path / "run/weights" / name for name in ("best.pt", "last.pt"))
+    content = torch.load(best, weights_only=False)
+    content["epoch"] = 7
+    torch.save(content, last)
+    assert Reader.load(best).weights == cards.file_hash(best)
+    with pytest.raises(MissingData, match=r"last\.pt: expected a checkpoint that .* vouches for: weights/best\.pt"):
+        Reader.load(last)
+    with pytest.raises(MissingData, match=r"no\.pt: expected a checkpoint"):
+        Reader.load(best.with_name("no.pt"))
+
+
+def test_a_bundle_that_fails_leaves_the_one_before(tiny_run, tiny_dataset, tmp_path, monkeypatch):
+    if not (tiny_run / cards.NAME).is_file():
+        pipeline.bundle(tiny_run, long_side_px=64)
+    shutil.copytree(tiny_run, tmp_path / "run")
+    before = cards.load(tmp_path / "run")
+    monkeypatch.setattr(pipeline, "load_records", lambda root: manifest.load(root)[:-1])  # other films than before
+    monkeypatch.setattr(pipeline, "compare", lambda *_: (_ for _ in ()).throw(BadValue("no parity")))
+    with pytest.raises(BadValue, match="no parity"):
+        pipeline.bundle(tmp_path / "run", long_side_px=64)
+    assert cards.load(tmp_path / "run") == before
+    assert not list((tmp_path / "run").glob("bundle*"))
