@@ -1,44 +1,43 @@
 """Films of strangers, decoded where they can do no harm: in child processes of bounded memory and time.
 
-A child decodes, harmonises and hands over pixels; the parent, which holds the network, the keys and everybody else's
-films, never parses a byte. Children are fresh interpreters, not forks: they hold no secret and no other library's
-threads. What comes back from one is not trusted either: JSON and raw pixels, checked, never a pickle. POSIX only.
+A child (`fracture.decode_child`) decodes, harmonises and hands over pixels; the parent, which holds the network, the
+keys and everybody else's films, never parses a byte. Children are fresh interpreters, not forks: they hold no secret
+and no other library's threads, and reach no file, no network and no other process. What comes back from one is not
+trusted either: JSON and raw pixels, checked, never a pickle. POSIX only.
 """
 
 import json
+import logging
 import os
 import queue
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue, DecodeFailed, FractureError, SeveralFrames, TooCostly
-from fracture.imaging.decode import MAX_PIXELS, frames
-from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
+from fracture.confine import MECHANISMS
+from fracture.decode_child import LENGTH, Task, send
+from fracture.errors import DecodeFailed, FractureError, TooCostly
+from fracture.imaging.decode import MAX_PIXELS
 from fracture.types import FrameMap, HarmoniseConfig, ModelInput, freeze
+
+logger = logging.getLogger(__name__)
 
 _START_S = 30.0
 """How long a child may take to start; it takes half a second on an idle machine."""
 
-_BYTES_PER_MB = 1 << 20
 _MESSAGE_MAX_BYTES = 1 << 16
 _SOCKET_BYTES = 1 << 21
-_OPEN_FILES = 32
-_LENGTH = struct.Struct("!I")
 _REFUSALS = {kind.code: kind for kind in FractureError.__subclasses__()}
 # What finds the interpreter and its libraries. Anything else in the environment may be a key.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
@@ -50,7 +49,6 @@ _TUNING = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,17 @@ class Prepared:
     grey: NDArray[np.uint8] | None = None
 
 
+class ChildKilled(OSError):
+    """Raise where somebody outside, as a system short of memory, ended two processes in turn over a film."""
+
+
 class Sandbox:
     """Prepares films in at most ``workers`` child processes at once. Safe to share between threads.
 
     A film may take ``memory_mb`` beyond what an idle child has (on Linux; other systems have no such limit), ``cpu_s``
     of processor time and ``wall_s`` from being handed over to its last pixel, waiting for a free child not counted.
+
+    ``confined`` tells, once a child is ready, which of `fracture.confine.MECHANISMS` hold it.
     """
 
     def __init__(
@@ -81,9 +85,11 @@ class Sandbox:
         wall_s: float = 10.0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._task = _Task(config, long_side_px, stride, memory_mb, cpu_s, wall_s, max_pixels)
+        self._task = Task(config, long_side_px, stride, memory_mb, cpu_s, wall_s, max_pixels)
         # Threads that live as long as the sandbox: a child is told when the thread that started it ends (prctl(2)).
         self._starters = ThreadPoolExecutor(workers, "sandbox")
+        self.confined: Mapping[str, bool] = dict.fromkeys(MECHANISMS, False)
+        self._told = False
         self._first = [self._start() for _ in range(workers)]
         # The one used last goes first: its caches are warm. None, once closed.
         self._idle: queue.LifoQueue[Future[_Child] | None] = queue.LifoQueue()
@@ -116,9 +122,11 @@ class Sandbox:
         """Prepare every frame of a file as a film of its own, or one ``frame`` alone, waiting for a free child.
 
         Raises SeveralFrames for more than ``most`` frames, BadValue for a frame there is not, the refusals of
-        `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke its
-        child; the next film finds a new one. Raises RuntimeError once closed, OSError where no child can be started.
+        `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke two
+        children; the next film finds a new one. Raises RuntimeError once closed, OSError where no child can be started,
+        ChildKilled where the second one was ended from outside.
         """
+        request = {"most": most, "frame": frame, "grey": grey, "window": window}
         slot = self._idle.get()
         if slot is None:
             self._idle.put(None)
@@ -126,7 +134,17 @@ class Sandbox:
         try:
             if not _usable(slot):  # it died while idle
                 slot = self._start()
-            return slot.result().prepare(data, {"most": most, "frame": frame, "grey": grey, "window": window})
+            try:
+                return slot.result().prepare(data, request)
+            except _Died:
+                # Whoever did it: a film is not to blame for what happened once. A fresh child has seen no other film.
+                slot = self._start()
+            try:
+                return slot.result().prepare(data, request)
+            except _Died as death:
+                if death.from_outside:
+                    raise ChildKilled("processes that decode films are ended from outside") from None
+                raise DecodeFailed("the process that decoded the film broke down over it") from None
         finally:
             self._idle.put(slot if _usable(slot) else self._start())
 
@@ -149,52 +167,40 @@ class Sandbox:
         self.close()
 
     def _start(self) -> "Future[_Child]":
-        return self._starters.submit(_Child, self._task)
+        return self._starters.submit(self._child)
+
+    def _child(self) -> "_Child":
+        child = _Child(self._task)
+        self.confined = child.confined
+        if not self._told:
+            self._told = True
+            without = [name for name, held in child.confined.items() if not held]
+            if without:
+                logger.warning("films are decoded without %s: this system does not have it", " and ".join(without))
+            else:
+                logger.info("films are decoded under %s", " and ".join(child.confined))
+        return child
 
 
-def serve(fd: int, task: str) -> None:
-    """Prepare films for the `Sandbox` at the other end of a socket until it hangs up: the whole life of a child."""
-    todo = _Task.load(task)
-    _confine(todo.memory_mb)
-    with socket.socket(fileno=fd) as line, line.makefile("rb") as requests:
-        _send(line, {"ready": True})
-        while head := requests.read(_LENGTH.size):
-            request = json.loads(requests.read(*_LENGTH.unpack(head)))
-            # Processor time, to the default of its signal: it ends the process, whatever the interpreter is caught in.
-            signal.setitimer(signal.ITIMER_PROF, todo.cpu_s)
-            _answer(line, requests.read(request["bytes"]), request, todo)
+class _Died(Exception):
+    """Raise for a child that died over a film. ``from_outside``: by the one signal that no fault of its own brings."""
 
-
-@dataclass(frozen=True)
-class _Task:
-    config: HarmoniseConfig
-    long_side_px: int
-    stride: int
-    memory_mb: int
-    cpu_s: float
-    wall_s: float
-    max_pixels: int
-
-    def dump(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def load(cls, text: str) -> "_Task":
-        fields = json.loads(text)
-        return cls(**{**fields, "config": HarmoniseConfig(**fields["config"])})
+    def __init__(self, from_outside: bool) -> None:
+        super().__init__()
+        self.from_outside = from_outside
 
 
 class _Child:
     """The parent's end of one child: ready once constructed, of no use once ended."""
 
-    def __init__(self, task: _Task) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
         self._worn = False  # by a film that took all the memory: what is left of it is in shreds
         self._line, far = socket.socketpair()
         for end in (self._line, far):
             for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 end.setsockopt(socket.SOL_SOCKET, buffer, _SOCKET_BYTES)
-        code = "import sys; from fracture.sandbox import serve; serve(int(sys.argv[1]), sys.argv[2])"
+        code = "import sys; from fracture.decode_child import serve; serve(int(sys.argv[1]), sys.argv[2])"
         with far:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
                 [sys.executable, "-P", "-c", code, str(far.fileno()), task.dump()],
@@ -205,10 +211,11 @@ class _Child:
                 stderr=subprocess.DEVNULL,  # decoders complain there, and may quote what they read
             )
         try:
-            self._message(time.monotonic() + _START_S)
+            ready = self._message(time.monotonic() + _START_S)
         except (OSError, EOFError) as error:
             self.end()
             raise OSError("a process for decoding does not start") from error
+        self.confined = {name: bool(ready.get("confined", {}).get(name)) for name in MECHANISMS}
 
     @property
     def alive(self) -> bool:
@@ -239,17 +246,18 @@ class _Child:
             raise answer
         return answer
 
-    def _cause_of_death(self, deadline: float) -> FractureError:
+    def _cause_of_death(self, deadline: float) -> Exception:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, deadline - time.monotonic()))
+        how = self._process.poll()  # before it is ended here, where it only hung up
         self.end()
-        if self._process.returncode == -signal.SIGPROF:
+        if how == -signal.SIGPROF:
             return TooCostly(f"expected a film that takes at most {self._task.cpu_s:g} s of processor time to decode")
-        return DecodeFailed("the process that decoded the film broke down over it")
+        return _Died(how == -signal.SIGKILL)
 
     def _ask(self, data: bytes, request: dict[str, Any], deadline: float) -> list[Prepared] | FractureError:
         self._patience(deadline)
-        _send(self._line, {**request, "bytes": len(data)}, data)
+        send(self._line, {**request, "bytes": len(data)}, data)
         films: list[Prepared] = []
         while True:
             message = self._message(deadline)
@@ -279,7 +287,7 @@ class _Child:
         return Prepared(model_input, frozenset(map(str, message["flags"])), seen)
 
     def _message(self, deadline: float) -> dict[str, Any]:
-        (length,) = _LENGTH.unpack(self._fill(bytearray(_LENGTH.size), deadline))
+        (length,) = LENGTH.unpack(self._fill(bytearray(LENGTH.size), deadline))
         if length > _MESSAGE_MAX_BYTES:
             raise ValueError("a message longer than any")
         return dict(json.loads(bytes(self._fill(bytearray(length), deadline))))
@@ -308,81 +316,3 @@ class _Child:
 
 def _usable(slot: Future[_Child]) -> bool:
     return slot.exception() is None and slot.result().alive
-
-
-def _confine(memory_mb: int) -> None:
-    """Give up, in this process and for good, whatever decoding does not need."""
-    import ctypes
-    import resource
-
-    # Whoever stops the service stops the parent, which lets films finish and then hangs up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),  # a core is full of the film
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        resource.setrlimit(limit, (most, most))
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = pages * resource.getpagesize() + memory_mb * _BYTES_PER_MB
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: _Task) -> None:
-    try:
-        films = frames(data, window=request["window"], max_pixels=task.max_pixels)
-        wanted, count = request["frame"], 0
-        for index, film in enumerate(islice(films, request["most"] + 1)):
-            count += 1
-            if index == request["most"]:
-                raise SeveralFrames(f"expected at most {index} film(s), got a file with more frames")
-            if wanted not in {None, index}:
-                continue
-            fed = network_pixels(harmonise(film, task.config), task.long_side_px, stride=task.stride)
-            message = {
-                "film_px": fed.film_px,
-                "net_px": fed.pixels.shape[:2],
-                "map": [fed.from_film.scale_x, fed.from_film.scale_y, fed.from_film.shift_x, fed.from_film.shift_y],
-                "flags": sorted(film.flags),
-            }
-            grey = to_grey(film).data if request["grey"] else b""
-            _send(line, message, fed.pixels.data, grey)
-        if wanted is not None and wanted >= count:
-            raise BadValue(f"frame: expected 0 to {count - 1}, got {wanted}")
-    except Exception as error:  # noqa: BLE001 - the wall: whatever a film causes becomes a refusal
-        _send(line, _refusal(error, task))
-    else:
-        _send(line, {"films": True})
-
-
-def _refusal(error: Exception, task: _Task) -> dict[str, Any]:
-    worn = _out_of_memory(error)
-    if worn:
-        refused: FractureError = TooCostly(f"expected a film that takes at most {task.memory_mb} MB to decode")
-    elif isinstance(error, FractureError):
-        refused = error
-    else:
-        refused = DecodeFailed("decoding the film failed in a way nobody foresaw")
-    return {"refused": refused.code, "why": str(refused), "worn": worn}
-
-
-def _out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether it began with that: decoders call a film broken, whatever kept them from reading it."""
-    while error is not None:
-        if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
-            return True
-        error = error.__context__
-    return False
-
-
-def _send(line: socket.socket, message: dict[str, Any], *blobs: bytes | memoryview) -> None:
-    text = json.dumps(message).encode()
-    line.sendall(_LENGTH.pack(len(text)) + text)
-    for blob in blobs:
-        line.sendall(blob)

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     {"errors"},
     {"types"},
-    {"boxes", "best_guess", "page"},
+    {"boxes", "best_guess", "page", "confine", "machine"},
     {"imaging", "metrics"},
-    {"data", "render"},
+    {"data", "render", "decode_child"},
     {"models"},
     {"reader", "sandbox", "explain"},
     {"batch", "shortcuts"},

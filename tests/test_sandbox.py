@@ -1,6 +1,7 @@
 """Films of strangers: the same pixels as without a sandbox, and no file that harms more than its own answer."""
 
 import io
+import json
 import os
 import signal
 import struct
@@ -21,6 +22,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from fracture.confine import _ARCHES, _CALLS
 from fracture.data.phantom import draw_film
 from fracture.data.phantom.dicom_files import SYNTAXES, Style, dicom
 from fracture.errors import (
@@ -37,7 +39,8 @@ from fracture.errors import (
 )
 from fracture.imaging.decode import frames
 from fracture.imaging.harmonise import encode_png, harmonise, network_pixels
-from fracture.sandbox import Sandbox
+from fracture.models.card import SHIPPED
+from fracture.sandbox import ChildKilled, Sandbox
 from fracture.types import HarmoniseConfig
 
 CONFIG = HarmoniseConfig(long_side_px=600)
@@ -57,6 +60,10 @@ def encoded(pixels, kind="PNG", **options):
 def dx(syntax):
     style = Style(syntax=syntax, white_is_zero=syntax == "implicit")
     return dicom(DEEP, style, patient="p", study="s", name="n", spacing_mm=0.1, region="hand")
+
+
+def dx_small(syntax):
+    return dicom(DEEP[:40, :50], Style(syntax), patient="p", study="s", name="n", spacing_mm=0.1, region="hand")
 
 
 def pages(count, size):
@@ -143,6 +150,8 @@ REFUSED = {
 SMALL = FILMS["png"]
 ENDLESS = pages(60, (3000, 3000))
 """Seconds of work, in frames that are nothing special."""
+TAKES_A_SECOND = pages(30, (1400, 1400))
+ATTACK = b"stands for a film that takes its decoder over"
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +173,38 @@ def opened():
     yield open_one
     for sandbox in made:
         sandbox.close()
+
+
+STUB = """
+import ctypes, gc, os, socket, sys, time
+import fracture.imaging.decode as decode
+from fracture.errors import BadValue
+whole = decode.frames
+def frames(data, **options):
+    if data != {attack!r}:
+        return whole(data, **options)
+    line = next(one for one in gc.get_objects() if isinstance(one, socket.socket))
+{code}
+decode.frames = frames
+"""
+
+
+@pytest.fixture
+def stubbed(opened, monkeypatch, tmp_path):
+    """Open a sandbox whose real children run some code of ours in place of decoding ATTACK."""
+
+    def open_stubbed(code, **limits):
+        (tmp_path / "sitecustomize.py").write_text(STUB.format(attack=ATTACK, code=textwrap.indent(code, "    ")))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+        sandbox = opened(**limits)
+        sandbox.wait()
+        return sandbox
+
+    return open_stubbed
+
+
+def status(pid):
+    return Path(f"/proc/{pid}/status").read_text()
 
 
 def children(pid="self"):
@@ -387,18 +428,51 @@ def test_processor_time_is_counted_by_the_film(opened):
 
 @linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_child_that_dies_over_a_film_is_replaced(opened, how):
+def test_a_film_is_not_to_blame_for_what_kills_its_child_once(opened, how):
     before = children()
     sandbox = opened()
     sandbox.wait()
     first = only_child(before)
-    answer = in_background(sandbox.prepare, ENDLESS, most=1000)
+    answer = in_background(sandbox.prepare, TAKES_A_SECOND, most=30)
     time.sleep(0.3)
     os.kill(first, how)
-    with pytest.raises(DecodeFailed, match="broke down"):
-        answer.result(5)
-    assert len(sandbox.prepare(SMALL)) == 1
+    assert len(answer.result(30)) == 30
     assert only_child(before) != first
+
+
+@linux
+@pytest.mark.parametrize(
+    ("how", "raised"), [(signal.SIGKILL, ChildKilled), (signal.SIGSEGV, DecodeFailed), (signal.SIGABRT, DecodeFailed)]
+)
+def test_who_kills_two_children_decides_whose_fault_it_is(opened, how, raised):
+    """SIGKILL is what a system short of memory and an operator send; nothing that a child itself does ends so."""
+    before = children()
+    sandbox = opened()
+    sandbox.wait()
+    first = only_child(before)
+    answer = in_background(sandbox.prepare, TAKES_A_SECOND, most=30)
+    time.sleep(0.3)
+    os.kill(first, how)
+    assert eventually(lambda: children() - before not in (set(), {first}))
+    second = only_child(before)
+    assert eventually(lambda: processor_s(second) > 0 and "\nSeccomp:\t2" in status(second))
+    time.sleep(0.2)  # it is confined, and a moment later given the film
+    os.kill(second, how)
+    with pytest.raises(raised, match="ended from outside" if raised is ChildKilled else "broke down"):
+        answer.result(30)
+    assert len(sandbox.prepare(SMALL)) == 1
+    assert only_child(before) not in {first, second}
+
+
+@linux
+@pytest.mark.parametrize("end", ["os.abort()", "ctypes.string_at(0)", "os._exit(1)", "line.close(); time.sleep(60)"])
+def test_a_film_that_ends_every_child_it_meets_is_refused(stubbed, end):
+    sandbox = stubbed(end, wall_s=2)
+    began = time.monotonic()
+    with pytest.raises((DecodeFailed, TooCostly)):
+        sandbox.prepare(ATTACK)
+    assert time.monotonic() - began < 20
+    assert len(sandbox.prepare(SMALL)) == 1
 
 
 @linux
@@ -495,7 +569,7 @@ def test_a_child_holds_no_key_no_network_and_no_file(opened, monkeypatch):
         line.rsplit(maxsplit=2)[0].rsplit(maxsplit=1) for line in (child / "limits").read_text().splitlines()[1:]
     )
     assert limits["Max core file size"] == limits["Max file size"] == "0"
-    assert limits["Max open files"] == "32"
+    assert limits["Max open files"] == "0"
     assert limits["Max address space"].isdecimal()
     status = (child / "status").read_text()
     assert "Threads:\t1\n" in status
@@ -552,6 +626,165 @@ def test_children_end_with_their_parent(busy, tmp_path):
         parent.kill()
     assert len(orphans) == 2
     assert eventually(lambda: all(gone(pid) for pid in orphans), 0.5)
+
+
+ATTEMPTS = """
+import ctypes, json, signal, subprocess, threading
+libc = ctypes.CDLL(None, use_errno=True)
+parent, found = os.getppid(), []
+
+def attempt(name, call, *arguments):
+    try:
+        result = call(*arguments)
+    except BaseException:
+        return
+    if not (isinstance(result, int) and result < 0):
+        found.append(name)
+
+def call(number, *arguments):
+    return libc.syscall(number, *arguments)
+
+def opens(path, flags=os.O_RDONLY):
+    os.close(os.open(path, flags, 0o600))
+
+for path in ("environ", "mem", "maps", "cmdline", "status", "fd", "root"):
+    attempt(f"the parent's {{path}}", opens, f"/proc/{{parent}}/{{path}}")
+    attempt(f"its own {{path}}", opens, f"/proc/self/{{path}}")
+for path in {files!r}:
+    attempt("read " + path, opens, path)
+    attempt("write " + path, opens, path, os.O_WRONLY)
+    attempt("look at " + path, os.stat, path)
+    attempt("delete " + path, os.unlink, path)
+for folder in ("/", "/proc", "/tmp", "/dev/shm", {folder!r}):
+    attempt("list " + folder, os.listdir, folder)
+    attempt("go to " + folder, os.chdir, folder)
+    attempt("write into " + folder, opens, folder + "/planted", os.O_WRONLY | os.O_CREAT)
+    attempt("make a folder in " + folder, os.mkdir, folder + "/planted.d")
+    attempt("link into " + folder, os.symlink, "/etc/passwd", folder + "/planted.l")
+room = ctypes.create_string_buffer(64)
+near = (ctypes.c_size_t * 2)(ctypes.addressof(room), 64)
+far = (ctypes.c_size_t * 2)(id(None), 64)
+attempt("read the parent's memory", libc.process_vm_readv, parent, near, 1, far, 1, 0)
+attempt("write the parent's memory", libc.process_vm_writev, parent, near, 1, far, 1, 0)
+attempt("trace the parent", libc.ptrace, 16, parent, 0, 0)
+attempt("be traced", libc.ptrace, 0, 0, 0, 0)
+for number in (0, signal.SIGURG):
+    attempt(f"signal {{number}} to the parent", os.kill, parent, number)
+attempt("a signal to init", os.kill, 1, 0)
+attempt("a handle on the parent", os.pidfd_open, parent)
+attempt("the parent's limits", libc.prlimit, parent, 7, 0, near)
+attempt("the parent's priority", os.getpriority, os.PRIO_PROCESS, parent)
+attempt("the parent's cores", os.sched_setaffinity, parent, {{0}})
+for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK, socket.AF_PACKET):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        attempt(f"a socket {{family}} {{kind}}", socket.socket, family, kind)
+attempt("a pair of sockets", socket.socketpair)
+attempt("passing a descriptor", socket.send_fds, line, [b"x"], [line.fileno()])
+for fd in range(256):
+    if fd not in (0, 1, 2, line.fileno()):  # the first three lead nowhere
+        attempt(f"write to {{fd}}", os.write, fd, b"x")
+attempt("a pipe", os.pipe)
+attempt("a second descriptor", os.dup, line.fileno())
+attempt("a file in memory", os.memfd_create, "planted")
+attempt("its way out", libc.prctl, 38, 0, 0, 0, 0)
+attempt("being dumped", libc.prctl, 4, 1, 0, 0, 0)
+attempt("a namespace", libc.unshare, 0x10000000)
+attempt("another root", os.chroot, "/")
+attempt("another user", os.setuid, 65534)
+attempt("shared memory", libc.shmget, 0, 4096, 0o1600)
+attempt("more open files", resource_limit := __import__("resource").setrlimit, 7, (64, 64))
+attempt("a thread", threading.Thread(target=print).start)
+attempt("a fork", os.fork)
+attempt("a program", subprocess.Popen, ["/bin/true"])
+attempt("another program", os.posix_spawn, "/bin/true", ["true"], {{}})
+raise BadValue(json.dumps(found))
+"""
+
+
+@linux
+def test_a_child_that_was_taken_over_reaches_nothing(stubbed, tmp_path):
+    """Files, the parent, other processes, the network, new programs: tried from within, in place of decoding a film."""
+    film = tmp_path / "film.png"
+    film.write_bytes(SMALL)
+    files = [str(film), str(SHIPPED / "model.onnx"), "/etc/passwd", sys.executable, "/dev/null"]
+    (tmp_path / "folder").mkdir()
+    sandbox = stubbed(ATTEMPTS.format(files=files, folder=str(tmp_path / "folder")))
+    if not all(sandbox.confined.values()):
+        pytest.skip(f"this kernel does not confine: {sandbox.confined}")
+    with pytest.raises(BadValue) as told:
+        sandbox.prepare(ATTACK)
+    assert json.loads(str(told.value)) == []
+    assert film.read_bytes() == SMALL
+    assert not list((tmp_path / "folder").iterdir())
+    assert len(sandbox.prepare(SMALL)) == 1
+
+
+@linux
+def test_every_system_call_fails_but_those_that_decoding_needs(stubbed):
+    """In both ways of a 64-bit processor to call; the third, that of 32 bits, ends the child."""
+    unseen = {335, 336}  # of probes in the kernel: no filter sees them, and they end a process that was not probed
+    allowed = unseen | {call[list(_ARCHES).index(os.uname().machine)] for call in _CALLS.values()}
+    code = f"""
+    libc, found = ctypes.CDLL(None, use_errno=True), []
+    for number in [*range(600), *range(0x40000000, 0x40000258)]:
+        if number not in {allowed}:
+            ctypes.set_errno(0)
+            if libc.syscall(number, 0, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 1:
+                found.append(number)
+    raise BadValue(repr(found))
+    """
+    sandbox = stubbed(textwrap.dedent(code))
+    if not sandbox.confined["seccomp"]:
+        pytest.skip("this kernel has no seccomp")
+    with pytest.raises(BadValue, match=r"^\[\]$"):
+        sandbox.prepare(ATTACK)
+
+
+@linux
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="machine code of an x86")
+def test_a_call_of_32_bits_ends_the_child(stubbed):
+    code = r"""
+    import mmap
+    room = mmap.mmap(-1, 4096, prot=7)
+    room.write(b"\xb8\x14\0\0\0\xcd\x80\xc3")  # mov eax, getpid of 32 bits; int 0x80; ret
+    raise BadValue(str(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(room)))()))
+    """
+    with pytest.raises(DecodeFailed, match="broke down"):
+        stubbed(textwrap.dedent(code)).prepare(ATTACK)
+
+
+def test_no_film_makes_a_child_import_anything():
+    """Nothing can be opened once a child is confined: whatever decoders import late must be there before."""
+    code = f"""
+        import sys
+        from fracture.decode_child import _import_all
+        from fracture.errors import FractureError
+        from fracture.imaging.decode import frames
+        from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
+        from fracture.types import HarmoniseConfig
+        _import_all()
+        late = []
+        sys.addaudithook(lambda event, what: late.append(what[0]) if event in ("import", "open") else None)
+        for film in sys.argv[1:]:
+            try:
+                for one in frames(bytes.fromhex(film)):
+                    network_pixels(harmonise(one, HarmoniseConfig()), {SCALE})
+            except FractureError:
+                pass
+        unknown = [name for name in late if not str(name).startswith("encodings.") and not str(name).endswith(".py")]
+        assert not unknown, unknown
+    """
+    charsets = [bare_dicom(SpecificCharacterSet=name, PatientName="A^B") for name in ("ISO 2022 IR 87", "GB18030")]
+    films = [encoded(film[:40, :50], kind) for film in (PIXELS, DEEP) for kind in ("PNG", "TIFF")]
+    films += [dx_small(syntax) for syntax in SYNTAXES]
+    films += [film[: len(film) // 2] for film in films]
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *(film.hex() for film in [*films, *charsets])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr[-2000:]
 
 
 LIAR = """#!{python}
