@@ -4,15 +4,17 @@ One film's decoding overlaps with another's inference. Nothing here blocks the e
 nobody before it waits for nobody.
 """
 
+import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
-from anyio import CapacityLimiter, Lock, move_on_after, to_thread
+from anyio import CapacityLimiter, to_thread
 
 from app.problems import RequestRefused
 from app.telemetry import Telemetry
@@ -45,7 +47,8 @@ class Desk:
         self._turns = CapacityLimiter(decoders + 2 * streams)
         # The limiters above say how many threads there are: anyio's own bound is for everything else in the process.
         self._threads = CapacityLimiter(math.inf)
-        self._checking = Lock()
+        self._looking = ThreadPoolExecutor(1, "ready")
+        self._look: Future[None] | None = None
         self._streams = streams
         self._most_waiting = most_waiting
         self._inside = 0
@@ -81,20 +84,22 @@ class Desk:
         task = partial(self._sandbox.prepare, data, most=most, frame=frame, grey=grey)
         try:
             return await self._do("decode", self._decoding, task, gone)
-        except (OSError, RuntimeError):  # no process can be started; or the service is being stopped
-            raise overloaded("no process can be started to decode films", 1) from None
+        except (OSError, RuntimeError):  # none can be started, or they are killed; or the service is being stopped
+            raise overloaded("no process lasts long enough to decode the film", 1) from None
+
+    @property
+    def confinement(self) -> Mapping[str, bool]:
+        """Tell which mechanisms hold the processes that decode films, once one was ready."""
+        return self._sandbox.confined
 
     async def ready(self) -> bool:
         """Tell whether films can be decoded now; that they cannot, where nobody knows within READY_S."""
-        with move_on_after(READY_S):
-            # One at a time: a look at a process that takes long to start keeps it from films.
-            async with self._checking:
-                try:
-                    await to_thread.run_sync(self._sandbox.check, limiter=self._threads)
-                except (OSError, RuntimeError):
-                    return False
-                return True
-        return False
+        # One look at a time, whoever asks: at a process that takes long to start it keeps that one from films.
+        if self._look is None or self._look.done():
+            self._look = self._looking.submit(self._sandbox.check)
+        found = asyncio.wrap_future(self._look)
+        await asyncio.wait([found], timeout=READY_S)  # which leaves the look to go on
+        return found.done() and not isinstance(found.exception(), OSError | RuntimeError)
 
     async def read(self, film: Prepared, gone: Gone) -> Prediction:
         """Put a prepared film through the network."""

@@ -18,6 +18,7 @@ from app.guard import Guard
 from app.settings import Settings
 from app.telemetry import Telemetry
 from fracture import __version__
+from fracture.confine import hide
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.runtime import cores
@@ -47,6 +48,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        hide()  # keys and films in memory, keys in the environment
         with ExitStack() as stack:
             # Processes for decoding start while the model is opened.
             card = reader.card if reader else cards.load(find(settings.fracture_weights))

@@ -185,12 +185,15 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Whether films can be read", responses=documented(HTTPStatus.SERVICE_UNAVAILABLE))
-async def readyz(service: ServiceOf) -> dict[str, str]:
-    """Answer 200 where films can be read now: the model is open, and processes to decode films are there."""
+async def readyz(service: ServiceOf) -> dict[str, Any]:
+    """Answer 200 where films can be read now: the model is open, and processes to decode films are there.
+
+    `confinement` tells what holds these: false for what this system's kernel does not have.
+    """
     if not await service.desk.ready():
         detail = "the processes that decode films are not there"
         raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, {"Retry-After": "1"})
-    return {"status": "ready"}
+    return {"status": "ready", "confinement": service.desk.confinement}
 
 
 @router.get(
@@ -202,6 +205,7 @@ async def readyz(service: ServiceOf) -> dict[str, str]:
 )
 async def metrics(service: ServiceOf) -> Response:
     """Give latency by stage, requests, queue, refusals by code, and the model that serves."""
+    service.telemetry.confinement(service.desk.confinement)
     return Response(service.telemetry.text(), media_type=METRICS_TYPE)
 
 

@@ -1,5 +1,7 @@
 """What the operator can watch: counts and times as Prometheus reads them. Nothing in a label comes from a request."""
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -48,6 +50,12 @@ class Telemetry:
         self._model = Gauge(
             "fracture_model_info", "The model that serves.", ["model_id", "version", "backend"], registry=self._registry
         )
+        self._confinement = Gauge(
+            "fracture_sandbox_confinement",
+            "1 for a mechanism that holds the processes that decode films, 0 where this system does not have it.",
+            ["mechanism"],
+            registry=self._registry,
+        )
         for stage in STAGES:
             self._stages.labels(stage)
 
@@ -70,6 +78,11 @@ class Telemetry:
     def model(self, model_id: str, version: str, backend: str) -> None:
         """Name the model that serves."""
         self._model.labels(model_id, version, backend).set(1)
+
+    def confinement(self, held: Mapping[str, bool]) -> None:
+        """Say what holds the processes that decode films."""
+        for mechanism, holds in held.items():
+            self._confinement.labels(mechanism).set(holds)
 
     def text(self) -> bytes:
         """Give everything in Prometheus' text format."""

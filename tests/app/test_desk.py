@@ -1,7 +1,9 @@
 """The scheduler: places, their release whatever happens, and what those are told who find none."""
 
 import asyncio
+import ctypes
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +222,7 @@ def test_as_many_threads_as_streams(desk):
 
 def test_a_sandbox_that_was_closed_is_not_ready_and_takes_no_film(card, desk, film, paint, picture):
     with open_sandbox(card(), Settings(), workers=1) as closing:
+        closing.wait()
         closed = desk(sandbox=closing, decoders=1)
         assert asyncio.run(closed.ready())
     assert not asyncio.run(closed.ready())
@@ -250,6 +253,57 @@ def test_who_cannot_say_in_time_is_not_ready(desk, monkeypatch):
     asyncio.run(run())
 
 
+def test_the_first_to_ask_is_answered_in_time_too(desk, monkeypatch):
+    monkeypatch.setattr("app.desk.READY_S", 0.2)
+    gate, calls = Gate(), []
+
+    def check():
+        calls.append(1)
+        gate()
+
+    async def run():
+        starting = desk(sandbox=SimpleNamespace(check=check))
+        for _ in range(3):
+            began = time.monotonic()
+            assert not await starting.ready()
+            assert 0.1 < time.monotonic() - began < 2
+        gate.open()
+        while not await starting.ready():
+            await anyio.sleep(0.01)
+
+    asyncio.run(run())
+    assert len(calls) <= 2  # the three looked at one process, and the last one perhaps anew
+
+
+def test_the_service_shows_nobody_its_memory(serve):
+    """PR_GET_DUMPABLE, 3: where it is 0, /proc keeps its environment and memory from others of the same user."""
+    libc = ctypes.CDLL(None)
+    try:
+        serve()
+        assert libc.prctl(3, 0, 0, 0, 0) == 0
+    finally:
+        libc.prctl(4, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"), [((), []), (("landlock",), ["landlock"]), (("landlock", "seccomp"), ["landlock", "seccomp"])]
+)
+def test_what_the_kernel_lacks_is_said_at_the_start(card, monkeypatch, tmp_path, caplog, lacks, said):
+    """The children's own way to ask is broken, one by one, as on a kernel that has neither."""
+    lines = "".join(f"confine._{name} = lambda libc: False\n" for name in lacks)
+    (tmp_path / "sitecustomize.py").write_text("import fracture.confine as confine\n" + lines)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    caplog.set_level("INFO")
+    with open_sandbox(card(), Settings(), workers=1) as sandbox:
+        sandbox.wait()
+    if not lacks and not all(sandbox.confined.values()):
+        pytest.skip("this kernel lacks one itself")
+    assert all(not sandbox.confined[name] for name in lacks)
+    (told,) = [record for record in caplog.records if "decoded" in record.message]
+    assert told.levelname == ("WARNING" if lacks else "INFO")
+    assert all(name in told.message for name in said)
+
+
 def test_not_ready_is_a_problem(serve):
     def check():
         raise OSError
@@ -258,8 +312,13 @@ def test_not_ready_is_a_problem(serve):
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "not_ready", "1")
 
 
-def test_ready(serve):
-    assert serve().get("/readyz").json() == {"status": "ready"}
+def test_ready(serve, sandbox):
+    confinement = sandbox.confined
+    assert set(confinement) == {"landlock", "seccomp"}
+    client = serve()
+    assert client.get("/readyz").json() == {"status": "ready", "confinement": confinement}
+    for name, held in confinement.items():
+        assert f'fracture_sandbox_confinement{{mechanism="{name}"}} {float(held)}' in client.get("/metrics").text
     assert serve().get("/livez").json() == {"status": "ok"}
 
 
