@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.errors import FractureError, MissingData
+from fracture.files import may_be_film, walk
 from fracture.reader import Reader
 from fracture.types import Prediction, Refusal
 
-_NOT_FILMS = {".txt", ".csv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".cache"}
 _AHEAD = 3
 """Films per worker that may wait for a slow one, or for a consumer that takes its time."""
 
@@ -32,16 +32,17 @@ class Read:
 def find_films(paths: Iterable[Path]) -> list[Path]:
     """List files as given, and below folders every file that is not plainly something else (labels, tables, hidden).
 
-    Content decides later what a film is: DICOM files often have no extension. Raises MissingData for a path that is not
+    Content decides later what a film is: DICOM files often have no extension. What cannot be looked at, such as a
+    folder that may not be listed, is in the list too: reading it says why. Raises MissingData for a path that is not
     there.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = (file for file in sorted(path.rglob("*")) if file.is_file())
-            found += [file for file in inside if file.suffix.lower() not in _NOT_FILMS and file.name[0] != "."]
-        elif path.is_file():
+        if path.is_file():
             found.append(path)
+        elif path.is_dir():
+            tree = walk(path)
+            found += sorted([*tree.films, *(one.path for one in tree.unread if may_be_film(one.path))])
         else:
             raise MissingData(f"no such file or folder: {path}")
     return found
@@ -71,6 +72,8 @@ def read_files(reader: Reader, files: Iterable[Path], workers: int | None = None
 def read_file(reader: Reader, file: Path) -> Prediction | Refusal:
     """Read one file, or say why not."""
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for without end
+            return Refusal("unreadable_file", "the file cannot be opened: it is a folder, a pipe or a device")
         return reader.read(file.read_bytes())
     except FractureError as error:
         return Refusal(error.code, str(error))

@@ -32,6 +32,7 @@ from fracture.data.sources import account, claims
 from fracture.data.stage import file_state, stamp, write_json
 from fracture.data.yolo import DATASET
 from fracture.errors import BadValue, FractureError, MissingData
+from fracture.files import walk
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.models import yolo
@@ -413,7 +414,7 @@ def _evaluate(plan: Plan) -> _Step:
 def tree_id(tree: Path) -> str:
     """Name the state of a raw tree: its labels and tables by content, its films by size and time."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
+    for path in walk(tree, hidden=True).files:
         state: object = _content(path) if path.suffix.lower() in _LABELS else file_state(path)
         digest.update(repr((path.relative_to(tree).as_posix(), state)).encode())
     return digest.hexdigest()[:24]

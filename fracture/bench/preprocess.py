@@ -17,6 +17,7 @@ from fracture.data.phantom import draw_film
 from fracture.data.preprocess import preprocess
 from fracture.data.stage import place as link_or_copy
 from fracture.errors import MissingData
+from fracture.files import walk
 from fracture.imaging.decode import decode
 from fracture.types import HarmoniseConfig, ImageRecord
 
@@ -41,7 +42,7 @@ def prepare(folder: Path, count: int) -> str:
     The plain loop is one process: Pillow decodes, OpenCV applies CLAHE, shrinks and writes three channels with its
     defaults; it turns films as their EXIF tag says. Raises MissingData where the folder holds no films.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    files = [path for path in walk(folder).files if path.suffix.lower() in {".jpg", ".jpeg", ".png"}]
     files = files[:: max(1, len(files) // count)]
     if not files:
         raise MissingData(f"expected JPEG or PNG films below {folder}, found none")

@@ -24,6 +24,7 @@ from fracture.data.ingest import MIN_BOX_PX
 from fracture.data.split import LARGE_GROUP, PARTS
 from fracture.data.stage import film_name
 from fracture.data.yolo import is_drawn, label_text
+from fracture.files import walk
 from fracture.types import ImageRecord
 
 FOLDERS = ("images", "undrawn")
@@ -71,9 +72,8 @@ def check_files(folder: Path, records: Sequence[ImageRecord]) -> Iterator[Findin
     """Compare the manifest of a stage or dataset with the films and label files that lie there."""
     listed = {record.path for record in records if record.split != "set_aside"}
     for place in FOLDERS:
-        for path in sorted(folder.glob(f"{place}/**/*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and name not in listed:
+        for path in walk(folder / place, hidden=True).names:
+            if (name := path.relative_to(folder).as_posix()) not in listed:
                 yield Finding("film_unlisted", (), name)
     drawn = {_label_path(record): record for record in records if record.split != "set_aside" and is_drawn(record)}
     if drawn and not (folder / "labels").is_dir():
@@ -84,9 +84,9 @@ def check_files(folder: Path, records: Sequence[ImageRecord]) -> Iterator[Findin
             yield Finding("label_missing", (record.image_id,), name)
         elif difference := _difference(record, (folder / name).read_text(encoding="utf-8", errors="replace")):
             yield Finding("label_differs", (record.image_id,), difference)
-    for path in sorted(folder.glob("labels/**/*.txt")):
+    for path in walk(folder / "labels", hidden=True).names:
         name = path.relative_to(folder).as_posix()
-        if name not in drawn:
+        if path.suffix == ".txt" and name not in drawn:
             yield Finding("label_unexpected", (), name)
 
 

@@ -253,7 +253,7 @@ def test_a_listed_film_that_is_not_there_is_a_problem(one, tmp_path, name, image
 
 def test_a_name_outside_the_folder_never_reaches_a_file_there(one, tmp_path):
     film(tmp_path / "secret.png")
-    claim = one([], [image(7, "../secret.png")])["clinic/secret"]
+    claim = one([], [image(7, "../secret.png"), image(8, "a.png")])["clinic/secret"]
     assert claim.problem == "annotated, no film on disk"
 
 

@@ -17,16 +17,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fracture.data.manifest import COLUMNS
+from fracture.data.names import Names, ends, stem
 from fracture.errors import BadValue, MissingData
+from fracture.files import may_be_film, walk
 from fracture.types import REGIONS, SPLITS
 
 SIDECAR = "films.csv"
 
-_NOT_FILMS = {".txt", ".csv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".cache"}
 _WRITTEN_BY_INGEST = {"family", "harmonise_id", "notes", "pixel_sha256", "reason"}
 
 
@@ -48,38 +50,80 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Meant:
+    """The films that a name in a file may mean. It is ``sure`` where the name is a path from the folder or the file."""
+
+    films: tuple[str, ...]
+    sure: bool = False
+
+
+@dataclass(frozen=True)
 class Films:
-    """The films below a folder, by their path from there: ``/`` between folders, Unicode composed (NFC)."""
+    """The films below a folder, by their path from there: ``/`` between folders, Unicode composed (NFC).
+
+    ``unread`` says of what else may be a film, or a folder of films, why it could not be looked at.
+    """
 
     folder: Path
     files: Mapping[str, Path]
+    unread: Mapping[str, str] = field(default_factory=dict)
+    again: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def below(cls, folder: Path) -> "Films":
         """Find the films of a folder. Raises MissingData where there are none."""
-        found: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            # Names that begin with a dot are leavings of systems and archives, "._x.png" among them.
-            hidden = any(part[0] == "." for part in inside.parts)
-            if not hidden and path.suffix.lower() not in _NOT_FILMS and path.is_file():
-                found[inside.as_posix()] = path
+        tree = walk(folder)
+        found = {path.relative_to(folder).as_posix(): path for path in tree.films}
         if not found:
-            raise MissingData(f"expected films in {folder}, found none")
-        return cls(folder, {raw if (name := _composed(raw)) in found else name: path for raw, path in found.items()})
+            raise MissingData(f"expected films in {folder}, found none{tree.why}")
+        files = {raw if (name := _composed(raw)) in found else name: path for raw, path in found.items()}
+        keys = {path: key for key, path in files.items()}
+        return cls(
+            folder,
+            files,
+            {inside(one.path, folder): one.reason for one in tree.unread if may_be_film(one.path)},
+            {inside(link, folder): keys[path] for link, path in tree.again.items() if path in keys},
+        )
 
-    def key(self, name: str, *others: Path) -> str:
-        """Give the film that a name in a file means, relative to the folder or else to one of ``others``.
-
-        A name that means no film below the folder is a key too, of a film that is not there.
-        """
-        name = name.replace("\\", "/")
+    def find(self, name: str, *others: Path) -> Meant:
+        """Give the films that a name in a file may mean, relative to the folder or else to one of ``others``."""
         folder = Path(os.path.normpath(self.folder.absolute()))
         for start in (folder, *others):
-            path = Path(os.path.normpath(start.absolute() / name))
-            if path.is_relative_to(folder) and (key := _composed(path.relative_to(folder).as_posix())) in self.files:
-                return key
-        return _composed(_inside(name))
+            path = Path(os.path.normpath(start.absolute() / name.replace("\\", "/")))
+            key = _composed(path.relative_to(folder).as_posix()) if path.is_relative_to(folder) else ""
+            if key in self.files or key in self.again:
+                return Meant((self.again.get(key, key),), sure=True)
+        return Meant(self.names.find(name))
+
+    def key(self, name: str) -> str:
+        """Give the film that a name means; one that means no film is a key too, of a film that is not there.
+
+        Raises BadValue, naming them, where several films share the name.
+        """
+        found = self.find(name).films
+        if len(found) > 1:
+            raise BadValue(f"{name!r} could be any of {len(found)} films: {few(found)}")
+        return found[0] if found else absent(name)
+
+    @cached_property
+    def names(self) -> Names:
+        """Give what finds the films by the names they have elsewhere."""
+        return Names({key: ({key}, ends(key), map(stem, ends(key))) for key in self.files})
+
+
+def inside(path: Path, folder: Path) -> str:
+    """Give a path from a folder as `Films` spells it."""
+    return _composed(path.relative_to(folder).as_posix())
+
+
+def absent(name: str) -> str:
+    """Give the key of a film that is not there, or not for certain: its name, as a path that stays in the folder."""
+    return _composed(_inside(name))
+
+
+def few(names: Sequence[str]) -> str:
+    """Give the first few of some names, quoted."""
+    return ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")
 
 
 def native_ids(films: Sequence[str]) -> dict[str, str]:
@@ -131,7 +175,10 @@ def read_sidecar(films: Films) -> dict[str, Facts]:
         row = {column: cell.strip() for column, cell in zip(columns, cells, strict=True)}
         if not _inside(row["file"]):
             raise BadValue(f"{where}, column file: expected a film's path from {films.folder}, got {row['file']!r}")
-        film = films.key(row.pop("file"))
+        try:
+            film = films.key(row.pop("file"))
+        except BadValue as error:
+            raise BadValue(f"{where}, column file: {error}") from error
         if film in found:
             raise BadValue(f"{where}, column file: expected every film once, got {film!r} again")
         found[film] = read_facts(row, where)

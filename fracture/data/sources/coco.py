@@ -21,8 +21,9 @@ from typing import Any
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses
 from fracture.data.sources.annotated import Facts, Films, read_facts
-from fracture.data.sources.joined import Annotation, claim_films
+from fracture.data.sources.joined import Annotation, claim_films, settle, unread
 from fracture.errors import BadValue, MissingData
+from fracture.files import Tree, walk
 from fracture.types import Box
 
 _FACTS = ("patient_id", "study_id", "view", "region", "regions")
@@ -50,16 +51,21 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
     ``about.classes`` is a category id.
     """
     films = Films.below(images)
-    files = [_read(path) for path in _jsons(annotations)]
+    tree = walk(annotations)
+    files = [_read(path) for path in _jsons(tree)]
     fractures = _fractures(about.classes, files)
-    listed = [_annotation(file, image_id, films) for file in files for image_id in file.images]
-    return claim_films(films, listed, fractures, about)
+    listed = [
+        (image["file_name"], films.find(image["file_name"], file.path.parent), _annotation(file, image_id))
+        for file in files
+        for image_id, image in file.images.items()
+    ]
+    return claim_films(films, settle(films, listed) + unread(tree), fractures, about)
 
 
-def _jsons(annotations: Path) -> list[Path]:
-    found = sorted(annotations.rglob("*.json")) if annotations.is_dir() else [annotations]
-    if not found or not found[0].is_file():
-        raise MissingData(f"expected a COCO json, or a folder with some, at {annotations}")
+def _jsons(tree: Tree) -> list[Path]:
+    found = [tree.root] if tree.root.is_file() else [path for path in tree.files if path.suffix.lower() == ".json"]
+    if not found:
+        raise MissingData(f"expected a COCO json, or a folder with some, at {tree.root}{tree.why}")
     return found
 
 
@@ -108,7 +114,8 @@ def _fractures(classes: FractureClasses, files: Sequence[_File]) -> frozenset[st
     return classes.of(sorted({name for file in files for name in file.names.values()}))
 
 
-def _annotation(file: _File, image_id: object, films: Films) -> Annotation:
+def _annotation(file: _File, image_id: object) -> Annotation:
+    """Give what a json says about a film yet to be found."""
     image, drawn, problem = file.images[image_id], [], None
     for one in file.drawn.get(image_id, ()):
         box = _box(one)
@@ -117,7 +124,7 @@ def _annotation(file: _File, image_id: object, films: Films) -> Annotation:
         else:
             drawn.append(Drawn(file.names[one["category_id"]], box))
     return Annotation(
-        film=films.key(image["file_name"], file.path.parent),
+        film="",
         size_px=_size(image),
         drawn=tuple(drawn),
         facts=_facts(image, f"{file.path}: image {image_id!r}"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from fracture.data.ingest import Claim
 from fracture.errors import BadValue, MissingData
+from fracture.files import walk
 from fracture.types import Box
 
 LICENCE = "CC BY 4.0"
@@ -40,14 +41,17 @@ def claims(root: Path) -> Iterator[Claim]:
         for split, name in OFFICIAL.items()
         for row in _table(root / "Utilities" / "Fracture Split" / name)
     }
-    files = {path.name: path for folder in FOLDERS for path in sorted((root / "images" / folder).glob("*.jpg"))}
+    trees = {folder: walk(root / "images" / folder) for folder in FOLDERS}
+    places = {path: folder for folder, tree in trees.items() for path in tree.places if path.suffix.lower() == ".jpg"}
+    files = {path.name: path for path in places}
     if not files:
-        raise MissingData(f"no films in {root}/images/Fractured or {root}/images/Non_fractured")
+        why = "".join(tree.why for tree in trees.values())
+        raise MissingData(f"no films in {root}/images/Fractured or {root}/images/Non_fractured{why}")
     for name in sorted(files.keys() | rows.keys()):
         row, file = rows.get(name), files.get(name)
         boxes = coco_boxes.get(name, ())
         notes = [] if row else ["not in dataset.csv"]
-        folder_says = FOLDERS[file.parent.name] if file else None
+        folder_says = FOLDERS[places[file]] if file else None
         fractured = folder_says if folder_says is not None else bool(boxes)
         if row and (row["fractured"] == "1") != fractured:
             notes.append(f"dataset.csv says fractured={row['fractured']}, the folder and the boxes say otherwise")
@@ -57,7 +61,7 @@ def claims(root: Path) -> Iterator[Claim]:
         elif file is None:
             problem = "listed in dataset.csv, no film on disk"
         elif fractured != bool(boxes):
-            problem = f"in folder {file.parent.name} with {len(boxes)} boxes"
+            problem = f"in folder {places[file]} with {len(boxes)} boxes"
         yield Claim(
             image_id=f"fracatlas/{name.removesuffix('.jpg')}",
             file=file or root / "images" / name,

@@ -90,8 +90,8 @@ def claims(root: Path, classes: FractureClasses = BY_NAME) -> Iterator[Claim]:
 
 def read(root: Path, about: Provenance, data_yaml: Path | None = None) -> Iterator[Claim]:
     """Give the claims of a tree under another name, licence or class list than the published ones."""
-    films = yolo_folders.films_below(root)
-    files = yolo_folders.files_below(root)
+    tree, films = yolo_folders.films_below(root)
+    files = tree.names
     by_stem: dict[str, list[Path]] = {}
     for film in films:
         by_stem.setdefault(film.stem, []).append(film)

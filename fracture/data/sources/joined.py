@@ -6,13 +6,16 @@ normal too, unless the set is said to hold fractured films only. One that no ann
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, sort_out
-from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
+from fracture.data.names import fold
+from fracture.data.sources.annotated import SIDECAR, Facts, Films, Meant, absent, few, inside, native_ids, read_sidecar
 from fracture.data.sources.yolo_folders import export_split, original
+from fracture.errors import MissingData
+from fracture.files import Tree
 
 UNSAID = "no annotation names it: nobody looked"
 
@@ -28,6 +31,36 @@ class Annotation:
     problem: str | None = None
 
 
+def settle(films: Films, listed: Sequence[tuple[str, Meant, Annotation]]) -> list[Annotation]:
+    """Give every annotation the film that its name means: the name, what it may mean, and what is said of the film.
+
+    A path that leads to a film is sure of it. Any other name must be the only one that means the film, and mean no
+    other: else every film it may mean is a problem. Raises MissingData where no name means any film.
+    """
+    if listed and not any(meant.films for _, meant, _ in listed):
+        names = few(sorted({name for name, _, _ in listed}))
+        raise MissingData(
+            f"expected the films that the annotations name in {films.folder}, found none of them: {names}"
+        )
+    sure = {film for _, meant, _ in listed for film in meant.films if meant.sure}
+    rivals: defaultdict[str, set[str]] = defaultdict(set)
+    for name, meant, _ in listed:
+        for film in meant.films:
+            rivals[film].add(fold(absent(name)))
+    settled: list[Annotation] = []
+    for name, meant, annotation in listed:
+        free = [film for film in meant.films if meant.sure or film not in sure]
+        if len(free) == len(meant.films) == 1 and (meant.sure or len(rivals[free[0]]) == 1):
+            settled.append(replace(annotation, film=free[0]))
+        elif free:
+            others = "" if len(meant.films) == 1 else f": it could be any of {few(sorted(meant.films))}"
+            problem = f"not certain that {name!r} means this film, for another shares the name{others}"
+            settled += [Annotation(film, problem=problem) for film in free]
+        else:
+            settled.append(replace(annotation, film=absent(name)))
+    return settled
+
+
 def claim_films(
     films: Films, annotations: Iterable[Annotation], fractures: frozenset[str], about: Provenance
 ) -> Iterator[Claim]:
@@ -36,11 +69,21 @@ def claim_films(
     Raises BadValue, before the first claim, for a bad films.csv and for two films that would share a file in a stage.
     """
     entries: defaultdict[str, list[Annotation]] = defaultdict(list)
+    entries |= {film: [Annotation(film, problem=f"cannot be looked at: {why}")] for film, why in films.unread.items()}
     for annotation in annotations:
         entries[annotation.film].append(annotation)
     rows = read_sidecar(films)
     ids = native_ids(sorted(films.files.keys() | entries.keys() | rows.keys()))
     return (_claim(films, film, name, entries[film], rows.get(film), fractures, about) for film, name in ids.items())
+
+
+def unread(labels: Tree) -> list[Annotation]:
+    """Give what could not be looked at among the annotations: whose they are nobody knows."""
+    return [
+        Annotation(inside(one.path, labels.root), problem=f"annotations that cannot be looked at: {one.reason}")
+        for one in labels.unread
+        if one.path != labels.root
+    ]
 
 
 def _claim(
@@ -61,7 +104,7 @@ def _claim(
         notes.append(UNSAID)
     if len(sizes) > 1:
         problems.append(f"annotated several times, on {' and '.join(f'{w} x {h} px' for w, h in sizes)}")
-    if film not in films.files:
+    if film not in films.files and film not in films.unread:
         problems.append(f"{'annotated' if annotations else f'named in {SIDECAR}'}, no film on disk")
     file = films.files.get(film, films.folder / film)
     return about.claim(

@@ -23,6 +23,7 @@ from types import MappingProxyType
 from fracture.data.ingest import Claim, ingest
 from fracture.data.stage import film_name, place
 from fracture.errors import BadValue, MissingData
+from fracture.files import walk
 from fracture.types import ImageRecord
 
 LICENCE = "Stanford MURA research use agreement, no redistribution"
@@ -54,7 +55,9 @@ def claims(root: Path, mode: str = "classify") -> Iterator[Claim]:
     if mode not in MODES:
         raise BadValue(f"expected a mode out of {', '.join(MODES)}, got {mode!r}")
     labels = {study: label for part in PARTS for study, label in _labels(root, part).items()}
-    found = {path.relative_to(root).as_posix() for part in PARTS for path in root.glob(f"{part}/*/*/*/*.png")}
+    trees = [walk(root / part, hidden=True) for part in PARTS]
+    inside = [path.relative_to(root) for tree in trees for path in tree.places]
+    found = {path.as_posix() for path in inside if path.suffix == ".png" and len(path.parts) == 5}
     if not found:
         raise MissingData(f"expected films like {root}/train/XR_WRIST/patient00001/study1_positive/image1.png")
     listed = {film for part in PARTS for film, _ in _rows(root / f"{part}_image_paths.csv", 5)}

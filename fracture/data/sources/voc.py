@@ -21,6 +21,7 @@ from fracture.data.labels import read_voc
 from fracture.data.sources.annotated import Films
 from fracture.data.sources.joined import Annotation, claim_films
 from fracture.errors import BadValue, MissingData
+from fracture.files import walk
 
 
 def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim]:
@@ -33,9 +34,10 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
     if about.classes.index is not None:
         raise BadValue(f"expected fracture classes by name, for Pascal VOC has no indices, got {about.classes.index}")
     films = Films.below(images)
-    files = sorted(path for path in annotations.rglob("*") if path.suffix.lower() == ".xml" and path.name[0] != ".")
+    tree = walk(annotations)
+    files = [path for path in tree.names if path.suffix.lower() == ".xml"]
     if not files:
-        raise MissingData(f"expected Pascal VOC files (.xml) in {annotations}, found none")
+        raise MissingData(f"expected Pascal VOC files (.xml) in {annotations}, found none{tree.why}")
     read = {normalize("NFC", path.relative_to(annotations).as_posix()): _read(path) for path in files}
     sure, unsure = _match({key: filename for key, (_, filename) in read.items()}, list(films.files))
     names = {drawn.name for annotation, _ in read.values() for drawn in annotation.drawn}

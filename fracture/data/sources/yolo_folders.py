@@ -19,8 +19,11 @@ from unicodedata import normalize
 
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses, class_list, read_yolo, sort_out
+from fracture.data.names import fold
+from fracture.data.names import stem as film_stem
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
 from fracture.errors import BadValue, MissingData
+from fracture.files import Tree, walk
 
 CLASS_LISTS = ("data.yaml", "data.yml", "meta.yaml", "meta.yml")
 NO_LABEL = "no label: nobody said"
@@ -50,38 +53,26 @@ def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None
     Raises, before the first claim, MissingData where films or labels are not there, and BadValue where the fracture
     classes cannot be found in the class list: ``data_yaml``, or the one that lies in these folders or above them.
     """
-    films = films_below(images)
+    tree, films = films_below(images)
     names = class_names((images, labels, images.parent, labels.parent), data_yaml)
     fractures = fracture_names(about.classes, names)
-    texts = labels_below(labels)
-    pairs = _pair(films, images, texts, labels)
+    label_tree = walk(labels)
+    texts = [path for path in label_tree.names if path.suffix.lower() == ".txt"]
+    pairs = _pair(films, tree, texts, labels)
     if not pairs:
-        raise MissingData(f"expected labels (.txt) of the films of {images} in {labels}, found none")
-    entries = _entries(films, images, texts, labels, pairs)
+        raise MissingData(f"expected labels (.txt) of the films of {images} in {labels}, found none{label_tree.why}")
+    entries = _entries(films, images, texts, labels, pairs) + _unread(tree, label_tree)
     ids = _ids([entry.inside for entry in entries])
     return (_claim(entry, name, names, fractures, about) for entry, name in zip(entries, ids, strict=True))
 
 
-def films_below(root: Path) -> list[Path]:
-    """Find all films of a folder by their suffix. Raises MissingData where there are none."""
-    found = [path for path in files_below(root) if path.suffix.lower() in _FILMS]
+def films_below(root: Path) -> tuple[Tree, list[Path]]:
+    """Find all files of a folder, and among them the films by their suffix. Raises MissingData where there are none."""
+    tree = walk(root)
+    found = [path for path in tree.files if path.suffix.lower() in _FILMS]
     if not found:
-        raise MissingData(f"expected films ({', '.join(_FILMS)}) in {root}, found none")
-    return found
-
-
-def labels_below(root: Path) -> list[Path]:
-    """Find all text files of a folder, be they labels or not."""
-    return [path for path in files_below(root) if path.suffix.lower() == ".txt"]
-
-
-def files_below(root: Path) -> list[Path]:
-    """Find all files of a folder but the leavings of systems and archives, whose names begin with a dot."""
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.is_file() and not any(part[0] == "." for part in path.relative_to(root).parts)
-    )
+        raise MissingData(f"expected films ({', '.join(_FILMS)}) in {root}, found none{tree.why}")
+    return tree, found
 
 
 def class_names(folders: Iterable[Path], data_yaml: Path | None = None) -> tuple[str, ...] | None:
@@ -153,32 +144,50 @@ def _entries(
     return entries
 
 
-def _pair(films: Sequence[Path], images: Path, texts: Sequence[Path], labels: Path) -> dict[Path, Path]:
+def _unread(films: Tree, labels: Tree) -> list[_Entry]:
+    """List what could not be looked at and may be a film, a label or a folder of them."""
+    kinds = ((films, _FILMS), (labels, (".txt",)))
+    found = {
+        one.path: _Entry(one.path, one.path.relative_to(tree.root), problem=f"cannot be looked at: {one.reason}")
+        for tree, suffixes in kinds
+        for one in tree.unread
+        if one.path != tree.root and (one.is_folder or one.path.suffix.lower() in suffixes)
+    }
+    return list(found.values())
+
+
+def _pair(films: Sequence[Path], tree: Tree, texts: Sequence[Path], labels: Path) -> dict[Path, Path]:
     """Find the label of every film that has one: by the folders' rule, else by a name that only these two have left."""
-    known = set(texts)
+    exact = {text.relative_to(labels).as_posix(): text for text in texts}
+    folded: dict[str, list[Path]] = {}
+    for name, text in exact.items():
+        folded.setdefault(fold(name), []).append(text)
     pairs: dict[Path, Path] = {}
-    for film in films:
-        text = film.relative_to(images).with_suffix(".txt")
-        places = (labels / _swap(text, "images", "labels"), labels / text, labels / _swap(text, "images"))
-        found = next((place for place in places if place in known), None)
-        if found is not None:
-            pairs[film] = found
+    # A film may have its label under another of its names.
+    for film, name in [*((film, film) for film in films), *((film, link) for link, film in tree.again.items())]:
+        beside = name.relative_to(tree.root).with_suffix(".txt")
+        places = [place.as_posix() for place in (_swap(beside, "images", "labels"), beside, _swap(beside, "images"))]
+        found = [exact[place] for place in places if place in exact]
+        found += [namesakes[0] for place in places if len(namesakes := folded.get(fold(place), [])) == 1]
+        if found:
+            pairs.setdefault(film, found[0])
     left = _by_stem(film for film in films if film not in pairs)
-    left_texts = _by_stem(known - set(pairs.values()))
+    left_texts = _by_stem(set(texts) - set(pairs.values()))
     for stem, namesakes in left.items():
         texts_here = left_texts.get(stem, [])
         if len(namesakes) == len(texts_here) == 1:
-            film, text = namesakes[0], texts_here[0]
-            here, there = export_split(film, images), export_split(text, labels)
+            film, label = namesakes[0], texts_here[0]
+            here, there = export_split(film, tree.root), export_split(label, labels)
             if not here or not there or here == there:
-                pairs[film] = text
+                pairs[film] = label
     return pairs
 
 
 def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sort films and labels by their name without any suffix of a film: some tools write x.png.txt."""
     found: dict[str, list[Path]] = {}
     for path in paths:
-        found.setdefault(path.stem, []).append(path)
+        found.setdefault(fold(film_stem(path.stem)), []).append(path)
     return found
 
 
