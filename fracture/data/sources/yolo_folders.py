@@ -158,19 +158,19 @@ def _unread(films: Tree, labels: Tree) -> list[_Entry]:
 
 def _pair(films: Sequence[Path], tree: Tree, texts: Sequence[Path], labels: Path) -> dict[Path, Path]:
     """Find the label of every film that has one: by the folders' rule, else by a name that only these two have left."""
-    exact = {text.relative_to(labels).as_posix(): text for text in texts}
-    folded: dict[str, list[Path]] = {}
-    for name, text in exact.items():
-        folded.setdefault(fold(name), []).append(text)
     pairs: dict[Path, Path] = {}
-    # A film may have its label under another of its names.
-    for film, name in [*((film, film) for film in films), *((film, link) for link, film in tree.again.items())]:
-        beside = name.relative_to(tree.root).with_suffix(".txt")
-        places = [place.as_posix() for place in (_swap(beside, "images", "labels"), beside, _swap(beside, "images"))]
-        found = [exact[place] for place in places if place in exact]
-        found += [namesakes[0] for place in places if len(namesakes := folded.get(fold(place), [])) == 1]
-        if found:
-            pairs.setdefault(film, found[0])
+    # A film may have its label under another of its names, and tools change the case of names.
+    named = [*((film, film) for film in films), *((film, link) for link, film in tree.again.items())]
+    for spelled in (str, fold):
+        known: dict[str, list[Path]] = {}
+        for text in set(texts) - set(pairs.values()) if pairs else texts:
+            known.setdefault(spelled(text.relative_to(labels).as_posix()), []).append(text)
+        for film, name in named:
+            beside = name.relative_to(tree.root).with_suffix(".txt")
+            places = (_swap(beside, "images", "labels"), beside, _swap(beside, "images"))
+            found = [known[key] for place in places if (key := spelled(place.as_posix())) in known]
+            if film not in pairs and found and len(found[0]) == 1:
+                pairs[film] = found[0][0]
     left = _by_stem(film for film in films if film not in pairs)
     left_texts = _by_stem(set(texts) - set(pairs.values()))
     for stem, namesakes in left.items():
