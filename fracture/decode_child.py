@@ -54,7 +54,7 @@ class Task:
     def load(cls, text: str) -> "Task":
         """Read what `dump` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "config": HarmoniseConfig(**fields["config"])})
+        return cls(**{**fields, "config": HarmoniseConfig.stored(fields["config"])})
 
 
 def serve(fd: int, task: str) -> None:

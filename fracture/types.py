@@ -138,21 +138,35 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class HarmoniseConfig:
-    """How a film is prepared before any network sees it. Its hash names the preparation everywhere."""
+    """How a film is prepared before any network sees it. Its hash names the preparation everywhere.
+
+    ``range_tail`` is the share of a film's pixels that may lie below its range of greys, and above it, before the range
+    is stretched to black and white (`fracture.imaging.greys`); None takes the greys as the file has them.
+    """
 
     long_side_px: int = 1024
     clahe_clip: float = 2.0
     clahe_grid: int = 8
+    range_tail: float | None = 0.001
 
     def __post_init__(self) -> None:
         _check(32 <= self.long_side_px <= 8192, "long_side_px", "32..8192", self.long_side_px)
         _check(0.0 <= self.clahe_clip <= 40.0, "clahe_clip", "0 (off) to 40", self.clahe_clip)
         _check(1 <= self.clahe_grid <= 64, "clahe_grid", "1..64", self.clahe_grid)
+        tail = self.range_tail
+        _check(tail is None or 0 <= tail <= 0.1, "range_tail", "0 to 0.1, or None", tail)
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> "HarmoniseConfig":
+        """Read a configuration as `dataclasses.asdict` gave it, also before there was a ``range_tail``."""
+        return cls(**{"range_tail": None, **fields})
 
     @property
     def harmonise_id(self) -> str:
         """Give a stable name: the same fields give the same id on every machine and in every session."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        # Films that were prepared before there was a range keep their name.
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        text = json.dumps(fields, sort_keys=True)
         return "h1-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -52,8 +52,8 @@ _WHITE, _REPEATED, _JPEG_PX = 254 / 255, 0.9, 16
 _SLACK = 1e-3
 """Rounding in single precision must not cost a pair; what it lets through besides is compared pixel by pixel."""
 
-DEFAULT = HarmoniseConfig()
-"""How films that are not harmonised yet are made comparable, so that thresholds mean the same for all."""
+DEFAULT = HarmoniseConfig(range_tail=None)
+"""How films that are not harmonised yet are made comparable: as the thresholds above were measured."""
 
 Images = NDArray[np.float16]
 Terms = NDArray[np.float32]

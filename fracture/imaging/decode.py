@@ -4,10 +4,12 @@ PNG, JPEG and TIFF are read by `fracture.imaging.raster`, DICOM by `fracture.ima
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from fracture.errors import EmptyFile, NoPixels, SeveralFrames
 from fracture.imaging.dicom import dicom_frames, is_dicom
+from fracture.imaging.greys import LOW_CONTRAST, too_flat
 from fracture.imaging.raster import raster_frames
 from fracture.types import Radiograph
 
@@ -35,8 +37,14 @@ def frames(
     """Yield every frame of the file as a film.
 
     Raises EmptyFile, UnsupportedFormat, FilmTooLarge (from the header, before any pixel is decoded), NoPixels,
-    WrongModality or BrokenFilm. A truncated raster file is read as far as it goes and flagged ``truncated``.
+    WrongModality or BrokenFilm. A truncated raster file is read as far as it goes and flagged ``truncated``, a film
+    with too few greys to be read ``low_contrast``.
     """
+    for film in _frames(data, window, max_pixels, any_modality=any_modality):
+        yield replace(film, flags=film.flags | {LOW_CONTRAST}) if too_flat(film.pixels) else film
+
+
+def _frames(data: bytes, window: int, max_pixels: int, *, any_modality: bool) -> Iterator[Radiograph]:
     if not data:
         raise EmptyFile("expected a film, got an empty file (0 bytes)")
     if is_dicom(data):

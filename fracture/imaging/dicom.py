@@ -61,7 +61,7 @@ def dicom_frames(data: bytes, *, window: int = 0, max_pixels: int, any_modality:
     """Yield every frame of the file as a film, decoded one at a time.
 
     ``window`` picks among the alternative views of PS3.3 C.11.2: the VOI LUTs first, then the windows, as each film
-    lists them. A film that lists none is stretched over its own values and flagged ``no_window``.
+    lists them. A film that lists none is stretched over its own range and flagged ``no_window``.
     Other flags: ``bad_window`` (unusable, or it shows next to nothing; stretched likewise), ``bad_value`` (one of
     several values is unusable, the first good one was taken), ``bad_rescale`` (unusable, ignored), ``inverted``,
     ``polarity_conflict`` (photometric interpretation and presentation LUT shape disagree), ``lut_bits_overstated``,

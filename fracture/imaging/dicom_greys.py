@@ -16,6 +16,7 @@ from pydicom.pixels import apply_color_lut
 
 from fracture.errors import BadValue
 from fracture.imaging.dicom_elements import code, items, numbers, raw
+from fracture.imaging.greys import unstated
 
 Pixels = NDArray[Any]
 """Integers or floats of any width, as the header has them."""
@@ -42,7 +43,7 @@ def greys(
     absent |= ~np.isfinite(values)
     grey = _viewed(dataset, index, values, absent, window, flags)
     if grey is None:
-        grey = _stretched(values, absent)
+        grey = unstated(values, absent)
     shape = code(dataset, "PresentationLUTShape")
     inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
     if shape in {"IDENTITY", "INVERSE"} and inverse != (shape == "INVERSE"):
@@ -51,14 +52,6 @@ def greys(
         flags.add("inverted")
         grey = 1 - np.clip(grey, 0, 1)
     return grey
-
-
-def _stretched(values: Pixels, absent: NDArray[np.bool_]) -> Pixels:
-    """Map the film's least value to black and its greatest to white, where no view is stated."""
-    seen = values[~absent]
-    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
-    stretched: Pixels = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return stretched
 
 
 def _padding(dataset: Dataset, stored: Pixels, flags: set[str]) -> NDArray[np.bool_]:

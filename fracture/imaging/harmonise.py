@@ -2,7 +2,8 @@
 
 Two steps, each with an exact map between pixel frames:
 
-1. `harmonise`: contrast (CLAHE) on the windowed film, then an aspect-preserving shrink. What datasets store.
+1. `harmonise`: the film's own range of greys stretched to black and white, local contrast (CLAHE), then an
+   aspect-preserving shrink. What datasets store.
 2. `network_pixels`: resize to the network's scale, grey to three channels, padding. What a network is fed.
 """
 
@@ -15,6 +16,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from fracture.errors import BadValue
+from fracture.imaging.greys import film_range
 from fracture.imaging.raster import HARMONISE_KEY
 from fracture.types import FrameMap, HarmoniseConfig, ModelInput, Radiograph
 
@@ -26,19 +28,22 @@ _FILTER_UP = 2
 
 
 def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
-    """Prepare a film: CLAHE at its own resolution, then shrink its long side to the cap. Never enlarges.
+    """Prepare a film: its range, CLAHE at its own resolution, then shrink its long side to the cap. Never enlarges.
+
+    The range is stretched before the greys are rounded to 8 bits, so that a film which uses a sixteenth of its bits
+    keeps its levels, and hospitals that expose or window otherwise look more alike.
 
     A film that this very configuration has already prepared passes through untouched, so a harmonised dataset and the
     files it came from give the same pixels. Raises BadValue for a film that another configuration has prepared:
     contrast cannot be undone.
     """
-    grey = to_grey(film)
     if film.harmonise_id is not None:
         if film.harmonise_id != config.harmonise_id:
             raise BadValue(
                 f"the film was harmonised as {film.harmonise_id}, expected {config.harmonise_id} or an original film"
             )
-        return ModelInput(grey, film.size_px, FrameMap(), config.harmonise_id)
+        return ModelInput(to_grey(film), film.size_px, FrameMap(), config.harmonise_id)
+    grey = to_grey(film) if config.range_tail is None else _stretched(film, config.range_tail)
     if config.clahe_clip > 0:
         grid = (config.clahe_grid, config.clahe_grid)
         grey = cv2.createCLAHE(clipLimit=config.clahe_clip, tileGridSize=grid).apply(grey)
@@ -51,6 +56,17 @@ def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
 def to_grey(film: Radiograph) -> NDArray[np.uint8]:
     """Give a film in 8 bits, (H, W), as it is shown and harmonised."""
     return np.asarray(cv2.convertScaleAbs(film.pixels, alpha=255), dtype=np.uint8)  # rounds half to even, as np.rint
+
+
+def _stretched(film: Radiograph, tail: float) -> NDArray[np.uint8]:
+    """Give a film in 8 bits, its range from black to white; a film that shows nothing stays as it is."""
+    low, high = film_range(film.pixels, tail)
+    if not high > low:
+        return to_grey(film)
+    gain = 255 / (high - low)
+    # The one function of OpenCV that scales, shifts, rounds and keeps to 0..255 in a single pass.
+    stretched = cv2.addWeighted(film.pixels, gain, film.pixels, 0, -low * gain, dtype=cv2.CV_8U)
+    return np.asarray(stretched, dtype=np.uint8)
 
 
 def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 32) -> ModelInput:

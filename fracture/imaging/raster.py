@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from fracture.errors import BrokenFilm, FilmTooLarge, UnsupportedFormat
+from fracture.imaging.greys import ASSUMED_RANGE, unstated
 from fracture.imaging.jpeg import check_scans
 from fracture.types import Radiograph
 
@@ -47,7 +48,6 @@ _PILLOW_ERRORS = (
     OverflowError,
     MemoryError,
 )
-_DETECTOR_BITS = (8, 10, 12, 14)
 _BLOCK_ROWS = 16
 """A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
 
@@ -170,22 +170,10 @@ def _wide_grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
 
 def _to_greys(values: NDArray[Any], flags: set[str]) -> NDArray[np.float32]:
     """Turn the values of a film that states no range, at their full depth, into greys in [0, 1]."""
-    wide = values.astype(np.float64)
-    low, high = float(wide.min()), float(wide.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BrokenFilm("expected finite pixel values, got NaN or infinity")
-    floats = values.dtype.kind == "f"
-    if floats or low < 0 or high > 65535:
-        # No header states the range of such files; only what lies in [0, 1] already is taken at its word.
-        if not (floats and low >= 0 and high <= 1):
-            flags.add("assumed_range")
-            wide = (wide - low) / (high - low) if high > low else np.zeros_like(wide)
-    else:
-        bits = next((bits for bits in _DETECTOR_BITS if high < 2**bits), 16)
-        if bits < 16:
-            flags.add(f"assumed_{bits}_bit")
-        wide /= 2**bits - 1
-    return np.asarray(np.clip(wide, 0, 1), dtype=np.float32)
+    flags.add(ASSUMED_RANGE)
+    return unstated(values)
 
 
 def _white_is_zero(image: Image.Image) -> bool:

@@ -138,7 +138,7 @@ def load(folder: Path) -> ModelCard:
         if content.pop("schema") != _SCHEMA:
             raise BadValue(f"{path}: expected card schema {_SCHEMA}")
         content["classes"] = tuple(content["classes"])
-        content["harmonise"] = HarmoniseConfig(**content["harmonise"])
+        content["harmonise"] = HarmoniseConfig.stored(content["harmonise"])
         content["operating_points"] = tuple(operating_point(point) for point in content["operating_points"])
         if content.get("calibration"):
             content["calibration"] = Calibration(**content["calibration"])

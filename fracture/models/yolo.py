@@ -272,7 +272,7 @@ def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
     }
     if len(stored) != 1 or "" in stored:
         raise BadValue(f"expected a dataset harmonised by scripts/preprocess.py in one way, got {sorted(stored)}")
-    return HarmoniseConfig(**json.loads(stored.pop()))
+    return HarmoniseConfig.stored(json.loads(stored.pop()))
 
 
 def _refuse_weak(dataset: Dataset) -> None:

@@ -36,14 +36,13 @@ _WARNINGS = {
     "polarity_conflict": "The file contradicts itself on whether bone is bright: it was read as bone bright.",
     "no_modality": "The file does not say what kind of image it is: it was taken for a radiograph.",
     "assumed_range": "The file does not state its range of values: the film's own range was used.",
+    "low_contrast": "The film has too few levels of grey to be read.",
 }
 
 
 def warnings_for(flags: frozenset[str]) -> list[str]:
     """Put what decoding had to repair or assume into words a person can act on."""
-    known = [text for flag, text in _WARNINGS.items() if flag in flags]
-    bits = sorted(flag.split("_")[1] for flag in flags if flag.startswith("assumed_") and flag.endswith("_bit"))
-    return known + [f"The file holds 16-bit values that only use {n} bits: they were read as {n}-bit." for n in bits]
+    return [text for flag, text in _WARNINGS.items() if flag in flags]
 
 
 def detections_json(

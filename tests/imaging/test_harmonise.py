@@ -1,7 +1,7 @@
 """Harmonising is repeatable, named by its configuration, and its map between pixel frames is exact."""
 
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from PIL import Image
 from fracture.data.phantom import draw_film
 from fracture.errors import BadValue
 from fracture.imaging.decode import decode
-from fracture.imaging.harmonise import PAD_VALUE, encode_png, harmonise, network_pixels
+from fracture.imaging.harmonise import PAD_VALUE, _stretched, encode_png, harmonise, network_pixels
 from fracture.imaging.raster import HARMONISE_KEY
 from fracture.types import HarmoniseConfig, Radiograph
 
 CONFIG = HarmoniseConfig(long_side_px=256)
-PLAIN = HarmoniseConfig(long_side_px=8192, clahe_clip=0)
+PLAIN = HarmoniseConfig(long_side_px=8192, clahe_clip=0, range_tail=None)
 
 
 def film(width=373, height=454, seed=0):
@@ -28,10 +28,19 @@ def dark(width, height):
 
 
 def test_the_default_configuration_has_a_name_that_never_changes():
-    assert HarmoniseConfig().harmonise_id == "h1-76c67a93bba2"
+    assert HarmoniseConfig().harmonise_id == "h1-3e1703b208b1"
 
 
-@pytest.mark.parametrize("change", [{"long_side_px": 1023}, {"clahe_clip": 2.5}, {"clahe_grid": 9}])
+def test_films_prepared_before_there_was_a_range_keep_their_name_and_their_greys():
+    before = HarmoniseConfig.stored({"long_side_px": 1024, "clahe_clip": 2.0, "clahe_grid": 8})
+    assert before.range_tail is None
+    assert before.harmonise_id == "h1-76c67a93bba2"
+    assert HarmoniseConfig.stored(asdict(CONFIG)) == CONFIG
+
+
+@pytest.mark.parametrize(
+    "change", [{"long_side_px": 1023}, {"clahe_clip": 2.5}, {"clahe_grid": 9}, {"range_tail": 0.002}]
+)
 def test_every_field_changes_the_name(change):
     assert replace(HarmoniseConfig(), **change).harmonise_id != HarmoniseConfig().harmonise_id
 
@@ -59,9 +68,36 @@ def test_the_map_is_exact_even_where_a_side_was_rounded():
     np.testing.assert_allclose(corner, [[0, 0, width, height]])
 
 
+@pytest.mark.parametrize(("gain", "shift"), [(1 / 16, 0.0), (0.2, 0.1), (0.5, 0.5)])
+def test_a_film_that_uses_a_part_of_its_greys_is_prepared_as_one_that_uses_all(gain, shift):
+    part = Radiograph(film().pixels * np.float32(gain) + np.float32(shift))
+    assert np.abs(harmonise(part, CONFIG).pixels.astype(int) - harmonise(film(), CONFIG).pixels).max() <= 2
+
+
+def test_a_bright_marker_leaves_the_greys_of_the_film_alone():
+    pixels = film().pixels / np.float32(16)
+    marked = pixels.copy()
+    marked[5:25, 5:25] = 1
+    plain, seen = (_stretched(Radiograph(one), 0.001) for one in (pixels, marked))
+    assert np.abs(plain[40:].astype(int) - seen[40:]).max() <= 3
+    assert (seen[5:25, 5:25] == 255).all()
+
+
+def test_what_lies_below_the_range_is_black():
+    pixels = film().pixels * np.float32(0.5) + np.float32(0.4)
+    pixels[:3] = 0
+    assert not _stretched(Radiograph(pixels), 0.001)[:3].any()
+
+
+def test_a_film_without_a_picture_stays_as_it_is():
+    grey = Radiograph(np.full((50, 40), 0.25, np.float32))
+    assert (_stretched(grey, 0.001) == 64).all()
+
+
 def test_contrast_is_raised_where_it_was_low():
     low = Radiograph(film().pixels * np.float32(0.2))
-    assert harmonise(low, CONFIG).pixels.std() > harmonise(low, replace(CONFIG, clahe_clip=0)).pixels.std()
+    as_it_is = replace(CONFIG, range_tail=None)
+    assert harmonise(low, as_it_is).pixels.std() > harmonise(low, replace(as_it_is, clahe_clip=0)).pixels.std()
 
 
 def test_without_clahe_and_cap_the_pixels_are_the_films():
