@@ -31,6 +31,9 @@ def main() -> int:
     parser.add_argument(
         "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"
     )
+    parser.add_argument(
+        "--restate", type=int, default=0, help="train films in whose statistics the weights to begin with are restated"
+    )
     parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")

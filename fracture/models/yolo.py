@@ -32,6 +32,7 @@ from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models.runtime import computes_bfloat16
+from fracture.models.start import restate_norms
 from fracture.types import HarmoniseConfig
 
 CONFIG = "config.json"
@@ -68,7 +69,8 @@ class Config:
     then the last epoch is the best. ``settings`` are those of `SETTINGS` that differ. ``films_per_step`` films make one
     step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 Ultralytics
     chooses both optimizer and rate, else it is AdamW's. ``members`` networks are trained one after the other, which
-    differ in their seeds; ``hours`` is for all.
+    differ in their seeds; ``hours`` is for all. ``restate`` is the number of train films in whose statistics the
+    weights to begin with are restated (`fracture.models.start`), 0 for as they are.
     """
 
     model: str = "yolov8m.pt"
@@ -90,6 +92,7 @@ class Config:
     allow_weak: bool = False
     settings: Mapping[str, float] = field(default_factory=dict)
     members: int = 1
+    restate: int = 0
 
     def __post_init__(self) -> None:
         for what, value in (
@@ -100,6 +103,8 @@ class Config:
         ):
             if value < 1:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")
+        if self.restate < 0:
+            raise BadValue(f"restate: expected 0 (not) or more films, got {self.restate}")
         if self.val_every < 0:
             raise BadValue(f"val_every: expected 0 (never) or more, got {self.val_every}")
         if self.imgsz % 32:
@@ -401,7 +406,18 @@ def _trainer_class() -> Any:
             model = super().get_model(cfg, weights, verbose)
             if self.config.state and weights is None:
                 load_matching(model, self.config.state)
+            if self.config.restate and weights is None:
+                restate_norms(model, self._some_films())
             return model
+
+        def _some_films(self) -> Iterator[Any]:
+            """Give train films one by one, as the network is fed them: the first of a shuffle by the run's seed."""
+            folder = Path(self.data["train"])
+            files = sorted(file for file in folder.iterdir() if file.suffix == ".png")
+            for index in np.random.default_rng(self.config.seed).permutation(len(files))[: self.config.restate]:
+                film = harmonise(decode(files[index].read_bytes()), self.harmonise_config)
+                pixels = network_pixels(film, self.args.imgsz).pixels
+                yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).float() / 255
 
         def _setup_train(self) -> None:
             super()._setup_train()
