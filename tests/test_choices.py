@@ -14,7 +14,7 @@ from fracture.report.cases import Cases
 from fracture.types import Detections, HarmoniseConfig, Radiograph
 
 PARTS = ("as it is", "exposure left alone")
-CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0), {"m.onnx": "0"})
+CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0, range_tail=None), {"m.onnx": "0"})
 
 
 class Bright:

@@ -21,7 +21,7 @@ from fracture.report.evaluation import Ask
 from fracture.report.text import text
 from fracture.types import Detections, HarmoniseConfig, ImageRecord, OperatingPoint, Prediction, Radiograph
 
-CONFIG = HarmoniseConfig(clahe_clip=0)
+CONFIG = HarmoniseConfig(clahe_clip=0, range_tail=None)
 CARD = ModelCard("scripted", "1", ("fracture",), 448, 32, 0.5, CONFIG, {"model.onnx": ""})
 BOX = tuple(edge * 400 / 448 for edge in (175.0, 175.0, 225.0, 225.0))
 SCORES = {

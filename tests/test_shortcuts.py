@@ -14,7 +14,7 @@ from fracture.reader import Reader
 from fracture.shortcuts import BINS, RING, THUMBNAIL, check, film_features, masked_border, masked_boxes, probe
 from fracture.types import FrameMap, HarmoniseConfig, ImageRecord, ModelInput, Radiograph
 
-CONFIG = HarmoniseConfig(clahe_clip=0)
+CONFIG = HarmoniseConfig(clahe_clip=0, range_tail=None)
 SIDE = 96
 CARD = ModelCard("scripted", "1", ("fracture",), SIDE, 32, 0.5, CONFIG, {"model.onnx": ""})
 SIDE_PX = 100  # of the films below
@@ -507,7 +507,7 @@ def test_the_same_seed_gives_the_same_answer_in_plain_json(tmp_path):
 
 def test_a_film_is_harmonised_first_and_comes_back_in_its_own_frame(tmp_path):
     """A raw film of twice the cap: its box, 10 px from the edge of 200, lies 5 px from that of 100, within the ring."""
-    card = replace(CARD, harmonise=HarmoniseConfig(long_side_px=100, clahe_clip=0))
+    card = replace(CARD, harmonise=HarmoniseConfig(long_side_px=100, clahe_clip=0, range_tail=None))
     record = ImageRecord("t/0", "0.png", "t", (200, 200), fractured=True, boxes=((10.0, 60.0, 60.0, 90.0),))
     inner = replace(record, boxes=((16.0, 60.0, 60.0, 90.0),))
     (tmp_path / "0.png").write_bytes(png(np.full((200, 200), 90, np.uint8)))

@@ -75,7 +75,7 @@ def make_card(**changes):
         "long_side_px": 64,
         "stride": 32,
         "nms_iou": 0.5,
-        "harmonise": HarmoniseConfig(clahe_clip=0),
+        "harmonise": HarmoniseConfig(clahe_clip=0, range_tail=None),
         "files": {"model.onnx": "0" * 64},
         "operating_points": points,
         "training": {"finished": "2031-05-06"},
@@ -136,8 +136,8 @@ def no_settings_from_outside(monkeypatch):
 
 
 def paint_film(*spots, size=(64, 64)):
-    """Paint spots (x0, y0, x1, y1, brightness) on a dark film of (width, height)."""
-    film = np.full(size[::-1], 20, np.uint8)
+    """Paint spots (x0, y0, x1, y1, brightness) on a dark film of (width, height) that has greys enough to be read."""
+    film = (np.arange(size[0] * size[1]) % 97).astype(np.uint8).reshape(size[::-1])
     for x0, y0, x1, y1, brightness in spots:
         film[y0:y1, x0:x1] = brightness
     return film
