@@ -118,6 +118,19 @@ def test_boxes_that_agree_become_their_mean_and_share_the_score():
     assert len(fuse([found(), found()])) == 0
 
 
+def test_boxes_that_share_just_the_threshold_stay_apart():
+    # The two share exactly half of the first.
+    one, two = found((0, 0, 10, 10, 0.9)), found((0, 0, 5, 10, 0.7))
+    assert len(fuse([one, two], 0.5)) == 2
+    assert len(fuse([one, two], 0.49)) == 1
+
+
+def test_a_box_without_area_keeps_its_place_and_its_share_of_the_score():
+    merged = fuse([found((7, 8, 7, 20, 0.8)), found()])
+    np.testing.assert_allclose(merged.xyxy, [[7, 8, 7, 20]])
+    np.testing.assert_allclose(merged.score, [0.4])
+
+
 def test_a_reading_speaks_once_for_a_place():
     """Two boxes of one reading on one place do not outvote the other."""
     merged = fuse([found((10, 10, 20, 20, 0.8), (10, 10, 20, 21, 0.7)), found()])

@@ -1,6 +1,6 @@
 """The films of one split with their truth and their answers: what every figure is computed from."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -60,12 +60,15 @@ class Cases:
 
     def where(self, keep: Callable[[ImageRecord], bool]) -> "Cases":
         """Keep the films that fit."""
-        kept = [i for i, record in enumerate(self.records) if keep(record)]
+        return self.taken([i for i, record in enumerate(self.records) if keep(record)])
+
+    def taken(self, films: Sequence[int]) -> "Cases":
+        """Give the films at these places, in this order, with all that is known of them."""
         return replace(
             self,
-            records=tuple(self.records[i] for i in kept),
-            detections=tuple(self.detections[i] for i in kept),
-            flags=tuple(self.flags[i] for i in kept) if self.flags else (),
+            records=tuple(self.records[i] for i in films),
+            detections=tuple(self.detections[i] for i in films),
+            flags=tuple(self.flags[i] for i in films) if self.flags else (),
         )
 
 

@@ -1,7 +1,7 @@
 """Two reports side by side: two models on the same films, or one model on two sets of films."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,7 @@ def on_other_films(this: Mapping[str, Any], other: Mapping[str, Any]) -> dict[st
 
 def _ordered(cases: Cases, shared: set[str]) -> Cases:
     kept = cases.where(lambda record: record.image_id in shared)
-    order = sorted(range(len(kept.records)), key=lambda i: kept.records[i].image_id)
-    return replace(
-        kept,
-        records=tuple(kept.records[i] for i in order),
-        detections=tuple(kept.detections[i] for i in order),
-    )
+    return kept.taken(sorted(range(len(kept.records)), key=lambda i: kept.records[i].image_id))
 
 
 def _areas(ours: Cases, theirs: Cases) -> Iterator[dict[str, Any]]:

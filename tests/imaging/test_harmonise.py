@@ -145,6 +145,17 @@ def test_network_pixels_are_multiples_of_the_stride_with_the_film_in_the_middle(
     assert (edge == PAD_VALUE).all()
 
 
+def test_an_odd_line_of_padding_lies_right_of_the_film_and_below_it():
+    # As letterboxing has it in training: 63 wide is one short of 64, 33 high are 31 short.
+    fed = network_pixels(harmonise(Radiograph(np.ones((33, 63), np.float32)), PLAIN), 63)
+    rows, columns = np.nonzero(fed.pixels[:, :, 0] == 255)
+    assert fed.pixels.shape == (64, 64, 3)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (0, 62, 15, 47)
+    assert (fed.from_film.shift_x, fed.from_film.shift_y) == (0, 15)
+    turned = network_pixels(harmonise(Radiograph(np.ones((63, 33), np.float32)), PLAIN), 63)
+    assert (turned.from_film.shift_x, turned.from_film.shift_y) == (15, 0)
+
+
 def test_padding_is_the_grey_the_network_was_trained_with():
     fed = network_pixels(harmonise(dark(100, 200), PLAIN), 224)
     assert PAD_VALUE == 114

@@ -195,6 +195,16 @@ def test_auc_by_hand():
     assert estimate.note == "2 fractured, 2 normal films"
 
 
+def test_the_interval_of_few_mixed_groups_by_hand():
+    # A fractured and a normal film in each of three groups; 7 of 9 pairs are in order. Placements 1, 2/3, 2/3 and
+    # 1/3, 1, 1, less 7/9, are (2, -1, -1) and (-4, 2, 2) ninths, of which each film adds a third. Squares 6 and 24,
+    # products -12, twice, over 729, all times 3 / 2 for three groups: (6 + 24 - 24) / 729 * 3 / 2 = 1 / 81.
+    scores, truth, _ = films([0.9, 0.6, 0.5], [0.7, 0.2, 0.1])
+    found = auc(scores, truth, [*"abcabc"])
+    assert found.value == pytest.approx(7 / 9)
+    assert (found.low, found.high) == pytest.approx((7 / 9 - 1.959964 / 9, 7 / 9 + 1.959964 / 9), abs=1e-6)
+
+
 def test_a_film_repeated_within_its_group_is_worth_one_film():
     scores, truth, groups = films([0.9, 0.7, 0.3, 0.6], [0.1, 0.4, 0.5, 0.65, 0.2])
     once = auc(scores, truth, groups)

@@ -11,7 +11,8 @@ import pytest
 from fracture.errors import BadValue
 from fracture.models import card as cards
 from fracture.models import runtime
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, cores, open_network
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, cores, detections_from, open_network
+from fracture.types import FrameMap, ModelInput
 
 openvino = pytest.importorskip("openvino")
 SHIPPED = next(cards.SHIPPED.glob("*.onnx"))
@@ -281,3 +282,22 @@ def test_bfloat16_is_read_off_the_processor(flags, has, tmp_path, monkeypatch):
         processor.write_text(f"flags : {flags}\n")
     monkeypatch.setattr(runtime, "_PROCESSOR", processor)
     assert runtime.computes_bfloat16.__wrapped__() is has
+
+
+def answer(rows):
+    """Give a network's raw output, (4 + 2 classes, candidates), from (x0, y0, x1, y1, score, class) rows."""
+    raw = np.zeros((6, len(rows)), np.float32)
+    for column, (x0, y0, x1, y1, score, label) in enumerate(rows):
+        raw[:4, column] = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+        raw[4 + label, column] = score
+    return raw
+
+
+def test_boxes_of_two_classes_do_not_suppress_each_other():
+    prepared = ModelInput(np.zeros((64, 64, 3), np.uint8), (64, 64), FrameMap(), "h")
+    # One place and two classes, on a box of the whole film as on a small one; of one class the weaker box goes.
+    for box in ((0, 0, 64, 64), (8, 8, 24, 24)):
+        both = detections_from(answer([(*box, 0.9, 0), (*box, 0.8, 1), (*box, 0.7, 1)]), prepared, 0.05)
+        assert both.score.tolist() == pytest.approx([0.9, 0.8])
+        assert both.label.tolist() == [0, 1]
+        np.testing.assert_allclose(both.xyxy, [box, box])

@@ -7,6 +7,7 @@ import pytest
 
 from fracture.errors import BadValue
 from fracture.metrics.uncertainty import wilson
+from fracture.report import comparison
 from fracture.report.cases import Cases
 from fracture.report.comparison import on_other_films, on_the_same_films
 from fracture.report.evaluation import evaluate
@@ -62,6 +63,16 @@ def test_films_are_brought_into_one_order_and_only_shared_ones_count():
     assert (area["this"]["value"], area["other"]["value"]) == (pytest.approx(1 / 7), 1.0)
     alike = on_the_same_films(replace(GOOD), GOOD, ((POINT,), ()), seed=0, resamples=20)
     assert [row["difference"]["value"] for row in alike["rows"]] == [0] * 5
+
+
+def test_what_was_noted_of_a_film_goes_with_it_into_the_order_of_the_comparison(monkeypatch):
+    seen = []
+    monkeypatch.setattr(comparison, "_areas", lambda ours, theirs: seen.extend((ours, theirs)) or ())
+    noted = replace(POOR, flags=tuple(frozenset({record.image_id}) for record in POOR.records))
+    on_the_same_films(GOOD, noted, ((), ()), seed=0, resamples=2)
+    for cases_seen, known in zip(seen, (False, True), strict=True):
+        assert [r.image_id for r in cases_seen.records] == sorted(r.image_id for r in GOOD.records)
+        assert cases_seen.flags == (tuple(frozenset({r.image_id}) for r in cases_seen.records) if known else ())
 
 
 def test_models_that_share_no_film_cannot_be_compared():
