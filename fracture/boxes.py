@@ -1,13 +1,55 @@
 """Pure functions on boxes: (N, 4) xyxy arrays in pixels, and YOLO's normalised form at the edges."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.errors import BadValue
 from fracture.types import Box, Detections
 
 Array = NDArray[np.float64]
+
+FAR_PX = 1e9
+"""No film reaches as far: what is beyond, infinite or no number at all is a mistake."""
+
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+
+
+def number(value: object, where: str) -> float:
+    """Read a finite number, be it written as text or with a decimal comma. Raises BadValue that begins with ``where``.
+
+    ``1,234`` is refused, for nobody knows whether its comma is a decimal one.
+    """
+    text = str(value).strip() if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    if _NUMBER.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+        found = float(text.replace(",", "."))
+        if abs(found) < FAR_PX:
+            return found
+    raise BadValue(f"{where}: expected a number, got {value!r}" if len(text) < 100 else f"{where}: expected a number")
+
+
+def from_corners(x0: float, y0: float, x1: float, y1: float) -> tuple[Box, str]:
+    """Give the box between two opposite corners, whichever they are, and a note where they were not the usual two."""
+    box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    if box == (x0, y0, x1, y1):
+        return box, ""
+    return box, f"box {[round(edge, 4) for edge in box]} was drawn from another corner, or with a side below 0"
+
+
+def check_fractions(values: Sequence[float], where: str, beyond: float) -> None:
+    """Refuse numbers that are no fractions of a film, by the first; they may leave it by ``beyond``."""
+    for value in values:
+        if not -beyond <= value <= 1 + beyond:
+            raise BadValue(f"{where}: expected fractions, got {value:g}; pixels and percent are other units")
+
+
+def check_pixels(values: Sequence[float], where: str) -> None:
+    """Refuse a box in fractions where pixels are expected: all of it would lie on the film's first pixel."""
+    if any(values) and all(0 <= value <= 1 for value in values) and any(value % 1 for value in values):
+        raise BadValue(f"{where}: expected pixels, got fractions: {', '.join(f'{value:g}' for value in values)}")
 
 
 def area(xyxy: Array) -> Array:

@@ -90,6 +90,7 @@ class Provenance:
             "fractured": bool(objects.boxes) if looked else None,
             "boxes": objects.boxes if looked else None,
         }
+        known["notes"] = (*known.get("notes", ()), *objects.notes)
         return Claim(
             image_id=f"{self.source}/{native}",
             file=file,

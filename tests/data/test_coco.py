@@ -118,14 +118,18 @@ def test_polygons_give_the_box_where_there_is_none(one, bbox):
 @pytest.mark.parametrize(
     "broken",
     [
-        {"segmentation": {"counts": [3, 4], "size": [30, 40]}},
+        {"segmentation": {"counts": [30, 0, 1170], "size": [30, 40]}},
+        {"segmentation": {"counts": [30, 40_000], "size": [30, 40]}},
+        {"bbox": [0.1, 0.2, 0.3, 0.4]},
+        {"bbox": [1, 2, 3, True]},
+        {"bbox": ["1", "2", "3", "wide"]},
+        {"bbox": [1, 2, 5, 6], "segmentation": [[1, 2, 30, 2, 30, 20]]},
         {"segmentation": []},
         {"segmentation": [[1, 2, 3]]},
         {"segmentation": [[]]},
         {"bbox": [1, 2, 3]},
         {"bbox": [1, 2, 3, float("nan")]},
         {"bbox": [1, 2, 3, 10**400]},
-        {"bbox": ["1", "2", "3", "4"]},
         {"bbox": "all"},
     ],
 )
@@ -134,6 +138,26 @@ def test_an_object_without_a_box_is_a_problem_of_its_film(one, broken):
     assert "99" in claim.problem
     assert "bbox" in claim.problem
     assert claim.fractured is None
+
+
+@pytest.mark.parametrize(
+    ("bbox", "more", "box"),
+    [
+        ([0, 0, 0, 0], {"segmentation": [[5, 6, 15, 6, 15, 18]]}, (5, 6, 15, 18)),
+        ([5, 6, 0, 0], {"segmentation": [5, 6, 15, 6, 15, 18]}, (5, 6, 15, 18)),
+        (None, {"segmentation": {"counts": [96, 2, 28, 3, 1071], "size": [30, 40]}}, (3, 6, 5, 9)),
+        (None, {"segmentation": {"counts": "P32l01cP1", "size": [30, 40]}}, (3, 6, 5, 9)),
+        ([15, 18, -10, -12], {}, (5, 6, 15, 18)),
+        (["5", "6,0", " 10 ", "12"], {}, (5, 6, 15, 18)),
+    ],
+)
+def test_a_box_is_found_however_it_was_written(one, bbox, more, box):
+    """The mask: 96 pixels are 3 columns of 30 and 6 rows; then rows 6 and 7, and 6 to 8 of the next column.
+
+    Its text is what pycocotools 2.0 makes of it.
+    """
+    claim = one([drawn(7, bbox=bbox or (), **more)])["clinic/a"]
+    assert (claim.problem, claim.boxes) == (None, (box,))
 
 
 def test_a_run_length_mask_with_a_box_is_fine(one):
@@ -257,6 +281,81 @@ def test_a_name_outside_the_folder_never_reaches_a_file_there(one, tmp_path):
     assert claim.problem == "annotated, no film on disk"
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("images\\1/11fbb0c7-b.png", "11fbb0c7-b.png"),
+        ("/data/upload/1/11fbb0c7-b.png", "deep/11fbb0c7-b.png"),
+        ("/data/local-files/?d=C%3A%5Cfilms%5Cb%20c.png", "b c.png"),
+        ("https://host/films/b.png?token=a.b&v=1#top", "b.png"),
+        ("s3://bucket/films/b.png", "b.png"),
+        ("D:\\data\\images\\b.png", "b.png"),
+        ("b.png \n", "b.png"),
+        ("b.png", "B.PNG"),
+        ("h\u00fcfte.jpg", "Hu\u0308fte.png"),
+        ("b", "b.png"),
+        ("b.jpeg", "b.png"),
+        ("b c.png", "b%20c.png"),
+        ("1.2.840.113", "1.2.840.113.dcm"),
+    ],
+)
+def test_a_name_as_tools_write_it_means_the_film_with_that_base_name(tmp_path, name, path):
+    film(tmp_path / "films/other.png")
+    file = film(tmp_path / "films" / path)
+    found = read(tmp_path / "films", coco(tmp_path / "x.json", [image(1, name)], [drawn(1)]))
+    assert {claim.file: claim.fractured for claim in found.values()} == {file: True, tmp_path / "films/other.png": None}
+    assert not any(claim.problem for claim in found.values())
+
+
+def test_a_name_that_two_films_share_is_certain_of_neither_and_names_both(tmp_path):
+    for folder in ("left", "right"):
+        film(tmp_path / "films" / folder / "b.png")
+    found = read(tmp_path / "films", coco(tmp_path / "x.json", [image(1, "D:/x/b.png")], [drawn(1)]))
+    assert len(found) == 2
+    for claim in found.values():
+        assert "'D:/x/b.png'" in claim.problem
+        assert "'left/b.png', 'right/b.png'" in claim.problem
+        assert claim.fractured is None
+
+
+def test_two_names_that_would_be_one_film_are_certain_of_it_only_by_its_path(tmp_path):
+    film(tmp_path / "films/b.png")
+    entries = [image(1, "left/b.png"), image(2, "right/b.png")]
+    (claim,) = read(tmp_path / "films", coco(tmp_path / "x.json", entries, [drawn(1)])).values()
+    assert "not certain" in claim.problem
+    assert claim.boxes is None
+    found = read(tmp_path / "films", coco(tmp_path / "x.json", [image(1, "b.png"), entries[1]], [drawn(2)]))
+    assert (found["clinic/b"].boxes, found["clinic/b"].problem) == ((), None)
+    assert found["clinic/right/b"].problem == "annotated, no film on disk"
+
+
+def test_where_no_listed_film_is_there_nothing_is_read(tmp_path):
+    film(tmp_path / "films/a.png")
+    file = coco(tmp_path / "x.json", [image(1, "b.png"), image(2, "c.png")], [drawn(1)])
+    with pytest.raises(MissingData, match=r"films, found none of them: 'b.png', 'c.png'"):
+        read(tmp_path / "films", file)
+
+
+def test_films_and_jsons_behind_links_are_read_and_what_cannot_be_is_said(tmp_path):
+    file = film(tmp_path / "store/b.png")
+    coco(
+        tmp_path / "elsewhere/x.json",
+        [image(1, "linked/b.png"), image(2, "again.png")],
+        [drawn(1), drawn(2, bbox=(1, 2, 3, 4))],
+    )
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/linked").symlink_to(tmp_path / "store")
+    (tmp_path / "films/again.png").symlink_to(tmp_path / "films/linked/b.png")
+    (tmp_path / "films/gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "boxes").symlink_to(tmp_path / "elsewhere")
+    found = read(tmp_path / "films", tmp_path / "boxes")
+    gone = found.pop("clinic/gone")
+    assert gone.problem == "cannot be looked at: No such file or directory"
+    (claim,) = found.values()
+    assert claim.file.samefile(file)
+    assert (claim.fractured, len(claim.boxes)) == (True, 2)
+
+
 def test_spaces_and_unicode_in_names(tmp_path):
     # On disk decomposed, as macOS writes it; in the json composed.
     film(tmp_path / "Röntgen 1/Mu\u0308ller \u9aa8.png")
@@ -321,7 +420,7 @@ def test_a_film_listed_twice_is_joined_if_the_sizes_agree(one, sizes, problem):
     assert claim.problem is None if problem is None else problem in claim.problem
 
 
-@pytest.mark.parametrize("size_px", [(0, 0), (-40, 30), (None, None), ("40", "30"), (float("inf"), 30)])
+@pytest.mark.parametrize("size_px", [(0, 0), (-40, 30), (None, None), ("wide", "30"), (float("inf"), 30)])
 def test_a_size_that_is_none_is_not_claimed(one, size_px):
     assert one([], [image(7, "a.png", size_px)])["clinic/a"].claimed_px is None
 

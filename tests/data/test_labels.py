@@ -8,6 +8,7 @@ from fracture.data.labels import (
     Drawn,
     FractureClasses,
     class_list,
+    keypoint_shape,
     read_supervisely,
     read_voc,
     read_yolo,
@@ -40,6 +41,9 @@ def approximately(drawn):
         ("1.0\t0.5\t0.5\t0.2\t0.4", [("fracture", (0.4, 0.3, 0.6, 0.7))]),
         ("0 0.9 0.2 0.5 0.8 0.1 0.3", [("boneanomaly", (0.1, 0.2, 0.9, 0.8))]),
         ("0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6", [("boneanomaly", (0.1, 0.2, 0.5, 0.6))]),
+        ("1 0.5 0.5 -0.2 0.4", [("fracture", (0.4, 0.3, 0.6, 0.7))]),
+        ("1 0,5 ,5 0,2 4e-1", [("fracture", (0.4, 0.3, 0.6, 0.7))]),
+        ("1 0.02 0.5 0.05 0.4", [("fracture", (-0.005, 0.3, 0.045, 0.7))]),
     ],
 )
 def test_yolo_boxes_and_polygons_are_fractions_of_the_film(tmp_path, text, expected):
@@ -63,13 +67,44 @@ def test_yolo_classes_without_names_are_called_by_number(tmp_path):
         ("1 0.5 0.5 0.2 0.4 0.9 0.1 0.2", "got 8 numbers"),
         ("1 0.5 0.5 nan 0.4", "'nan'"),
         ("1 0.5 0.5 inf 0.4", "'inf'"),
-        ("1", "got 1 numbers"),
+        ("1", "classification has it, got 1 numbers"),
+        ("1 90 105 80 91", "expected fractions, got 90"),
+        ("1 1.071 1.063 0.858 0.873", r"expected fractions, got 1\.071"),
+        ("1 0.5 0.5 1.5 0.2", r"expected fractions, got 1\.5"),
+        ("1 50 60 70 60 70 80", "expected fractions, got 50"),
+        ("1 0.5 0.5 1,234 0.2", "expected a number, got '1,234'"),
+        ("1 0.5 0.5 0_2 0.2", "expected a number, got '0_2'"),
+        ("1 0.5 0.5 0.2 0.4 7", "track, as predictions have it, got 6 numbers"),
+        ("1 0.5 0.5 0.2 0.4 0.9 7", "track, as predictions have it, got 7 numbers"),
+        ("1 0.5 0.5 0.2 0.4 0.5 0.4 1", "kpt_shape, got 8 numbers"),
+        ("1 0.5 0.5 0.2 0.4 0.5 0.4 2 0.5 0.6 0", "kpt_shape, got 11 numbers"),
+        ("1 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6 0.9", "got 10 numbers"),
     ],
 )
 def test_a_wrong_yolo_line_is_named(tmp_path, line, complaint):
     path = write(tmp_path / "wrong film.txt", f"1 0.5 0.5 0.2 0.4\n\n{line}\n")
     with pytest.raises(BadValue, match=rf"wrong film\.txt line 3: .*{complaint}"):
         read_yolo(path, NAMES)
+
+
+def test_keypoints_behind_a_box_are_passed_over_where_the_class_list_states_them(tmp_path):
+    shape = keypoint_shape(write(tmp_path / "data.yaml", "names: [a]\nkpt_shape: [2, 3]\n"))
+    assert shape == (2, 3)
+    rows = "1 0.5 0.5 0.2 0.4 0.5 0.4 2 0.5 0.6 1\n1 0.5 0.5 0.2 0.4\n"
+    drawn = read_yolo(write(tmp_path / "x.txt", rows), NAMES, shape)
+    assert approximately(drawn) == [("fracture", (0.4, 0.3, 0.6, 0.7))] * 2
+    with pytest.raises(BadValue, match=r"2 keypoints of 3 numbers each, as kpt_shape says, got 9 numbers"):
+        read_yolo(write(tmp_path / "x.txt", "1 0.5 0.5 0.2 0.4 0.5 0.4 0.5 0.6"), NAMES, shape)
+    assert keypoint_shape(write(tmp_path / "data.yaml", "names: [a]")) is None
+    with pytest.raises(BadValue, match="kpt_shape"):
+        keypoint_shape(write(tmp_path / "data.yaml", "kpt_shape: 17"))
+
+
+def test_a_repaired_box_says_so(tmp_path):
+    (drawn,) = read_yolo(write(tmp_path / "x.txt", "1 0.5 0.5 -0.2 0.4"), NAMES)
+    assert "from another corner" in drawn.note
+    assert sort_out([drawn], None).notes == (drawn.note,)
+    assert sort_out([drawn], frozenset()).notes == ()
 
 
 def test_a_negative_class_is_refused_without_names_too(tmp_path):
@@ -102,6 +137,54 @@ def test_voc_boxes_and_size_are_px(tmp_path, size, expected):
     )
 
 
+def voc_in(encoding, declared, name="f"):
+    text = f"<annotation><object><name>{name}</name><bndbox><xmin>9</xmin><ymin>20</ymin><xmax>1</xmax><ymax>2</ymax>"
+    text += "</bndbox></object></annotation>"
+    return ((f'<?xml version="1.0" encoding="{declared}"?>\n' if declared else "") + text).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [
+        ("gb2312", "gb2312"),
+        ("gbk", "GB2312"),
+        ("gbk", "cp936"),
+        ("gb18030", "gb18030"),
+        ("big5", "big5"),
+        ("shift_jis", "Shift_JIS"),
+        ("utf-8", "utf8"),
+        ("utf-8", "gb2312"),  # declared, and not so
+        ("utf-8", "utf-16"),
+        ("utf-8", "no such encoding"),
+        ("utf-8", "unicode_escape"),
+        ("utf-8", None),
+        ("utf-8-sig", "gb2312"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", None),
+        ("utf-16-be", "utf-16"),
+        ("utf-32", None),
+    ],
+)
+def test_xml_is_read_by_the_encoding_it_has_and_corners_in_any_order(tmp_path, encoding, declared):
+    _, (drawn,) = read_voc(write(tmp_path / "x.xml", voc_in(encoding, declared, "\u9aa8")))
+    assert (drawn.name, drawn.box) == ("\u9aa8", (1.0, 2.0, 9.0, 20.0))
+    assert drawn.note
+
+
+def test_latin_1_is_read_where_it_is_declared_and_refused_where_it_is_not(tmp_path):
+    _, (drawn,) = read_voc(write(tmp_path / "x.xml", voc_in("latin-1", "ISO-8859-1", "H\u00fcfte")))
+    assert drawn.name == "H\u00fcfte"
+    for declared in (None, "utf-8", "ascii"):
+        with pytest.raises(BadValue, match=r"x\.xml: expected text in .*, as it declares"):
+            read_voc(write(tmp_path / "x.xml", voc_in("latin-1", declared, "H\u00fcfte")))
+
+
+def test_a_polygon_gives_the_corners_where_voc_has_no_box(tmp_path):
+    points = "<x1>3</x1><y1>4</y1><x2>9</x2><y2>5</y2><x3>4</x3><y3>20</y3>"
+    text = f"<annotation><object><name>f</name><polygon>{points}</polygon></object></annotation>"
+    assert read_voc(write(tmp_path / "x.xml", text))[1] == (Drawn("f", (3.0, 4.0, 9.0, 20.0)),)
+
+
 def test_a_voc_file_without_objects_is_a_film_without_any(tmp_path):
     assert read_voc(write(tmp_path / "x.xml", "<annotation/>")) == (None, ())
 
@@ -120,6 +203,14 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
         ("<html/>", "<html>"),
         ("<annotation><object/></annotation>", "<name>"),
         ("<annotation><object><name>f</name></object></annotation>", "<xmin>: expected a number, got None"),
+        ("<annotations><image/></annotations>", "<annotations>, as CVAT writes"),
+        ("<annotation><object><name>f</name><robndbox/></object></annotation>", "expected a <bndbox>, got <robndbox>"),
+        ("<annotation><object><name>f</name><bndbox/><bndbox/></object></annotation>", "one <bndbox>, got 2"),
+        (
+            voc_in("utf-8", None).replace(b"20", b".2").replace(b">9<", b">.9<").replace(b">2<", b">.1<"),
+            "expected pixels",
+        ),
+        (BOMB.encode("utf-8").replace(b"?><", b'encoding="gb2312"?><'), "document type"),
         (VOC.format(size="").replace("2.5", "NaN"), "'fracture' <ymin>: expected a number, got 'NaN'"),
         (VOC.format(size=SIZE.format("wide", 1)), "<width>: expected a number, got 'wide'"),
     ],

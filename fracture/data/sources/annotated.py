@@ -108,7 +108,11 @@ class Films:
     @cached_property
     def names(self) -> Names:
         """Give what finds the films by the names they have elsewhere."""
-        return Names({key: ({key}, ends(key), map(stem, ends(key))) for key in self.files})
+        paths = {key: [key] for key in self.files}
+        for link, key in self.again.items():
+            paths[key].append(link)
+        every = {key: [end for path in known for end in ends(path)] for key, known in paths.items()}
+        return Names({key: (paths[key], every[key], map(stem, every[key])) for key in paths})
 
 
 def inside(path: Path, folder: Path) -> str:

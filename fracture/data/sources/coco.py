@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from fracture import boxes as box_math
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses
 from fracture.data.sources.annotated import Facts, Films, read_facts
@@ -27,8 +30,8 @@ from fracture.files import Tree, walk
 from fracture.types import Box
 
 _FACTS = ("patient_id", "study_id", "view", "region", "regions")
-_FAR_PX = 1e9
-"""No film reaches as far: what is beyond, infinite or no number at all is a mistake."""
+_AGREE = 0.5
+"""A box and the outline it is around overlap by more, whatever rounding and clipping did to them."""
 
 Entry = Mapping[str, Any]
 
@@ -118,11 +121,10 @@ def _annotation(file: _File, image_id: object) -> Annotation:
     """Give what a json says about a film yet to be found."""
     image, drawn, problem = file.images[image_id], [], None
     for one in file.drawn.get(image_id, ()):
-        box = _box(one)
-        if box is None:
-            problem = f"annotation {one.get('id')!r}: expected a bbox [x, y, width, height] or polygons, got neither"
-        else:
-            drawn.append(Drawn(file.names[one["category_id"]], box))
+        try:
+            drawn.append(Drawn(file.names[one["category_id"]], *_box(one, f"annotation {one.get('id')!r}")))
+        except BadValue as error:
+            problem = str(error)
     return Annotation(
         film="",
         size_px=_size(image),
@@ -132,28 +134,98 @@ def _annotation(file: _File, image_id: object) -> Annotation:
     )
 
 
-def _box(annotation: Entry) -> Box | None:
-    """Give the box in px, by the polygons where there is no bbox; None where there is neither."""
-    bbox, polygons = annotation.get("bbox"), annotation.get("segmentation")
-    if bbox:
-        if not _numbers(bbox) or len(bbox) != 4:
-            return None
-        x, y, width, height = (float(value) for value in bbox)
-        return x, y, x + width, y + height
-    if not isinstance(polygons, list) or not polygons or not all(_numbers(polygon) for polygon in polygons):
+def _box(annotation: Entry, where: str) -> tuple[Box, str]:
+    """Give the box in px and a note where it was repaired: by the outline where there is no bbox or it has no extent.
+
+    Raises BadValue where there is neither, where numbers are none or fractions, and where bbox and outline disagree.
+    """
+    bbox = annotation.get("bbox") or []
+    if not isinstance(bbox, list) or len(bbox) not in {0, 4}:
+        raise BadValue(f"{where}: expected a bbox [x, y, width, height] or polygons, got {bbox!r}")
+    x, y, width, height = [box_math.number(value, f"{where} bbox") for value in bbox] or [0.0] * 4
+    try:
+        outline = _outline(annotation.get("segmentation"), f"{where} without a bbox")
+    except BadValue:
+        if not width or not height:
+            raise
+        outline = None
+    if not width or not height:
+        if not outline and not bbox:
+            raise BadValue(f"{where}: expected a bbox [x, y, width, height] or polygons, got neither")
+        if outline:
+            return outline, f"box {[round(edge, 1) for edge in outline]} is its outline's: the bbox has no extent"
+    box, note = box_math.from_corners(x, y, x + width, y + height)
+    box_math.check_pixels((x, y, width, height), f"{where} bbox")
+    if outline and width and height and box_math.iou(np.array([box]), np.array([outline]))[0, 0] < _AGREE:
+        raise BadValue(f"{where}: expected bbox and outline to agree, got {box} and {outline}")
+    return box, note
+
+
+def _outline(shape: object, where: str) -> Box | None:
+    """Give the box around polygons or a run-length mask; None where there is nothing in them."""
+    if isinstance(shape, dict):
+        return _around_mask(shape, where)
+    if not isinstance(shape, list) or not any(shape):
         return None
-    xs = [float(value) for polygon in polygons for value in polygon[0::2]]
-    ys = [float(value) for polygon in polygons for value in polygon[1::2]]
-    return (min(xs), min(ys), max(xs), max(ys)) if len(xs) == len(ys) > 0 else None
+    polygons = shape if all(isinstance(polygon, list) for polygon in shape) else [shape]
+    points = [[box_math.number(value, f"{where}, polygon") for value in polygon] for polygon in polygons if polygon]
+    if any(len(polygon) % 2 for polygon in points):
+        raise BadValue(f"{where}: expected a polygon as x and y in turn, got {len(points[0])} numbers")
+    xs = [value for polygon in points for value in polygon[0::2]]
+    ys = [value for polygon in points for value in polygon[1::2]]
+    box_math.check_pixels([*xs, *ys], f"{where} polygon")
+    box = min(xs), min(ys), max(xs), max(ys)
+    return box if box[0] < box[2] and box[1] < box[3] else None
 
 
-def _numbers(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(one, int | float) and abs(one) < _FAR_PX for one in values)
+def _around_mask(mask: Entry, where: str) -> Box | None:
+    """Give the box around a mask of run lengths, column by column, zeros first: cocoapi, common/maskApi.c.
+
+    Runs are numbers, or text of 5 bits a character, low bits first, each from the fourth on as the difference to the
+    one before the last.
+    """
+    size, counts = mask.get("size"), mask.get("counts")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise BadValue(f"{where}: expected a mask's size as [height, width], got {size!r}")
+    runs = _runs(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
+        raise BadValue(f"{where}: expected a mask's counts as run lengths, got something else")
+    height, width = size
+    if sum(runs) > height * width:
+        raise BadValue(f"{where}: expected a mask of {height * width} pixels, got {sum(runs)}")
+    boxes = []
+    end = 0
+    for number, run in enumerate(runs):
+        start, end = end, end + run
+        if number % 2 and run:
+            (left, top), (right, bottom) = divmod(start, height), divmod(end - 1, height)
+            boxes.append((left, top if left == right else 0, right + 1, bottom + 1 if left == right else height))
+    if not boxes:
+        return None
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return float(min(lefts)), float(min(tops)), float(max(rights)), float(max(bottoms))
+
+
+def _runs(text: str) -> list[int]:
+    runs: list[int] = []
+    value, shift = 0, 0
+    for char in text:
+        bits = ord(char) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    return runs
 
 
 def _size(image: Entry) -> tuple[int, int] | None:
-    width, height = image.get("width", 0), image.get("height", 0)
-    return (int(width), int(height)) if _numbers([width, height]) and min(width, height) >= 1 else None
+    try:
+        width, height = (box_math.number(image.get(side), side) for side in ("width", "height"))
+    except BadValue:
+        return None
+    return (int(width), int(height)) if min(width, height) >= 1 else None
 
 
 def _facts(image: Entry, where: str) -> Facts:

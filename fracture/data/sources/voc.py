@@ -9,17 +9,17 @@ about patients and regions stands in films.csv, see `fracture.data.sources.annot
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
-from xml.etree import ElementTree
 
 from fracture.data.ingest import Claim, Provenance
-from fracture.data.labels import read_voc
+from fracture.data.labels import read_xml, voc_objects
+from fracture.data.names import fold, spellings
 from fracture.data.sources.annotated import Films
-from fracture.data.sources.joined import Annotation, claim_films
+from fracture.data.sources.joined import Annotation, claim_films, unread
 from fracture.errors import BadValue, MissingData
 from fracture.files import walk
 
@@ -39,7 +39,12 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
     if not files:
         raise MissingData(f"expected Pascal VOC files (.xml) in {annotations}, found none{tree.why}")
     read = {normalize("NFC", path.relative_to(annotations).as_posix()): _read(path) for path in files}
-    sure, unsure = _match({key: filename for key, (_, filename) in read.items()}, list(films.files))
+    problems = [annotation.problem for annotation, _ in read.values() if annotation.problem]
+    if len(problems) == len(read):
+        raise BadValue(f"expected Pascal VOC in {annotations}, could read none of {len(read)} files: {problems[0]}")
+    sure, unsure = _match({key: filename for key, (_, filename) in read.items()}, films)
+    if not sure and not unsure:
+        raise MissingData(f"expected the films that the annotations name in {images}, found none of {len(read)}")
     names = {drawn.name for annotation, _ in read.values() for drawn in annotation.drawn}
     fractures = about.classes.of(sorted(names))
     listed = [replace(read[key][0], film=film) for key, film in sure.items()]
@@ -49,32 +54,32 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
         for film in found
     ]
     listed += [replace(annotation, film=key) for key, (annotation, _) in read.items() if key not in sure | unsure]
-    return claim_films(films, listed, fractures, about)
+    return claim_films(films, listed + unread(tree), fractures, about)
 
 
 def _read(path: Path) -> tuple[Annotation, str]:
     """Give what an XML file says about a film yet to be found, and the name it gives that film."""
     try:
-        size_px, drawn = read_voc(path)
+        root = read_xml(path)
+        size_px, drawn = voc_objects(root, path.name)
     except BadValue as error:
         return Annotation("", problem=str(error)), ""
-    filename = ElementTree.parse(path).findtext("filename", "")  # noqa: S314 - read_voc refuses document types
-    return Annotation("", size_px, drawn), normalize("NFC", filename.strip().replace("\\", "/").rpartition("/")[2])
+    return Annotation("", size_px, drawn), root.findtext("filename", "")
 
 
-def _match(filenames: Mapping[str, str], films: Sequence[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def _match(filenames: Mapping[str, str], films: Films) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Give the film of every XML file that surely has one, and of the others the films they may belong to.
 
     ``filenames`` is XML file -> the film it names. Folders may tell films of one stem apart, so a film without an XML
     file at its own path gets one with its stem only if no other film and no other such XML file has that stem.
     """
-    by_path, by_stem, by_name = (
-        _index(films, name) for name in (lambda film: str(film.with_suffix("")), attrgetter("stem"), attrgetter("name"))
-    )
+    by_path = _index([*films.files, *films.again], lambda film: str(film.with_suffix("")))
+    by_stem = _index(films.files, attrgetter("stem"))
     sure: dict[str, str] = {}
     unsure: dict[str, list[str]] = {}
     for xml, filename in filenames.items():
-        found = _named(by_path.get(str(PurePosixPath(xml).with_suffix("")), []), filename)
+        place = str(PurePosixPath(xml).with_suffix(""))
+        found = _named(list({films.again.get(film, film): 0 for film in by_path(place)}), filename)
         if len(found) == 1:
             sure[xml] = found[0]
         elif found:
@@ -83,7 +88,8 @@ def _match(filenames: Mapping[str, str], films: Sequence[str]) -> tuple[dict[str
     for xml, filename in filenames.items():
         if xml in sure or xml in unsure:
             continue
-        found = _named(by_stem.get(PurePosixPath(xml).stem) or by_name.get(filename, []), filename)
+        stem = PurePosixPath(xml).stem
+        found = _named(by_stem(stem) or list(films.names.find(stem)) or list(films.names.find(filename)), filename)
         free = [film for film in found if film not in taken]
         if len(found) == len(free) == 1:
             sure[xml] = free[0]
@@ -96,12 +102,18 @@ def _match(filenames: Mapping[str, str], films: Sequence[str]) -> tuple[dict[str
 
 def _named(films: list[str], filename: str) -> list[str]:
     """Let the name in an XML file decide between films that differ in their suffix alone."""
-    named = [film for film in films if PurePosixPath(film).name == filename]
+    if len(films) < 2:
+        return films
+    meant = {end for spelled in spellings(filename) for end in (spelled, spelled.rpartition("/")[2])}
+    named = [film for film in films if PurePosixPath(film).name in meant]
     return named if len(named) == 1 else films
 
 
-def _index(films: Sequence[str], name: Callable[[PurePosixPath], str]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+def _index(films: Iterable[str], name: Callable[[PurePosixPath], str]) -> Callable[[str], list[str]]:
+    """Give what finds films by a part of their path: as it is spelled, else as `fold` compares it."""
+    exact, folded = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for film in films:
-        found[name(PurePosixPath(film))].append(film)
-    return dict(found)
+        key = name(PurePosixPath(film))
+        exact[key].append(film)
+        folded[fold(key)].append(film)
+    return lambda key: exact.get(key) or folded.get(fold(key)) or []

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from unicodedata import normalize
 
 from fracture.data.ingest import Claim, Provenance
-from fracture.data.labels import Drawn, FractureClasses, class_list, read_yolo, sort_out
+from fracture.data.labels import Drawn, FractureClasses, class_list, keypoint_shape, read_yolo, sort_out
 from fracture.data.names import fold
 from fracture.data.names import stem as film_stem
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
@@ -54,7 +54,8 @@ def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None
     classes cannot be found in the class list: ``data_yaml``, or the one that lies in these folders or above them.
     """
     tree, films = films_below(images)
-    names = class_names((images, labels, images.parent, labels.parent), data_yaml)
+    folders = (images, labels, images.parent, labels.parent)
+    names, keypoints = class_names(folders, data_yaml), keypoint_shapes(folders, data_yaml)
     fractures = fracture_names(about.classes, names)
     label_tree = walk(labels)
     texts = [path for path in label_tree.names if path.suffix.lower() == ".txt"]
@@ -63,7 +64,7 @@ def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None
         raise MissingData(f"expected labels (.txt) of the films of {images} in {labels}, found none{label_tree.why}")
     entries = _entries(films, images, texts, labels, pairs) + _unread(tree, label_tree)
     ids = _ids([entry.inside for entry in entries])
-    return (_claim(entry, name, names, fractures, about) for entry, name in zip(entries, ids, strict=True))
+    return (_claim(entry, name, (names, keypoints), fractures, about) for entry, name in zip(entries, ids, strict=True))
 
 
 def films_below(root: Path) -> tuple[Tree, list[Path]]:
@@ -86,6 +87,18 @@ def class_names(folders: Iterable[Path], data_yaml: Path | None = None) -> tuple
     if len(set(found.values())) > 1:
         raise BadValue(f"expected one class list, got {', '.join(map(str, found))}; name the right one: --data-yaml")
     return next(iter(found.values()), None)
+
+
+def keypoint_shapes(folders: Iterable[Path], data_yaml: Path | None = None) -> tuple[int, int] | None:
+    """Read how many keypoints follow a box where `class_names` reads the classes; None where none do.
+
+    Raises BadValue where several lists disagree.
+    """
+    lists = [data_yaml] if data_yaml else [folder / name for folder in folders for name in CLASS_LISTS]
+    shapes = {keypoint_shape(path) for path in lists if path.is_file()}
+    if len(shapes) > 1:
+        raise BadValue(f"expected one kpt_shape, got {', '.join(map(str, shapes))}; name the right list: --data-yaml")
+    return next(iter(shapes), None)
 
 
 def fracture_names(classes: FractureClasses, names: Sequence[str] | None) -> frozenset[str] | None:
@@ -210,13 +223,17 @@ def _ids(insides: Sequence[PurePath]) -> list[str]:
 
 
 def _claim(
-    entry: _Entry, native: str, names: Sequence[str] | None, fractures: frozenset[str] | None, about: Provenance
+    entry: _Entry,
+    native: str,
+    classes: tuple[Sequence[str] | None, tuple[int, int] | None],
+    fractures: frozenset[str] | None,
+    about: Provenance,
 ) -> Claim:
     drawn: tuple[Drawn, ...] | None = None
     problem = entry.problem
     if entry.label:
         try:
-            drawn = read_yolo(entry.label, names)
+            drawn = read_yolo(entry.label, *classes)
         except BadValue as error:
             problem = str(error)
     objects = sort_out(drawn or (), fractures)
