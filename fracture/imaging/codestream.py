@@ -246,8 +246,10 @@ class _Frame:
             return body
         _need(all(table >> 4 < 4 and table & 15 < 4 for table in tables), "a scan names a table that there cannot be")
         if self.kind == _LOSSLESS:
-            _need(1 <= start <= 7 and shift >> 4 == 0 and shift & 15 < self.bits, "its predictor is none of the seven")
-            return body[:-2] + bytes((0, shift))
+            _need(1 <= start <= 7, "its predictor is none of the seven")
+            if shift:
+                raise UnsupportedFormat("expected a lossless JPEG of all its bits, this one has a point transform")
+            return body[:-2] + b"\0\0"
         if self.kind == _PROGRESSIVE:
             _need(start <= stop <= 63 and (start > 0 or stop == 0), "a scan has a band that there is not")
             _need(start == 0 or count == 1, "a scan has the bands of several components")

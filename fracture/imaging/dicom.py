@@ -231,9 +231,17 @@ def _check_header(dataset: Dataset, max_pixels: int, flags: set[str]) -> int:
     if rows * columns * count > max_pixels:
         size = f"{columns} x {rows}" + (f" in {count} frames" if count > 1 else "")
         raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
-    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = rows, columns, count
+    _write(dataset, Rows=rows, Columns=columns, NumberOfFrames=count)
     _check_cells(dataset, pixels)
     return count
+
+
+def _write(dataset: Dataset, **elements: str | int) -> None:
+    """Put elements in place of those that were read, whose VR may be another."""
+    for keyword, value in elements.items():
+        if keyword in dataset:
+            del dataset[keyword]
+        setattr(dataset, keyword, value)
 
 
 def _check_cells(dataset: Dataset, pixels: str) -> None:
@@ -262,12 +270,13 @@ def _check_cells(dataset: Dataset, pixels: str) -> None:
     stored, high = number(dataset, "BitsStored"), number(dataset, "HighBit")
     if stored is None or not 1 <= stored <= allocated:
         stored = high + 1 if high is not None and 0 < high < allocated else allocated
-    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = colours, samples
-    dataset.BitsAllocated, dataset.BitsStored = allocated, stored
-    dataset.HighBit = high if high is not None and stored <= high + 1 <= allocated else stored - 1
-    dataset.PixelRepresentation = int(number(dataset, "PixelRepresentation") == 1)
+    if high is None or not stored <= high + 1 <= allocated:
+        high = stored - 1
+    _write(dataset, PhotometricInterpretation=colours, SamplesPerPixel=samples, BitsAllocated=allocated)
+    _write(dataset, BitsStored=stored, HighBit=high)
+    _write(dataset, PixelRepresentation=int(number(dataset, "PixelRepresentation") == 1))
     if samples > 1:
-        dataset.PlanarConfiguration = int(number(dataset, "PlanarConfiguration") == 1)
+        _write(dataset, PlanarConfiguration=int(number(dataset, "PlanarConfiguration") == 1))
 
 
 def _uid(dataset: Dataset, keyword: str) -> str | None:
