@@ -17,7 +17,7 @@ help:
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
 	@echo "make train-default   a small detector from raw FracAtlas; with more sources in data/, dataset v5's"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
-	@echo "make abuse   10,000 mutilated films against the service (about half an hour)"
+	@echo "make abuse   10,000 mutilated films against the service, 2,000 streams for inference.py (half an hour)"
 	@echo "make schema  the service against its own OpenAPI document"
 	@echo "make soak    ten minutes at sixteen clients, answers and memory watched"
 

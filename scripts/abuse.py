@@ -1,9 +1,13 @@
-"""Send films with a few things wrong to a service of its own, thousands of them, and say what it made of them."""
+"""Send films with a few things wrong to a service of its own, thousands of them, and say what it made of them.
+
+Then let one run of inference.py read compressed streams inside DICOM with a few things wrong.
+"""
 
 import argparse
 from pathlib import Path
 
 from tests.hostile.abuse import Outcome, abuse
+from tests.hostile.batch import abuse_batch
 
 
 def main() -> int:
@@ -13,13 +17,16 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=0, help="the first seed; each film has one, so a run can be resumed"
     )
+    parser.add_argument("--streams", type=int, default=2_000, help="how many compressed streams for inference.py")
     parser.add_argument("--out", type=Path, default=Path("runs/abuse"), help="folder for films that did harm")
     args = parser.parse_args()
     outcome = Outcome()
-    for line in abuse(args.count, args.seed, args.out, outcome):
+    for line in abuse(args.count, args.seed, args.out, outcome) if args.count else ():
         print(line, flush=True)
     print("\n".join(outcome.summary()))
-    return 1 if outcome.faults else 0
+    batch = abuse_batch(range(args.seed, args.seed + args.streams), args.out / "streams")
+    print("\n".join(batch.summary()))
+    return 1 if outcome.faults or batch.faults else 0
 
 
 if __name__ == "__main__":

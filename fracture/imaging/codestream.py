@@ -114,7 +114,7 @@ _SCAN_ENDS = {False: re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), True: re.compile(
 def _jpeg(stream: bytes, announced: Announced) -> Stream:
     """Read the markers of one JPEG or JPEG-LS image up to its end, and keep those that pixels depend on."""
     image = _Image(announced)
-    kept = [stream[:2]]
+    kept: list[bytes | memoryview] = [stream[:2]]
     at = 2
     while at + 1 < len(stream) and stream[at : at + 2] != b"\xff\xd9":
         kind = stream[at + 1]
@@ -132,8 +132,8 @@ def _jpeg(stream: bytes, announced: Announced) -> Stream:
             found = image.scan_end.search(stream, end)
             at = found.start() if found else len(stream)
             _need(at > end, "a scan is empty")
-            kept.append(stream[end:at])
-    return image.stream(b"".join(kept) + b"\xff\xd9")
+            kept.append(memoryview(stream)[end:at])
+    return image.stream(b"".join((*kept, b"\xff\xd9")))
 
 
 class _Image:
@@ -386,7 +386,8 @@ def _jpeg_2000(stream: bytes, announced: Announced) -> Stream:
     at = 4 + int.from_bytes(stream[4:6])
     grid, bits, signed = _size(stream[4:at], announced)
     tiles = grid.tiles()
-    kept, seen = [stream[:at]], set()
+    kept: list[bytes | memoryview] = [stream[:at]]
+    seen: set[int] = set()
     while (kind := _marker(stream, at)) != _SOT:
         end = _segment_end(stream, at)
         if kind not in _IN_MAIN_HEADER | _LEFT_OUT:
@@ -402,7 +403,7 @@ def _jpeg_2000(stream: bytes, announced: Announced) -> Stream:
         at = end
     _need({_COD, _QCD} <= seen, "its header does not say how it is coded")
     end = _tiles_end(stream, at, announced, grid, tiles)
-    kept += [stream[at:end], b"\xff\xd9"]
+    kept += [memoryview(stream)[at:end], b"\xff\xd9"]
     return Stream(b"".join(kept), JPEG_2000, bits, signed)
 
 

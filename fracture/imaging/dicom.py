@@ -322,16 +322,18 @@ def _native_frames(dataset: Dataset, count: int) -> Iterator[tuple[Pixels, int, 
     options: dict[str, Any] = {"correct_unused_bits": False} if shifted else {}
     held = _held_pixels(dataset, count)
     for here, (cells, properties) in zip(held, decoder.iter_array(dataset, raw=True, **options), strict=False):
-        values = _cut_out(cells, dataset) if shifted else cells
+        values = _cut_out(cells, dataset.HighBit, dataset.BitsStored) if shifted else cells
         ybr = properties["photometric_interpretation"].startswith("YBR")
         yield values[..., 0] if ybr else values, here, dataset.BitsStored
 
 
-def _cut_out(cells: Pixels, dataset: Dataset) -> Pixels:
-    """Keep the bits from HighBit down to HighBit - BitsStored + 1 alone (PS3.5 8.1.1)."""
+def _cut_out(cells: Pixels, high: int, bits: int) -> Pixels:
+    """Keep the bits from ``high`` down to ``high - bits + 1`` alone (PS3.5 8.1.1), in place."""
     width = cells.dtype.itemsize * 8
-    values: Pixels = cells << (width - 1 - dataset.HighBit) >> (width - dataset.BitsStored)
-    return values
+    if bits < width:
+        np.left_shift(cells, width - 1 - high, out=cells)
+        np.right_shift(cells, width - bits, out=cells)
+    return cells
 
 
 def _coded_frames(dataset: Dataset, count: int) -> Iterator[tuple[Pixels, int, int]]:
@@ -365,15 +367,16 @@ def _decoded(stream: codestream.Stream, dataset: Dataset) -> tuple[Pixels, int]:
         size = {"rows": rows, "columns": columns, "bits_allocated": dataset.BitsAllocated}
         plain = rle.utils.decode_pixel_data(stream.data, version=2, **size)
         cells = np.frombuffer(plain, f"<{sign}{dataset.BitsAllocated // 8}").reshape(samples, rows, columns)
-        return _cut_out(np.moveaxis(cells, 0, -1) if samples > 1 else cells[0], dataset), dataset.BitsStored
+        values = np.moveaxis(cells, 0, -1) if samples > 1 else cells[0]
+        return _cut_out(values, dataset.HighBit, dataset.BitsStored), dataset.BitsStored
     codec = openjpeg if stream.kind == codestream.JPEG_2000 else libjpeg
     plain = codec.utils.decode_pixel_data(stream.data, version=2)
     width = next(width for width in (8, 16, 32) if stream.bits <= width)
     cells = np.frombuffer(plain, f"<{sign}{width // 8}").reshape((rows, columns, samples)[: 2 + (samples > 1)])
     # JPEG 2000 and JPEG-LS know how many bits a sample has; other encoders fill up what the file calls unused.
     bits = min(stream.bits, dataset.BitsStored) if stream.kind == codestream.JPEG else stream.bits
-    if bits < width and (bits < stream.bits or stream.signed != (sign == "i")):
-        cells = cells << (width - bits) >> (width - bits)
+    if bits < stream.bits or stream.signed != (sign == "i"):
+        _cut_out(cells, bits - 1, bits)
     return cells, bits
 
 

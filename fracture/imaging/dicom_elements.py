@@ -8,13 +8,14 @@ import math
 import re
 import struct
 from collections.abc import MutableSequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from fracture.errors import BrokenFilm
 
@@ -205,18 +206,22 @@ def _meant(tag: int, stated: str | None, value: bytes) -> str | None:
     return stated if known[0] in _TEXT and stated in _TEXT else known[0]
 
 
+@cache
+def _place(keyword: str | int) -> BaseTag:
+    return Tag(keyword)
+
+
 def numbers(source: Dataset, keyword: str | int) -> list[float]:
     """Read an element of any multiplicity as numbers; one that cannot be read as such, or is none, is NaN."""
+    tag = _place(keyword)
+    if tag not in source:
+        return []
     try:
-        element = source.get_item(keyword)
-        text = None if element is None else element.value
-        if text is None or (isinstance(text, bytes | str) and not text):
-            return []
-        if isinstance(text, bytes) and (element.VR or dictionary_VR(keyword)) in _TEXT:
-            if not text.strip(b" \0"):
-                return []
-            return [_number(part) for part in text.decode("latin-1").split("\\")]
-        value = source[keyword].value
+        element = source.get_item(tag)
+        value = element.value
+        if isinstance(value, bytes) and (element.VR or dictionary_VR(tag)) in _TEXT:
+            return [_number(part) for part in value.decode("latin-1").split("\\")] if value.strip(b" \0") else []
+        value = source[tag].value
         values = value if isinstance(value, MutableSequence) else [] if value is None or value == "" else [value]
         return [_number(str(each)) for each in values]
     except _NO_NUMBER:
@@ -243,9 +248,11 @@ def code(source: Dataset, keyword: str) -> str:
 
 def codes(source: Dataset, keyword: str) -> list[str]:
     """Read a code string of any multiplicity."""
+    tag = _place(keyword)
+    if tag not in source:
+        return []
     try:
-        element = source.get_item(keyword)
-        value = b"" if element is None else element.value
+        value = source.get_item(tag).value
     except _NO_NUMBER:
         return []
     if isinstance(value, bytes):
@@ -263,7 +270,8 @@ def items(source: Dataset, keyword: str) -> list[Dataset]:
 
 def raw(source: Dataset, keyword: str | int) -> Any:
     """Give a value as it stands, None where it is absent or cannot be read."""
+    tag = _place(keyword)
     try:
-        return source[keyword].value if keyword in source else None
+        return source[tag].value if tag in source else None
     except _NO_SEQUENCE:
         return None

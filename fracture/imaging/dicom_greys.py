@@ -26,7 +26,9 @@ _BLACK = 16
 """A table whose values end at a sixteenth of what its bits hold shows a film that is black."""
 
 _FULL = 0.97
-_SAMPLE = 250_000
+_SAMPLE_PX = 20_000
+"""So many pixels, evenly spread, tell whether a film is seen at all."""
+
 _FEW_GREYS = 8
 
 
@@ -174,12 +176,12 @@ def _shows(grey: Pixels, values: Pixels, absent: NDArray[np.bool_]) -> bool:
 
     A film that has next to no greys of its own is shown as the file says: its own range would not help.
     """
-    step = max(1, math.isqrt(grey.size // _SAMPLE))
+    step = max(1, math.isqrt(grey.size // _SAMPLE_PX))
     here = ~absent[::step, ::step]
     seen, own = grey[::step, ::step][here], values[::step, ::step][here]
     between = np.count_nonzero((seen > 0) & (seen < 1))
     if between > seen.size // 100:
-        levels = np.bincount((np.clip(np.nan_to_num(seen), 0, 1) * 255).astype(np.uint8), minlength=256).cumsum()
+        levels = np.bincount((np.clip(seen, 0, 1) * 255).astype(np.uint8), minlength=256).cumsum()
         low, high = np.searchsorted(levels, (seen.size // 1000 + 1, seen.size - seen.size // 1000)).tolist()
         if high - low >= _BLACK:
             return True
