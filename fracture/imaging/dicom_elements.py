@@ -201,7 +201,7 @@ def _meant(tag: int, stated: str | None, value: bytes) -> str | None:
     if known[0] in _BINARY or known[0] in {"DS", "IS"}:
         if stated in _BINARY and value and len(value) % _BINARY[stated] == 0:
             return stated
-        if stated in _TEXT and re.fullmatch(rb"[-+0-9.eE\\ \0]+", value):
+        if stated in _TEXT and re.fullmatch(rb"[ -~]+\0?", value):
             return "DS"
     return stated if known[0] in _TEXT and stated in _TEXT else known[0]
 

@@ -59,8 +59,8 @@ def greys(
 def _padding(dataset: Dataset, stored: Pixels, flags: set[str]) -> NDArray[np.bool_]:
     """Mark the pixels that fill the frame up to a rectangle, from PixelPaddingValue to PixelPaddingRangeLimit."""
     ends = [_first(dataset, keyword, flags) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    known = [end for end in ends if end is not None]
-    if not known or stored.dtype.kind == "f":
+    known = [end for end in ends if end is not None and math.isfinite(end)]
+    if ends[0] not in known or stored.dtype.kind == "f":
         return np.zeros(stored.shape, dtype=bool)
     # Written as US where SS was meant, and the other way round, the value is off by a full turn.
     span, least = 1 << stored.dtype.itemsize * 8, int(np.iinfo(stored.dtype).min)

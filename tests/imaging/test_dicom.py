@@ -7,8 +7,10 @@ import struct
 import time
 import traceback
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -563,6 +565,17 @@ class TestStoredValues:
         shown = decode(film(np.array([[7, 8, 9, 10]], "u2"), PixelPaddingValue=7)).pixels
         np.testing.assert_allclose(shown[0], [0, 0, 0.5, 1], atol=1e-6)
 
+    @pytest.mark.parametrize(
+        ("value", "absent"), [(b"7\\abc ", [True, False]), (b"abc\\7 ", [True, False]), (b"abc ", [False] * 2)]
+    )
+    def test_padding_among_other_things(self, value: bytes, absent: list[bool]) -> None:
+        data = save(film(np.array([[7, 9, 8, 10]], "u2"), PixelPaddingValue=7))
+        old = b"\x28\0\x20\x01US\x02\0\x07\0"
+        assert data.count(old) == 1
+        shown = decode(data.replace(old, b"\x28\0\x20\x01DS" + len(value).to_bytes(2, "little") + value))
+        low = 8 if absent[0] else 7
+        np.testing.assert_allclose(shown.pixels[0], [0, (9 - low) / (10 - low), (8 - low) / (10 - low), 1], atol=1e-6)
+
     def test_padding_is_judged_before_rescale_and_window(self) -> None:
         scaled = {"RescaleSlope": "1", "RescaleIntercept": "-2000", "WindowCenter": "-1500", "WindowWidth": "1000"}
         pixels = np.array([[0, 500, 1000]], "u2")
@@ -878,6 +891,33 @@ class TestShippedFiles:
 
     def test_thirty_frames(self) -> None:
         assert len(decode_all((SHIPPED / "examples_ybr_color.dcm").read_bytes(), max_pixels=10_000_000)) == 30
+
+
+class TestLoggers:
+    """What pydicom says of a film may name its patient; what it says to others is theirs."""
+
+    @pytest.mark.parametrize("name", ["pydicom", "pydicom.pixels.decoders.base", "openjpeg"])
+    def test_nobody_elses_words_are_lost(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        logger = logging.getLogger(name)
+        assert not logger.disabled
+        decode(film(ramp()))
+        logger.warning("to whom it concerns")
+        assert "to whom it concerns" in caplog.text
+
+    def test_nothing_is_said_of_a_film(self, caplog: pytest.LogCaptureFixture) -> None:
+        dataset = film(ramp(0, 255, "u1"))
+        for syntax in (uid.RLELossless, uid.JPEGBaseline8Bit, uid.JPEG2000):
+            with pytest.raises(BrokenFilm):
+                decode(encapsulated(dataset, syntax, NAME.encode() * 40))
+        data = save(film(ramp(), WindowCenter="5", WindowWidth="8888")).replace(b"8888", NAME[:4].encode())
+        decode(data.replace(b"1.2.3.3\0", NAME[:8].encode()))
+        assert caplog.text == ""
+
+    def test_many_threads_leave_warnings_as_they_were(self) -> None:
+        before, data = list(warnings.filters), save(film(ramp()))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: decode(data), range(64)))
+        assert list(warnings.filters) == before
 
 
 def test_nothing_warns(recwarn: pytest.WarningsRecorder) -> None:
