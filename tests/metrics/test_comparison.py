@@ -78,6 +78,38 @@ def test_mcnemar_of_any_table(counts, random):
     assert mcnemar(a[order], b[order], groups) == found
 
 
+def test_mcnemar_by_groups_by_hand():
+    # The first model is ahead by 2, 2 and 1 films in three groups and behind by 1 in a fourth: 4 in all. Of the 16 ways
+    # to exchange, those that end at least 4 from 0 are 2 + 2 + 1 + 1, 2 + 2 + 1 - 1, 2 + 2 - 1 + 1 and their opposites.
+    a = np.array([True, True, True, True, True, False, True])
+    b = np.array([False, False, False, False, False, True, True])
+    found = mcnemar(a, b, [*"aabbcdd"])
+    assert found.p == pytest.approx(6 / 16)
+    assert (found.estimate.value, found.estimate.n, found.estimate.n_groups) == (4 / 7, 7, 4)
+    assert (found.test, found.estimate.method) == ("McNemar, by groups", "Newcombe, paired, by groups")
+    apart_ = mcnemar(a, b, apart(7))
+    assert apart_.p == pytest.approx(14 / 64)  # five against one
+    assert found.estimate.low < apart_.estimate.low
+
+
+def test_mcnemar_holds_where_films_of_a_group_are_alike():
+    # Two models equally good; each finds a patient's fractures or does not, more or less: a correlation of .4.
+    rng, runs, sizes = np.random.default_rng(5), 300, np.repeat([1, 2, 3, 4, 6], [27, 40, 4, 8, 3])
+    groups = [str(group) for group in np.repeat(np.arange(len(sizes)), sizes)]
+    rejected = held = as_films = 0
+    for _ in range(runs):
+        a, b = (
+            rng.random(len(groups)) < np.repeat(rng.beta(0.75 * 1.5, 0.25 * 1.5, len(sizes)), sizes) for _ in range(2)
+        )
+        found = mcnemar(a, b, groups)
+        rejected += found.p <= 0.05
+        held += found.estimate.low <= 0 <= found.estimate.high
+        as_films += mcnemar(a, b, apart(len(groups))).p <= 0.05
+    assert rejected <= 0.06 * runs
+    assert held >= 0.94 * runs
+    assert as_films > 0.08 * runs
+
+
 def test_mcnemar_of_no_films_and_its_refusals():
     none = np.zeros(0, bool)
     found = mcnemar(none, none, [], missing="no normal films")

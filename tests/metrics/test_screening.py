@@ -1,6 +1,7 @@
 """Film figures on tables a reader can check by hand, and DeLong against the paper's plain sums."""
 
 import math
+from collections import Counter
 from dataclasses import fields
 
 import numpy as np
@@ -75,6 +76,34 @@ def test_rates_carry_wilsons_intervals():
     assert found.f1.value == pytest.approx(2 / 3)
     assert (found.f1.low, found.f1.high) == (pytest.approx(0.5479, abs=1e-4), pytest.approx(0.7675, abs=1e-4))
     assert (found.f1.n, found.f1.method) == (60, "Wilson of TP/(TP+FP+FN), as F1")
+
+
+def grouped(sizes, rate, alike, rng):
+    """Draw whether each film is flagged, (films,), where the groups of these sizes have rates of their own."""
+    spread = (1 - alike) / alike
+    return rng.random(sum(sizes)) < np.repeat(rng.beta(rate * spread, (1 - rate) * spread, len(sizes)), sizes)
+
+
+# The sizes of the groups of the shipped deal's test films: 171 fractured ones in 82, 503 normal ones in 293.
+FRACTURED_GROUPS = np.repeat([1, 2, 3, 4, 5, 6, 7], [27, 40, 3, 8, 2, 1, 1])
+NORMAL_GROUPS = np.repeat([1, 2, 3, 4, 5, 6, 9], [174, 70, 27, 10, 7, 4, 1])
+
+
+def test_rates_hold_the_truth_where_films_of_a_patient_are_alike():
+    rng, runs, held = np.random.default_rng(7), 600, Counter()
+    truth = np.arange(674) < 171
+    groups = [f"p{g}" for g in np.repeat(np.arange(82), FRACTURED_GROUPS)]
+    groups += [f"n{g}" for g in np.repeat(np.arange(293), NORMAL_GROUPS)]
+    predictive = 0.1 * 0.75 / (0.1 * 0.75 + 0.9 * 0.2)
+    for _ in range(runs):
+        flagged = np.append(grouped(FRACTURED_GROUPS, 0.75, 0.4, rng), grouped(NORMAL_GROUPS, 0.2, 0.4, rng))
+        found = rates(flagged.astype(float), truth, 0.5, groups)
+        ppv, _ = at_prevalence(found, 0.1)
+        for name, told, known in (
+            ("sensitivity", found.sensitivity, 0.75), ("specificity", found.specificity, 0.8), ("PPV", ppv, predictive)
+        ):  # fmt: skip
+            held[name] += told.low <= known <= told.high
+    assert min(held.values()) >= 0.94 * runs, held
 
 
 def test_rates_without_one_kind_of_film():
