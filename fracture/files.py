@@ -1,11 +1,8 @@
 """The one walk over a folder, and where a command may write: beside what it reads, never in it or around it."""
 
-import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,20 +153,3 @@ def _real(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError) as error:
         raise BadValue(f"{path}: expected a path that leads somewhere, got {error}") from error
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn what the disk says about writing to ``out`` into one refusal.
-
-    An error about another file, or about none, passes through where it is no full disk: it is a fault of the code.
-    """
-    try:
-        yield
-    except OSError as error:
-        names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
-        around = [*out.absolute().parents, out.absolute()]
-        ours = any(name.absolute() in around or name.absolute().is_relative_to(out.absolute()) for name in names)
-        if not ours and error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-            raise
-        raise BadValue(f"{out}: expected a folder that can be written to, got: {error.strerror}") from error

@@ -120,7 +120,7 @@ def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
         ]
     )
     films = films_of(records, order.split)
-    if not _heard(loaded, films):
+    if not _heard(loaded, films) and not _found_nothing(loaded, films):
         raise BadValue(f"predictions: expected some for films of the split {order.split!r}, got none")
     val = [record for record in records if record.split == "val"]
     points: tuple[OperatingPoint, ...] = ()
@@ -300,6 +300,12 @@ def _heard(loaded: Loaded, films: Sequence[ImageRecord]) -> bool:
     """Tell whether the predictions have a row for any of these films."""
     silent = set(loaded.without_a_line)
     return any(record.image_id not in silent for record in films)
+
+
+def _found_nothing(loaded: Loaded, films: Sequence[ImageRecord]) -> bool:
+    """Tell whether the predictions answer these films and hold no row at all: nothing was found, and AP is 0."""
+    silent = set(loaded.without_a_line)
+    return loaded.answers.keys() <= silent and any(record.image_id in loaded.answers for record in films)
 
 
 def _shortcuts(reader: Reader, records: Sequence[ImageRecord], cases: Cases, order: Order) -> dict[str, Any]:

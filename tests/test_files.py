@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fracture.errors import BadValue
-from fracture.files import check_apart, walk, writing
+from fracture.files import check_apart, walk
 
 
 def write(path, text="x"):
@@ -133,12 +133,3 @@ def test_an_output_beside_its_inputs_will_do(tmp_path):
     check_apart(tmp_path / "films/picture.png", film)
     with pytest.raises(BadValue, match="beside"):
         check_apart(film, film)
-
-
-def test_a_place_that_cannot_be_written_to_is_one_refusal(tmp_path):
-    file = write(tmp_path / "file")
-    said = r"file/out: expected a folder that can be written to, got: Not a directory"
-    with pytest.raises(BadValue, match=said), writing(file / "out"):
-        (file / "out").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError), writing(tmp_path / "out"):
-        (tmp_path / "an input").read_bytes()

@@ -518,3 +518,14 @@ def test_answers_of_other_weights_are_not_taken_for_this_ones(judged, root):
     assert network.read == 14
     judged(reader=Reader(replace(CARD, stride=64), network, weights="last"))
     assert network.read == 21
+
+
+@pytest.mark.parametrize("kind", ["coco", "object", "jsonl", "yolo"])
+def test_predictions_that_found_nothing_are_judged_as_that(root, tmp_path, kind):
+    file = tmp_path / {"coco": "p.json", "object": "o.json", "jsonl": "p.jsonl", "yolo": "labels"}[kind]
+    if kind == "yolo":
+        file.mkdir()
+    else:
+        file.write_text({"coco": "[]", "object": '{"annotations": []}', "jsonl": ""}[kind])
+    report = judge_predictions(Source((file,)), Order(root, tmp_path / "out", with_films=False, resamples=20))
+    assert report["box"]["ap50"]["value"] == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from reprlib import repr as quoted
 from typing import Any
 
+from fracture.data.names import stem
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, MissingData
 from fracture.outputs.films import Content, Films, Row, check_size, detections, numbers, row
@@ -21,7 +22,8 @@ def load(file: Path, films: Films, coco_images: Path | None = None) -> Content:
     """Read a results file. ``coco_images`` is any json whose ``images`` say which film an ``image_id`` is.
 
     Where images are listed, a listed film without a row is one on which nothing was found; else every film without a
-    row is. Raises BadValue that names the row.
+    row is. A row that names its film by ``file_name`` means that film. Raises BadValue that names the row, also where
+    the number in a row and the name in it mean two films.
     """
     content = _read(file)
     listing = content if coco_images is None else _read(coco_images)
@@ -29,7 +31,7 @@ def load(file: Path, films: Films, coco_images: Path | None = None) -> Content:
     images = listing.get("images") if isinstance(listing, dict) else None
     if not isinstance(results, list):
         raise BadValue(f"{file}: expected COCO results, a list or an object with the lists images and annotations")
-    if not isinstance(images, list) and (coco_images is not None or isinstance(content, dict)):
+    if not isinstance(images, list) and (coco_images is not None or (isinstance(content, dict) and results)):
         raise BadValue(f"{coco_images or file}: expected an object with the list images")
     entries = _entries(coco_images or file, images or [])
     classes: dict[str, int] = {}
@@ -37,7 +39,7 @@ def load(file: Path, films: Films, coco_images: Path | None = None) -> Content:
     rows: list[Row] = []
     for number, result in enumerate(results, start=1):
         where = f"{file} row {number}"
-        names.append(_name(where, _key(where, result, "image_id"), entries, listed=images is not None))
+        names.append(_name(where, result, entries, films, listed=images is not None))
         x, y, width, height = numbers(where, result.get("bbox"), 4, "a bbox [x, y, width, height]")
         label = classes.setdefault(str(_key(where, result, "category_id")), len(classes))
         rows.append(row(where, (x, y, x + width, y + height), result.get("score"), label))
@@ -121,17 +123,34 @@ def _entries(file: Path, images: Sequence[object]) -> dict[int | str, dict[str, 
     return entries
 
 
-def _name(where: str, key: int | str, entries: Mapping[int | str, dict[str, Any]], *, listed: bool) -> str:
-    if key in entries:
-        return str(entries[key]["file_name"])
-    if isinstance(key, str):
-        return key
-    if listed:
-        raise BadValue(f"{where}: expected an image_id out of the listed images, got {quoted(key)}")
-    raise BadValue(
-        f"{where}: image_id {quoted(key)} is a number: name the annotations file it comes from (coco_images), "
-        "or any json whose images give id and file_name"
+def _name(
+    where: str, result: object, entries: Mapping[int | str, dict[str, Any]], films: Films, *, listed: bool
+) -> str:
+    """Give the name of the film that a row means: the one it states, else the one listed under its number."""
+    key = _key(where, result, "image_id")
+    entry = entries.get(key) or next((entries[other] for other in entries if str(other) == str(key)), None)
+    stated = result.get("file_name") if isinstance(result, dict) else None
+    own = stated if isinstance(stated, str) and stated else key if isinstance(key, str) else None
+    if entry is None and own is None:
+        if listed:
+            raise BadValue(f"{where}: expected an image_id out of the listed images, got {quoted(key)}")
+        raise BadValue(
+            f"{where}: image_id {quoted(key)} is a number: name the annotations file it comes from (coco_images), "
+            "or any json whose images give id and file_name"
+        )
+    if entry is None or own is None:
+        return str(own if entry is None or own is not None else entry["file_name"])
+    told, meant = films.find(entry["file_name"]), films.find(own)
+    # Ultralytics numbers a film by its name where that is a number: the listing's numbers are others.
+    from_name = own is stated and stem(str(own).replace("\\", "/").rpartition("/")[2]).lstrip("0") == str(key).lstrip(
+        "0"
     )
+    if told is not None and meant is not None and told is not meant and not from_name:
+        raise BadValue(
+            f"{where}: expected image_id and name to mean one film, got {quoted(key)}, listed as {told.image_id}, and "
+            f"{quoted(own)}, which is {meant.image_id}"
+        )
+    return own if meant is not None else str(entry["file_name"])
 
 
 def _listed(file: Path, entries: Mapping[int | str, dict[str, Any]], films: Films) -> dict[str, ImageRecord]:

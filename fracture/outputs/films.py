@@ -1,22 +1,17 @@
 """What every format of predictions shares: which film of a manifest a name means, and which numbers a row may hold."""
 
-import re
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from reprlib import repr as quoted
 from typing import NamedTuple
-from unicodedata import normalize
 
 import numpy as np
 
+from fracture.boxes import FAR_PX
+from fracture.data.names import Names, ends, stem
 from fracture.data.stage import film_name
 from fracture.errors import BadValue
 from fracture.types import Box, Detections, ImageRecord, Prediction, Refusal
-
-_SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|dcm|dicom)$", re.IGNORECASE)
-_FAR_PX = 1e9
-"""No film reaches as far: what is beyond, infinite or no number at all is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +42,27 @@ class Films:
     def __init__(self, records: Iterable[ImageRecord]) -> None:
         self.records = {record.image_id: record for record in records}
         # From the surest kind of name to the least sure: id, path, path without suffix, id within the source.
-        self._kinds: tuple[defaultdict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
-        for image_id, record in self.records.items():
-            ends = set(_ends(record.path))
-            stems = {*map(_stem, ends), film_name(record)}
-            names = ({image_id}, ends, stems, {image_id.partition("/")[2]})
-            for kind, group in zip(self._kinds, names, strict=True):
-                for name in group:
-                    kind[normalize("NFC", name)].append(image_id)
+        self._names = Names(
+            {
+                image_id: (
+                    (image_id,),
+                    ends(record.path),
+                    (*map(stem, ends(record.path)), film_name(record)),
+                    (image_id.partition("/")[2],),
+                )
+                for image_id, record in self.records.items()
+            }
+        )
 
     def find(self, name: str) -> ImageRecord | None:
         """Give the film that a name or path means, by the longest end of a path that any film has.
 
         Raises BadValue for a name that several films share.
         """
-        ends = _ends(normalize("NFC", name).replace("\\", "/"))
-        for kind in self._kinds:
-            for form in (form for end in ends for form in (end, _stem(end))):
-                if len(ids := kind.get(form, ())) > 1:
-                    raise BadValue(f"{quoted(name)} could be any of {len(ids)} films: {_few(sorted(ids))}")
-                if ids:
-                    return self.records[ids[0]]
-        return None
+        ids = self._names.find(name)
+        if len(ids) > 1:
+            raise BadValue(f"{quoted(name)} could be any of {len(ids)} films: {_few(sorted(ids))}")
+        return self.records[ids[0]] if ids else None
 
     def match(self, names: Sequence[str], ids: Collection[str] = ()) -> dict[str, ImageRecord]:
         """Give the film of every row's name; those in ``ids`` are image ids and nothing else.
@@ -102,7 +96,7 @@ def check_size(where: str, size_px: tuple[float, float], record: ImageRecord) ->
 def numbers(where: str, values: object, count: int, expected: str) -> tuple[float, ...]:
     """Give so many numbers out of a row. Raises BadValue for anything else, NaN and infinity included."""
     plain = isinstance(values, list) and len(values) == count and all(type(one) in {int, float} for one in values)
-    if isinstance(values, list) and plain and all(abs(one) < _FAR_PX for one in values):
+    if isinstance(values, list) and plain and all(abs(one) < FAR_PX for one in values):
         return tuple(map(float, values))
     raise BadValue(f"{where}: expected {expected}, got {quoted(values)}")
 
@@ -126,17 +120,6 @@ def detections(rows: Sequence[Row]) -> Detections:
         np.array([one.score for one in ordered], dtype=np.float64),
         np.array([one.label for one in ordered], dtype=np.int64),
     )
-
-
-def _ends(path: str) -> list[str]:
-    """Give every end of a path, longest first: a/b.png, b.png."""
-    parts = path.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _stem(name: str) -> str:
-    """Drop the suffix of an image file and no other: what follows the last dot of a DICOM UID belongs to it."""
-    return _SUFFIX.sub("", name)
 
 
 def _few(names: Sequence[str]) -> str:

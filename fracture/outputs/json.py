@@ -199,7 +199,13 @@ def load(file: Path, films: Films, _coco_images: Path | None = None) -> Content:
             f"expected one model and one preparation, got {first[0]} in {first[1]}, {second[0]} in {second[1]}"
         )
     model_id, harmonise_id = next(iter(made), ("", ""))
-    return Content(answers, frozenset(answers), tuple(classes), model_id, harmonise_id)
+    if not lines:  # a file without a line is one in which nothing was found, as an empty list in COCO
+        answers = {
+            image_id: Prediction(film.size_px, Detections.empty(), "", "") for image_id, film in films.records.items()
+        }
+    return Content(
+        answers, frozenset(matched[name].image_id for _, name, _ in lines), tuple(classes), model_id, harmonise_id
+    )
 
 
 def _answer(content: dict[str, Any], where: str, classes: dict[str, int]) -> Prediction | Refusal:

@@ -8,25 +8,36 @@ from reprlib import repr as quoted
 
 from fracture import boxes as box_math
 from fracture.errors import BadValue
+from fracture.files import walk
 from fracture.outputs.films import Content, Films, Row, detections, numbers, row
 from fracture.types import ImageRecord, Prediction, Refusal
 
+_BEYOND = 1.0
+"""How far a predicted box may leave its film, in fractions of it: not every program clips."""
+
 
 def files_in(folder: Path) -> list[Path]:
-    """List the text files of a folder; links that lead out of it are none of them."""
-    inside = folder.resolve()
-    found = (file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".txt")
-    return [file for file in found if file.is_file() and file.resolve().parent == inside]
+    """List the text files below a folder; two films may share one by links."""
+    return [file for file in walk(folder).names if file.suffix.lower() == ".txt"]
 
 
 def load(folder: Path, films: Films, _coco_images: Path | None = None) -> Content:
-    """Read a folder. An absent or empty file says that nothing was found. Raises BadValue that names the row."""
+    """Read a folder. An absent or empty file says that nothing was found, and so does a folder without any file.
+
+    Raises BadValue that names the row, and for a folder that holds something else or cannot be read whole.
+    """
+    tree = walk(folder)
     files = files_in(folder)
-    if not files:
-        raise BadValue(f"{folder}: expected <film>.txt files, found none; Ultralytics puts them into labels/")
+    if tree.unread or (tree.files and not files):
+        raise BadValue(f"{folder}: expected <film>.txt files, found none{tree.why}; Ultralytics puts them into labels/")
     matched = films.match([file.stem for file in files])
     classes: dict[str, int] = {}
-    found = {matched[file.stem].image_id: _rows(file, matched[file.stem], classes) for file in files}
+    found: dict[str, list[Row]] = {}
+    for file in files:
+        film = matched[file.stem]
+        if film.image_id in found:
+            raise BadValue(f"{file}: expected one file per film, got a second of {film.image_id}")
+        found[film.image_id] = _rows(file, film, classes)
     answers: dict[str, Prediction | Refusal] = {
         image_id: Prediction(film.size_px, detections(found.get(image_id, [])), "", "")
         for image_id, film in films.records.items()
@@ -47,12 +58,13 @@ def _rows(file: Path, film: ImageRecord, classes: dict[str, int]) -> list[Row]:
         if len(cells) == 5:
             raise BadValue(f"{where}: expected six numbers, got five: no score; predict with save_txt and save_conf")
         try:
-            label, values = str(int(cells[0])), [float(cell) for cell in cells[1:]]
-        except ValueError as error:
-            raise BadValue(f"{where}: expected a class index and numbers, got {quoted(text.strip())}") from error
+            label, values = str(int(cells[0])), [box_math.number(cell, where) for cell in cells[1:]]
+        except (BadValue, ValueError) as error:
+            raise BadValue(
+                f"{where}: expected a class index, four fractions and a score, got {quoted(text.strip())}"
+            ) from error
         cx, cy, width, height, score = numbers(where, values, 5, "a class index, four fractions and a score")
-        if not all(-1 <= part <= 2 for part in (cx, cy, width, height)):
-            raise BadValue(f"{where}: expected fractions of the film, got {quoted(text.strip())}")
+        box_math.check_fractions((cx, cy, width, height), where, _BEYOND)
         xyxy = box_math.from_yolo((cx, cy, width, height), film.size_px)
         rows.append(row(where, xyxy, score, classes.setdefault(label, len(classes))))
     return rows

@@ -113,6 +113,54 @@ def test_an_empty_list_is_an_answer_and_so_is_a_byte_order_mark(read):
     assert read([], category=4).other_rows == 0
 
 
+def test_an_object_without_annotations_or_images_found_nothing(read):
+    loaded = read({"annotations": []})
+    assert len(loaded.without_a_line) == len(loaded.answers) == 5
+
+
+def numbered(path, number, **changes):
+    """Give a row as Ultralytics writes it: the number is the film's name, and the name stands beside it."""
+    return result(image_id=number, file_name=path, **changes)
+
+
+@pytest.fixture
+def hundred():
+    """Give films 0000 to 0003, listed under numbers that begin with 1."""
+    films = [ImageRecord(f"s/{n:04}", f"images/test/{n:04}.png", "s", (200, 100), fractured=False) for n in range(4)]
+    return films, [{"id": n + 1, "file_name": f"{n:04}.png"} for n in range(4)]
+
+
+def test_a_row_that_names_its_film_means_that_film(tmp_path, hundred):
+    films, images = hundred
+    listing = tmp_path / "listing.json"
+    listing.write_text(json.dumps({"images": images}))
+    for rows, options in (
+        ([numbered("0001.png", 1), numbered("0003.png", 3)], {"coco_images": listing}),  # Ultralytics' own numbers
+        ([numbered("0001.png", 2), numbered("0003.png", 4)], {"coco_images": listing}),  # the listing's numbers
+        ([numbered("0001.png", 77), numbered("0003.png", 78)], {}),
+        ([numbered("C:\\x\\0001.PNG", "0001"), numbered("0003.png", "0003")], {"coco_images": listing}),
+        ([result(image_id="2"), result(image_id=4)], {"coco_images": listing}),
+        ([result(image_id="0001"), result(image_id="0003")], {}),
+    ):
+        file = tmp_path / "rows.json"
+        file.write_text(json.dumps(rows))
+        loaded = load_predictions(file, films, **options)
+        assert [len(loaded.answers[film.image_id].detections) for film in films] == [0, 1, 0, 1], rows
+
+
+def test_a_number_and_a_name_that_mean_two_films_are_refused(tmp_path, hundred):
+    films, images = hundred
+    listing, file = tmp_path / "listing.json", tmp_path / "rows.json"
+    listing.write_text(json.dumps({"images": images}))
+    for row, said in (
+        (numbered("0003.png", 1), "row 1: expected image_id and name to mean one film, got 1, listed as s/0000, and"),
+        (result(image_id="0002", file_name="elsewhere.png"), "'elsewhere.png'"),
+    ):
+        file.write_text(json.dumps([row]))
+        with pytest.raises(BadValue, match=said):
+            load_predictions(file, films, coco_images=listing)
+
+
 def test_of_several_categories_one_must_be_named(read):
     rows = [result(score=0.2), result(category_id=2, score=0.9), result(category_id=2, score=0.1), result(score=0.1)]
     with pytest.raises(BadValue, match=r"got '1' \(2 boxes\), '2' \(2 boxes\)"):
@@ -156,7 +204,7 @@ def test_of_several_categories_one_must_be_named(read):
         ([result(image_id=True)], None, "row 1: expected a number or text as image_id"),
         ([result(image_id=[1])], None, "row 1: expected a number or text as image_id"),
         ([7], None, "row 1: expected a number or text as image_id"),
-        ({"annotations": []}, None, "expected an object with the list images"),
+        ({"annotations": [result()]}, None, "expected an object with the list images"),
         ({"images": []}, None, "expected COCO results"),
         ("7", None, "expected COCO results"),
         ('[{"image_id": 1, "categ', None, r"results.json: expected COCO's json"),

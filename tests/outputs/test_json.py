@@ -96,6 +96,13 @@ def test_a_film_whose_size_nobody_knows_contradicts_no_prediction(tmp_path, reco
     )
 
 
+def test_a_file_without_a_line_found_nothing(tmp_path, records):
+    (tmp_path / "p.jsonl").write_text("\n")
+    loaded = load_predictions(tmp_path / "p.jsonl", records)
+    assert len(loaded.answers) == len(loaded.without_a_line) == len(records)
+    assert not any(len(answer.detections) for answer in loaded.answers.values())
+
+
 def test_an_image_id_means_that_film_and_no_other(tmp_path, records):
     """c/two is no film of the manifest, though a/two would fit its end."""
     with pytest.raises(BadValue, match="1 of 1 rows name films that are not in the manifest: 'c/two'"):

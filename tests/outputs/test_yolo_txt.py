@@ -71,10 +71,10 @@ def test_one_class_is_chosen_out_of_several(folder, records):
         ("0 .5 .5 .1 .1 1.5", "row 1: expected a score from 0 to 1, got 1.5"),
         ("0 .5 .5 -.1 .1 .5", "row 1: expected a box with no side below 0"),
         ("0 .5 .5 .1 -.1 .5", "row 1: expected a box with no side below 0"),
-        ("0 150 50 20 10 .5", "row 1: expected fractions of the film, got '0 150 50 20 10 .5'"),
-        ("fracture .5 .5 .1 .1 .5", "row 1: expected a class index and numbers"),
-        ("9" * 5000 + " .5 .5 .1 .1 .5", "row 1: expected a class index and numbers"),
-        ("0 .5 .5 .1 .1 high", "row 1: expected a class index and numbers"),
+        ("0 150 50 20 10 .5", "row 1: expected fractions, got 150"),
+        ("fracture .5 .5 .1 .1 .5", "row 1: expected a class index, four fractions and a score"),
+        ("9" * 5000 + " .5 .5 .1 .1 .5", "row 1: expected a class index, four fractions and a score"),
+        ("0 .5 .5 .1 .1 high", "row 1: expected a class index, four fractions and a score"),
         (b"\xff\xfe0\x00", "a__one.txt: expected text"),
     ],
 )
@@ -85,26 +85,37 @@ def test_a_broken_row_is_named(folder, records, text, said):
 
 
 def test_files_of_no_film_and_folders_of_no_files_are_refused(folder, records):
+    (folder / "one.png").write_bytes(b"")
     with pytest.raises(BadValue, match=r"labels: expected <film>.txt files, found none"):
         load_predictions(folder, records)
+    (folder / "one.png").unlink()
+    loaded = load_predictions(folder, records)  # no film had anything
+    assert len(loaded.answers) == len(loaded.without_a_line) == len(records)
+    assert not any(len(answer.detections) for answer in loaded.answers.values())
     for name in ("a__one", "classes", "what"):
         (folder / f"{name}.txt").write_text("")
     with pytest.raises(BadValue, match="2 of 3 rows name films that are not in the manifest: 'classes', 'what'"):
         load_predictions(folder, records)
 
 
-def test_nothing_outside_the_folder_is_ever_read(folder, records, tmp_path):
-    outside = tmp_path / "secret"
-    outside.write_text("0 .5 .5 .1 .1 .5")
+def test_links_are_read_wherever_they_lead_and_one_that_leads_nowhere_is_refused(folder, records, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "rows").write_text("0 .5 .5 .1 .1 .5")
+    (outside / "b__one.txt").write_text("0 .5 .5 .1 .1 .5")
     (folder / "a__one.txt").write_text("")
-    (folder / "a__two.txt").symlink_to(outside)
-    (folder / "b__one.txt").symlink_to("b__one.txt")  # a link to itself
+    (folder / "a__two.txt").symlink_to(outside / "rows")
+    (folder / "deep").symlink_to(outside)
     (folder / "lost.txt").mkdir()
     (folder / "notes.md").write_text("no rows")
     loaded = load_predictions(folder, records)
-    assert len(loaded.answers["a/two"].detections) == 0
-    assert loaded.without_a_line == ("a/two", "b/one", "b/hand/film 3.é", "b/lost")
-    # A link within the folder leads nowhere else, and a folder may itself be reached by one.
+    assert [len(loaded.answers[name].detections) for name in ("a/one", "a/two", "b/one")] == [0, 1, 1]
+    assert loaded.without_a_line == ("b/hand/film 3.é", "b/lost")
+    (folder / "b__lost.txt").symlink_to("b__lost.txt")
+    with pytest.raises(BadValue, match=r"could not look at .*b__lost.txt \(Too many levels of symbolic links\)"):
+        load_predictions(folder, records)
+    (folder / "b__lost.txt").unlink()
+    # Two films may share a file, and a folder may itself be reached by a link.
     (folder / "a__one.txt").write_text("0 .5 .5 .1 .1 .5")
     (folder / "b__hand__film 3.é.txt").symlink_to("a__one.txt")
     (tmp_path / "link").symlink_to(folder)
