@@ -72,7 +72,7 @@ def read_elements(data: bytes, at: int, *, implicit: bool, little: bool, group: 
         if group is not None and data[at : at + 2] != struct.pack(f"{order}H", group):
             break
         head = _head(data, at, order, implicit)
-        if head is None or not head.sure or head.tag == 0:
+        if head is None or not head.sure or head.tag == head.length == 0:
             # Behind the pixels that is what somebody else appended. Before them the element before was no good guide.
             if _PIXELS in found or not data[at:].strip(b"\0"):
                 break

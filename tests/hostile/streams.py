@@ -127,7 +127,20 @@ def _jpeg_2000() -> list[Film]:
             films.append((_head(JPEG_2000, pixels, bits), out.getvalue()))
     out = io.BytesIO()
     Image.fromarray(grey()).save(out, "JPEG2000")  # in its wrapper
-    return [*films, (_head(JPEG_2000, grey(), 8), out.getvalue())]
+    return [*films, *((_head(JPEG_2000, grey(), 8), boxed) for boxed in (out.getvalue(), with_palette(out.getvalue())))]
+
+
+def with_palette(file: bytes, columns: int = 3) -> bytes:
+    """Put a palette of so many columns among the boxes of a JP2 file (T.800 I.5.3.4, I.5.3.5)."""
+    entries = b"".join(bytes([value] * columns) for value in range(256))
+    palette = struct.pack(">HB", 256, columns) + bytes([7] * columns) + entries
+    mapping = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(columns))
+    boxes = b"".join(
+        struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in ((b"pclr", palette), (b"cmap", mapping))
+    )
+    at = file.index(b"jp2h") - 4
+    size = int.from_bytes(file[at : at + 4])
+    return file[:at] + struct.pack(">I", size + len(boxes)) + file[at + 4 : at + size] + boxes + file[at + size :]
 
 
 @cache
@@ -213,5 +226,6 @@ KINDS = tuple(FILMS)
 
 
 def good(kind: str) -> list[bytes]:
-    """Give the films of a kind before anything is wrong with them."""
-    return [dicom(pixels=fragments(stream), **head) for head, stream in FILMS[kind]()]
+    """Give the films of a kind before anything is wrong with them, other than a palette."""
+    plain = [(head, stream) for head, stream in FILMS[kind]() if b"pclr" not in stream]
+    return [dicom(pixels=fragments(stream), **head) for head, stream in plain]

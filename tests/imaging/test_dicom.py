@@ -37,6 +37,7 @@ from fracture.errors import (
 )
 from fracture.imaging.dicom import NO_LIMB, dicom_frames, is_dicom
 from fracture.types import Radiograph
+from tests.hostile.streams import with_palette
 
 H, W = 12, 16
 LIMIT = 1_000_000
@@ -786,6 +787,14 @@ class TestCodecs:
         assert decode(encapsulated(dataset, uid.JPEG2000, boxed)).size_px == (W, H)
         with pytest.raises(BrokenFilm):
             decode(encapsulated(dataset, uid.JPEG2000, boxed[:12] + bytes(8) + boxed[12:]))
+
+    def test_a_palette_in_the_wrapper_never_meets_the_codec(self) -> None:
+        """Its codec writes three samples where it made room for one: the process dies, or nothing shows it."""
+        out = io.BytesIO()
+        pixels = np.kron(ramp(0, 250, "u1"), np.ones((4, 4), "u1"))
+        Image.fromarray(pixels).save(out, "JPEG2000")
+        with pytest.raises(UnsupportedFormat, match="palette"):
+            decode(encapsulated(film(pixels), uid.JPEG2000, with_palette(out.getvalue())))
 
     @pytest.mark.parametrize("start", [64, 66])
     def test_an_rle_segment_that_runs_over(self, start: int) -> None:
