@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF bytes to films, read by Pillow.
+"""PNG and JPEG by Pillow, TIFF by `fracture.imaging.tiff`: bytes to films.
 
 Grey is ITU-R 601 luma for colour files, which is the identity where R = G = B. A file that states the range of its
 values keeps it: the full code range maps to [0, 1]. What is assumed of one that does not is decided in `_to_greys`.
@@ -9,16 +9,17 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from fracture.errors import BrokenFilm, FilmTooLarge, UnsupportedFormat
+from fracture.errors import BrokenFilm
+from fracture.imaging import jpeg, png, tiff
 from fracture.imaging.greys import ASSUMED_RANGE, unstated
-from fracture.imaging.jpeg import check_scans
+from fracture.imaging.limits import check_size
+from fracture.imaging.native import Native, luma, over_black
 from fracture.types import Radiograph
 
 HARMONISE_KEY = "fracture:harmonise_id"
@@ -26,17 +27,12 @@ HARMONISE_KEY = "fracture:harmonise_id"
 
 # Not Image.open: Ultralytics replaces it by one that installs a package when it meets bytes it does not know. And not
 # Pillow's limit on pixels: ours is checked on the header, before any pixel is touched.
-_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"II*\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0*": TiffImagePlugin.TiffImageFile,
-    b"II+\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0+": TiffImagePlugin.TiffImageFile,
+_READERS: dict[bytes, tuple[type[ImageFile.ImageFile], Callable[[bytes], str]]] = {
+    png.SIGNATURE: (PngImagePlugin.PngImageFile, png.what_is_missing),
+    jpeg.SIGNATURE: (JpegImagePlugin.JpegImageFile, jpeg.what_is_missing),
 }
 _EXIF_ORIENTATION = 0x0112
 
-_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -51,68 +47,90 @@ _PILLOW_ERRORS = (
 _BLOCK_ROWS = 16
 """A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
 
-# Pillow logs TIFF tags, which may hold a patient's name.
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
 # Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
 # other may read: a truncated film would pass for a whole one.
-_truncation_switch = threading.Lock()
+_truncation_switch = threading.RLock()
+
+
+class _Quiet(threading.local, logging.Filter):
+    """Keeps what Pillow says of the films decoded here out of every log: it quotes tags, as a patient's name.
+
+    Only of these films, in the thread that decodes one: what Pillow says to others is theirs.
+    """
+
+    on = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self.on
+
+    def __enter__(self) -> None:
+        self.on = True
+
+    def __exit__(self, *error: object) -> None:
+        self.on = False
+
+
+_quiet = _Quiet()
+for _module in (Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin):
+    logging.getLogger(_module.__name__).addFilter(_quiet)
+
+
+def is_raster(data: bytes) -> bool:
+    """Tell by content."""
+    return data.startswith((*_READERS, *tiff.SIGNATURES))
 
 
 def raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
     """Yield every page of a PNG, JPEG or TIFF as a film. Raises the refusals of `fracture.imaging.decode.frames`."""
+    if data.startswith(tiff.SIGNATURES):
+        for page in tiff.tiff_pages(data, max_pixels):
+            flags: set[str] = set()
+            yield Radiograph(_upright(_greys(page, flags), page.orientation, flags), flags=frozenset(flags))
+        return
+    with _quiet:
+        film = _film(data, max_pixels)
+    yield film
+
+
+def _film(data: bytes, max_pixels: int) -> Radiograph:
+    if data.startswith(jpeg.SIGNATURE):
+        jpeg.check_process(data)
     with _truncation_switch:
         image = _open(data)
+    check_size(*image.size, max_pixels)
+    if image.format == "JPEG":
+        jpeg.check_scans(data)
+    mark = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
+    flags: set[str] = set()
     try:
-        for index in count() if image.format == "TIFF" else (0,):
-            try:
-                image.seek(index)  # as far as the next page: Pillow takes its time over counting thousands
-            except EOFError:
-                return
-            width, height = image.size
-            if width * height > max_pixels:
-                raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {width} x {height}")
-            if image.format == "JPEG":
-                check_scans(data)
-            yield _raster_film(image, data)
+        try:
+            native = _native(image, data)
+        except _PILLOW_ERRORS:
+            native = _recovered(data)
+            flags.add("truncated")
     except _PILLOW_ERRORS as error:
-        raise BrokenFilm(f"the {image.format} pixels cannot be decoded") from error
+        raise _broken(data) from error
+    greys = _greys(native, flags)
+    if "truncated" in flags and np.count_nonzero(np.ptp(greys, axis=1)) <= _BLOCK_ROWS:
+        raise _broken(data)
+    pixels = _upright(greys, native.orientation, flags)
+    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=_harmonise_id(mark))
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
-    for signature, reader in _READERS.items():
-        if data.startswith(signature):
-            try:
-                return reader(io.BytesIO(data))
-            except _PILLOW_ERRORS as error:
-                raise BrokenFilm("the file starts like an image but its header cannot be read") from error
-    raise UnsupportedFormat("expected a film as PNG, JPEG, TIFF or DICOM, the bytes are none of these")
-
-
-def _raster_film(image: Image.Image, data: bytes) -> Radiograph:
-    flags: set[str] = set()
-    mark = image.info.get(HARMONISE_KEY) if isinstance(image, PngImagePlugin.PngImageFile) else None
     try:
-        with _truncation_switch:
-            orientation = _orientation(image)
-            image.load()
-    except _PILLOW_ERRORS:
-        if image.format not in {"JPEG", "PNG"}:
-            raise
-        image = _recover(data)
-        orientation = _orientation(image)
-        flags.add("truncated")
-    if image.mode not in {"1", "L", "LA", "I", "F"} and not image.mode.startswith("I;16"):
-        flags.add("colour")
-    pixels = _grey(image, flags)
-    if "truncated" in flags and np.count_nonzero(np.ptp(pixels, axis=1)) <= _BLOCK_ROWS:
-        raise BrokenFilm(f"the {image.format} file ends before its first rows")
-    if orientation in _TURN:
-        # FracAtlas' annotators saw the films turned, so its boxes only fit turned films. Pillow turns TIFFs by itself.
-        if image.format != "TIFF":
-            pixels = np.ascontiguousarray(_TURN[orientation](pixels))
-        flags.add("exif_rotated")
-    return Radiograph(pixels, flags=frozenset(flags), harmonise_id=_harmonise_id(mark))
+        return _reader(data)[0](io.BytesIO(data))
+    except _PILLOW_ERRORS as error:
+        raise _broken(data) from error
+
+
+def _reader(data: bytes) -> tuple[type[ImageFile.ImageFile], Callable[[bytes], str]]:
+    return next(reader for signature, reader in _READERS.items() if data.startswith(signature))
+
+
+def _broken(data: bytes) -> BrokenFilm:
+    reader, missing = _reader(data)
+    return BrokenFilm(f"the {reader.format} cannot be decoded: {missing(data)}")
 
 
 def _harmonise_id(mark: object) -> str | None:
@@ -132,51 +150,100 @@ _TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 }
 
 
-def _orientation(image: Image.Image) -> int:
-    """Give the EXIF orientation. To be asked before a TIFF is loaded, which drops it; asking loads a PNG."""
-    orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return orientation
+def _upright(greys: NDArray[np.float32], orientation: int, flags: set[str]) -> NDArray[np.float32]:
+    """Turn a film as its EXIF tag says. FracAtlas' annotators saw the films so, and its boxes only fit turned films."""
+    if orientation not in _TURN:
+        return greys
+    flags.add("exif_rotated")
+    return np.ascontiguousarray(_TURN[orientation](greys))
 
 
-def _recover(data: bytes) -> Image.Image:
+def _recovered(data: bytes) -> Native:
     """Read a file that ends early as far as it goes. What is missing is flat: grey in a JPEG, black in a PNG."""
     with _truncation_switch:
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         try:
-            image = _open(data)
-            image.load()
+            return _native(_open(data), data)
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
-    return image
 
 
-def _grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
-    """Turn any Pillow mode into (H, W) float32 in [0, 1]. Transparency is laid over black, the film's air."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        return _wide_grey(image, flags)
-    if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
+def _native(image: ImageFile.ImageFile, data: bytes) -> Native:
+    """Load a file and give its values. Transparency is laid over black, the film's air."""
+    raw = image.tile[0].args if image.format == "PNG" and image.tile else None
+    if raw in _WIDE_COLOUR:
+        return _wide_colour(image, data, str(raw))
+    orientation = _load(image)
+    clear = image.info.get("transparency")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        return Native(values, None, values == clear if isinstance(clear, int) else None, orientation=orientation)
+    colour = image.mode not in {"1", "L", "LA"}
+    flat: Image.Image = image
+    if image.mode in {"LA", "RGBA"} or clear is not None:
         over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
-    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+        flat = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
+    return Native(np.asarray(flat.convert("L")), 255, colour=colour, orientation=orientation)
 
 
-def _wide_grey(image: Image.Image, flags: set[str]) -> NDArray[np.float32]:
-    greys = _to_greys(np.asarray(image), flags)
-    if _white_is_zero(image):
+_WIDE_COLOUR = {
+    "RGB;16B": ("RGB;16B", "RGB;16L"),
+    "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
+    "LA;16B": ("RGBA",),
+}
+"""Of PNGs of 16-bit colour Pillow keeps each sample's first byte; told that the bytes stand the other way round, the
+second one. Grey and alpha of 16 bits are as many bytes as four colours of 8."""
+
+
+def _load(image: ImageFile.ImageFile) -> int:
+    """Load a file's pixels and give its EXIF orientation."""
+    with _truncation_switch:
+        orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
+        image.load()
+    return orientation
+
+
+def _wide_colour(image: ImageFile.ImageFile, data: bytes, raw: str) -> Native:
+    """Load a PNG of 16-bit colour or grey with alpha at its full depth."""
+    halves = []
+    for way in _WIDE_COLOUR[raw]:
+        with _truncation_switch:
+            image = _open(data)
+        image.tile = [image.tile[0]._replace(args=way)]
+        orientation = _load(image)
+        halves.append(np.asarray(image))
+    high, low = halves if len(halves) == 2 else (halves[0][..., ::2], halves[0][..., 1::2])
+    channels = [high[..., at].astype(np.uint16) << 8 | low[..., at] for at in range(high.shape[-1])]
+    absent = None
+    if len(channels) in {2, 4}:
+        *channels, alpha = channels
+        absent = alpha == 0
+        channels = [over_black(channel, alpha, 0xFFFF) for channel in channels]
+    elif isinstance(clear := image.info.get("transparency"), tuple):
+        absent = np.logical_and.reduce([channel == value for channel, value in zip(channels, clear, strict=True)])
+    values = luma(*channels) if len(channels) == 3 else channels[0]
+    return Native(values, None, absent, colour=len(channels) == 3, orientation=orientation)
+
+
+def _greys(native: Native, flags: set[str]) -> NDArray[np.float32]:
+    """Turn values into greys in [0, 1], and what is transparent into air."""
+    if native.colour:
+        flags.add("colour")
+    if native.top is None:
+        greys = _to_greys(native.values, native.absent, flags)
+    else:
+        greys = native.values.astype(np.float32) / np.float32(native.top)
+    if native.white_is_zero:
         greys = 1 - greys
         flags.add("inverted")
+    if native.absent is not None:
+        greys[native.absent] = 0
     return greys
 
 
-def _to_greys(values: NDArray[Any], flags: set[str]) -> NDArray[np.float32]:
+def _to_greys(values: NDArray[Any], absent: NDArray[np.bool_] | None, flags: set[str]) -> NDArray[np.float32]:
     """Turn the values of a film that states no range, at their full depth, into greys in [0, 1]."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BrokenFilm("expected finite pixel values, got NaN or infinity")
     flags.add(ASSUMED_RANGE)
-    return unstated(values)
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """Tell whether a wide TIFF stores white as zero; Pillow turns the 8-bit ones over itself but not these."""
-    tags = getattr(image, "tag_v2", {})
-    return image.format == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return unstated(values, absent)

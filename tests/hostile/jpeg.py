@@ -139,9 +139,12 @@ def _films() -> Iterator[tuple[str, Case]]:
     for marker in FRAMES[1:]:
         yield f"frame header {marker:#x} over a baseline scan", Case(framed(GREY, marker=marker), ANY)
         yield f"frame header {marker:#x} over a progressive scan", Case(framed(PROGRESSIVE, marker=marker), ANY)
-    for bits in (0, 1, 12, 16, 255):
+    for bits in (0, 1, 16, 255):
         yield f"{bits} bits", Case(framed(GREY, precision=bits), "broken_film")
-    yield "12 bits, extended", Case(framed(GREY, precision=12, marker=0xC1), "broken_film")
+    yield "12 bits", Case(framed(GREY, precision=12), "unsupported_format")
+    yield "12 bits, extended", Case(framed(GREY, precision=12, marker=0xC1), "unsupported_format")
+    yield "16 bits, lossless", Case(framed(GREY, precision=16, marker=0xC3), "unsupported_format")
+    yield "JPEG-LS", Case(framed(GREY, marker=0xF7), "unsupported_format")
 
 
 def _sizes() -> Iterator[tuple[str, Case]]:

@@ -1,0 +1,18 @@
+"""What a header may announce before any pixel is decoded, whatever the format."""
+
+from fracture.errors import FilmTooLarge
+
+_MAX_RATIO = 10_000
+"""Of the long side to the short one. Films of a whole leg or spine have 5, and up to here a strip costs no more than a
+square film of as many pixels; one of 1 x 30,000,000 costs three times as much."""
+
+
+def check_size(width: int, height: int, max_pixels: int, count: int = 1) -> None:
+    """Raise FilmTooLarge for more pixels than ``max_pixels`` in all frames, or for a strip that is no film."""
+    size = f"{width} x {height}" + (f" in {count} frames" if count > 1 else "")
+    if width * height * count > max_pixels:
+        raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
+    if max(width, height) > _MAX_RATIO * min(width, height):
+        raise FilmTooLarge(
+            f"expected a long side of at most {_MAX_RATIO} times the short one, the header announces {size}"
+        )
