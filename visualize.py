@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from fracture.batch import is_ours, open_sandbox
 from fracture.errors import FractureError
-from fracture.imaging.decode import decode
-from fracture.imaging.harmonise import to_grey
 from fracture.reader import Reader
 from fracture.render import Marks, encode_png, overlay
 
@@ -23,13 +22,15 @@ def main() -> int:
     args = parser.parse_args()
     try:
         reader = Reader.load(args.weights)
-        film = decode(args.image.read_bytes())
-        found = reader.read_film(film).detections
+        data = args.image.read_bytes()
+        with open_sandbox(reader.card, 1) as sandbox:
+            (film,) = sandbox.prepare(data, grey=True, marked=is_ours(args.image, data))
+        found = reader.read_prepared(film.model_input, film.flags).detections
         low, high = (args.conf or reader.card.operating_point(name).threshold for name in ("screening", "specific"))
     except (FractureError, OSError) as error:
         print(f"visualize: {error}", file=sys.stderr)
         return 2
-    args.out.write_bytes(encode_png(overlay(to_grey(film), found, Marks(low, high), reader.card.model_id)))
+    args.out.write_bytes(encode_png(overlay(film.grey, found, Marks(low, high), reader.card.model_id)))
     print(f"{len(found.above(min(low, high)))} boxes drawn on {args.out}")
     return 0
 

@@ -19,9 +19,9 @@ from app.settings import Settings
 from app.telemetry import Telemetry
 from fracture import __version__
 from fracture.confine import hide
+from fracture.machine import cores
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.runtime import cores
 from fracture.reader import Reader
 from fracture.sandbox import Sandbox
 

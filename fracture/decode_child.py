@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -118,7 +118,8 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: Tas
                 raise SeveralFrames(f"expected at most {index} film(s), got a file with more frames")
             if wanted not in {None, index}:
                 continue
-            fed = network_pixels(harmonise(film, task.config), task.long_side_px, stride=task.stride)
+            known = film if request["marked"] or film.harmonise_id is None else replace(film, harmonise_id=None)
+            fed = network_pixels(harmonise(known, task.config), task.long_side_px, stride=task.stride)
             message = {
                 "film_px": fed.film_px,
                 "net_px": fed.pixels.shape[:2],

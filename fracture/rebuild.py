@@ -35,6 +35,7 @@ from fracture.errors import BadValue, FractureError, MissingData
 from fracture.files import walk
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
+from fracture.machine import cores
 from fracture.models import yolo
 from fracture.models.card import file_hash
 from fracture.pipeline import bundle
@@ -260,7 +261,7 @@ def _estimate(said: Mapping[str, Sequence[Claim]], plan: Plan) -> Iterator[str]:
                 continue  # ingest will set it aside and say why
         if read:
             # Every film is read three times: to be ingested, to be harmonised, and, smaller, to be compared.
-            seconds += 2.5 * (time.perf_counter() - started) / read * len(there) / (os.cpu_count() or 1)
+            seconds += 2.5 * (time.perf_counter() - started) / read * len(there) / cores()
             size += weight / read * len(there)
     batches = sum(len(found) for found in said.values()) * (1 - plan.val - plan.test) / plan.training.batch
     yield (

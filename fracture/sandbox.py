@@ -117,16 +117,25 @@ class Sandbox:
             self._idle.put(slot)
 
     def prepare(
-        self, data: bytes, *, most: int = 1, frame: int | None = None, grey: bool = False, window: int = 0
+        self,
+        data: bytes,
+        *,
+        most: int = 1,
+        frame: int | None = None,
+        grey: bool = False,
+        window: int = 0,
+        marked: bool = False,
     ) -> list[Prepared]:
         """Prepare every frame of a file as a film of its own, or one ``frame`` alone, waiting for a free child.
+
+        A file's word that it is harmonised is taken only where it is ``marked``, by somebody who made it.
 
         Raises SeveralFrames for more than ``most`` frames, BadValue for a frame there is not, the refusals of
         `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke two
         children; the next film finds a new one. Raises RuntimeError once closed, OSError where no child can be started,
         ChildKilled where the second one was ended from outside.
         """
-        request = {"most": most, "frame": frame, "grey": grey, "window": window}
+        request = {"most": most, "frame": frame, "grey": grey, "window": window, "marked": marked}
         slot = self._idle.get()
         if slot is None:
             self._idle.put(None)

@@ -1,29 +1,40 @@
 """Many films side by side: in order, each as if read alone, never far ahead, and over at once when nobody listens."""
 
+import os
 import threading
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from fracture.batch import find_films, read_file, read_files
+from fracture.batch import find_films, open_sandbox, read_file, read_files
+from fracture.data import manifest
 from fracture.data.phantom import draw_film
 from fracture.errors import EmptyFile, MissingData
+from fracture.imaging.harmonise import encode_png
 from fracture.reader import Reader
-from fracture.types import Detections, Prediction, Refusal
+from fracture.sandbox import ChildKilled
+from fracture.types import Detections, FrameMap, ImageRecord, ModelInput, Prediction, Refusal
 
 
 class Counting:
-    """A reader that answers with the number in the file, waits as told, and knows how many it reads at a time."""
+    """A reader that answers with the number in the file, waits as told, and knows how many it reads at a time.
+
+    It is its own sandbox as well.
+    """
 
     def __init__(self, wait=None):
         self.wait = wait or (lambda number: None)
         self.lock = threading.Lock()
         self.started, self.inside, self.most = [], 0, 0
 
-    def read(self, data):
-        number = int(data)
+    def prepare(self, data, marked):
+        assert not marked
+        return [SimpleNamespace(model_input=int(data), flags=frozenset())]
+
+    def read_prepared(self, number, flags):
         with self.lock:
             self.started.append(number)
             self.inside += 1
@@ -46,13 +57,17 @@ def files(tmp_path):
     return paths
 
 
+def read_with(reader, files, **options):
+    return read_files(reader, files, sandbox=reader, **options)
+
+
 def width(read):
     return read.answer.film_px[0]
 
 
 def test_answers_come_in_the_order_of_the_files_whoever_is_done_first(files):
     reader = Counting(lambda number: time.sleep(0.02 if number % 3 == 0 else 0))
-    reads = list(read_files(reader, files, workers=4))
+    reads = list(read_with(reader, files, workers=4))
     assert [width(read) for read in reads] == list(range(24))
     assert [read.path for read in reads] == files
     assert 2 <= reader.most <= 4
@@ -61,13 +76,13 @@ def test_answers_come_in_the_order_of_the_files_whoever_is_done_first(files):
 
 def test_no_more_workers_than_asked_for(files):
     reader = Counting(lambda number: time.sleep(0.002))
-    list(read_files(reader, files, workers=1))
+    list(read_with(reader, files, workers=1))
     assert reader.most == 1
 
 
 def test_a_film_that_cannot_be_read_is_an_answer_and_the_rest_goes_on(files, tmp_path):
     (tmp_path / "01").write_text("-1")
-    answers = [read.answer for read in read_files(Counting(), [*files[:3], tmp_path / "gone", files[3]], workers=2)]
+    answers = [read.answer for read in read_with(Counting(), [*files[:3], tmp_path / "gone", files[3]], workers=2)]
     assert answers[1] == Refusal("empty_file", "nothing there")
     assert answers[3].code == "unreadable_file"
     assert answers[4].film_px == (3, 1)
@@ -77,7 +92,7 @@ def test_a_consumer_that_takes_its_time_holds_the_readers_back(files):
     """Two workers, three films ahead each: after one answer six films are asked for, and no more."""
     asked = []
     reader = Counting()
-    reads = read_files(reader, (asked.append(file) or file for file in files), workers=2)
+    reads = read_with(reader, (asked.append(file) or file for file in files), workers=2)
     next(reads)
     time.sleep(0.1)
     assert len(asked) == 6
@@ -89,7 +104,7 @@ def test_a_consumer_that_takes_its_time_holds_the_readers_back(files):
 def test_a_consumer_that_stops_early_is_not_kept_waiting(files):
     """The films being read are finished, those that wait are not begun."""
     reader = Counting(lambda number: time.sleep(0.05))
-    reads = read_files(reader, files, workers=2)
+    reads = read_with(reader, files, workers=2)
     next(reads)
     reads.close()
     begun = len(reader.started)
@@ -105,7 +120,7 @@ def test_what_is_no_refusal_is_raised_and_ends_the_reading(files):
             raise KeyboardInterrupt
 
     reader, others = Counting(wait), set(threading.enumerate())
-    reads = read_files(reader, files, workers=2)
+    reads = read_with(reader, files, workers=2)
     with pytest.raises(KeyboardInterrupt):
         list(reads)
     assert len(reader.started) <= 9
@@ -113,7 +128,7 @@ def test_what_is_no_refusal_is_raised_and_ends_the_reading(files):
 
 
 def test_no_films_no_answers():
-    assert list(read_files(Counting(), [])) == []
+    assert list(read_with(Counting(), [])) == []
 
 
 def test_side_by_side_is_what_alone_would_be_bit_for_bit(tmp_path):
@@ -137,6 +152,63 @@ def test_side_by_side_is_what_alone_would_be_bit_for_bit(tmp_path):
         assert read.answer.detections.xyxy.tobytes() == one.detections.xyxy.tobytes()
         assert read.answer.detections.score.tobytes() == one.detections.score.tobytes()
     assert sum(len(one.detections) for one in alone if isinstance(one, Prediction)) > 0
+
+
+def test_a_film_that_kills_its_decoder_is_a_row_and_the_others_are_read(tmp_path, monkeypatch):
+    """Real processes, in which decoding certain bytes aborts, as a codec does whose memory is corrupted."""
+    (tmp_path / "sitecustomize.py").write_text(KILLER)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    films = [tmp_path / f"{number}.png" for number in range(3)]
+    for film in films:
+        cv2.imwrite(str(film), draw_film(np.random.default_rng(1), (120, 160), fractured=True)[0])
+    films[1].write_bytes(b"kills")
+    answers = [read.answer for read in read_files(Reader.load(), films, workers=1)]
+    assert isinstance(answers[0], Prediction)
+    assert answers[1].code == "decode_failed"
+    assert isinstance(answers[2], Prediction)
+
+
+KILLER = """
+import os
+import fracture.imaging.decode as decode
+whole = decode.frames
+decode.frames = lambda data, **options: os.abort() if data == b"kills" else whole(data, **options)
+"""
+
+
+def test_processes_that_are_killed_from_outside_are_a_row_too(files):
+    class Killed(Counting):
+        def prepare(self, data, marked):
+            raise ChildKilled("ended from outside")
+
+    (read,) = read_with(Killed(), files[:1])
+    assert read.answer == Refusal("not_decoded", "ended from outside")
+
+
+def test_a_mark_is_believed_of_films_that_a_manifest_names_harmonised(tmp_path):
+    """A stranger's film with our mark gets the contrast it lacks; a film of our own stages is fed as it is."""
+    pixels = draw_film(np.random.default_rng(3), (300, 400), fractured=True)[0]
+    reader = Reader.load()
+    config = reader.card.harmonise
+    marked = encode_png(ModelInput(pixels, (400, 300), FrameMap(), config.harmonise_id))
+    places = {name: tmp_path / name / "images/train/1.png" for name in ("ours", "unnamed", "raw", "nowhere")}
+    for name, place in places.items():
+        place.parent.mkdir(parents=True)
+        place.write_bytes(marked)
+        known = {"harmonise_id": config.harmonise_id} if name == "ours" else {}
+        path = "images/train/other.png" if name == "unnamed" else "images/train/1.png"
+        record = ImageRecord("s/1", path, "s", (400, 300), attributes=known)
+        if name != "nowhere":
+            manifest.save([record], tmp_path / name)
+    plain = tmp_path / "plain.png"
+    cv2.imwrite(str(plain), pixels)
+    with open_sandbox(reader.card, 1) as sandbox:
+        scores = {
+            name: read_file(reader, file, sandbox).detections.score.tolist()
+            for name, file in [*places.items(), ("plain", plain)]
+        }
+    assert scores["unnamed"] == scores["raw"] == scores["nowhere"] == scores["plain"]
+    assert scores["ours"] == reader.read(marked).detections.score.tolist() != scores["plain"]
 
 
 def test_films_are_found_below_folders_and_labels_are_not(tmp_path):

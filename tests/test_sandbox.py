@@ -41,7 +41,7 @@ from fracture.imaging.decode import frames
 from fracture.imaging.harmonise import encode_png, harmonise, network_pixels
 from fracture.models.card import SHIPPED
 from fracture.sandbox import ChildKilled, Sandbox
-from fracture.types import HarmoniseConfig
+from fracture.types import FrameMap, HarmoniseConfig, ModelInput
 
 CONFIG = HarmoniseConfig(long_side_px=600)
 SCALE, STRIDE = 448, 32
@@ -249,7 +249,7 @@ def eventually(true, within_s=10.0):
 
 @pytest.mark.parametrize("name", FILMS)
 def test_a_film_comes_back_as_it_would_without_a_sandbox(sandbox, name):
-    found = sandbox.prepare(FILMS[name], most=5, grey=True)
+    found = sandbox.prepare(FILMS[name], most=5, grey=True, marked=True)
     films = list(frames(FILMS[name]))
     assert len(found) == len(films)
     for prepared, film in zip(found, films, strict=True):
@@ -270,6 +270,14 @@ def test_a_film_comes_back_as_it_would_without_a_sandbox(sandbox, name):
 
 def test_the_grey_film_is_sent_only_where_asked(sandbox):
     assert sandbox.prepare(SMALL)[0].grey is None
+
+
+def test_what_a_film_says_of_being_harmonised_is_not_believed(sandbox):
+    """A text chunk that anybody can write would spare the film its contrast."""
+    plain = sandbox.prepare(FILMS["png"])[0].model_input.pixels
+    for config in (CONFIG, HarmoniseConfig()):
+        marked = encode_png(ModelInput(PIXELS, PIXELS.shape[::-1], FrameMap(), config.harmonise_id))
+        assert sandbox.prepare(marked)[0].model_input.pixels.tobytes() == plain.tobytes()
 
 
 def test_a_window_is_chosen(sandbox):
@@ -295,7 +303,7 @@ def test_a_refusal_is_the_one_without_a_sandbox(sandbox, name):
         [harmonise(film, CONFIG) for film in frames(data)]
     alone_s, before, began = time.monotonic() - began, children(), time.monotonic()
     with pytest.raises(FractureError) as refused:
-        sandbox.prepare(data)
+        sandbox.prepare(data, marked=True)
     assert time.monotonic() - began < max(2, 4 * alone_s)  # one inflates 256 MB, on a machine that may be busy
     assert (type(refused.value), str(refused.value)) == (type(expected.value), str(expected.value))
     assert children() == before  # nobody was ended over it
@@ -548,7 +556,7 @@ def test_many_threads_share_few_children(opened):
 
     expected = {name: alone(name) for name in set(names)}
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda name: sandbox.prepare(FILMS[name])[0].model_input.pixels.tobytes(), names)
+        found = pool.map(lambda name: sandbox.prepare(FILMS[name], marked=True)[0].model_input.pixels.tobytes(), names)
         assert all(pixels == expected[name] for name, pixels in zip(names, found, strict=True))
     assert children() - before == mine
     assert len(mine) == 2

@@ -1,7 +1,6 @@
 """How fast films are harmonised, beside the plainest loop that does the same."""
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from fracture.data.stage import place as link_or_copy
 from fracture.errors import MissingData
 from fracture.files import walk
 from fracture.imaging.decode import decode
+from fracture.machine import cores
 from fracture.types import HarmoniseConfig, ImageRecord
 
 _TURN = 1000
@@ -72,7 +72,7 @@ def prepare(folder: Path, count: int) -> str:
     speed = {way: len(files) / seconds for way, seconds in taken.items()}
     faster, lighter = speed["ours"] / speed["plain"], 100 * weight["ours"] / weight["plain"]
     return (
-        f"preprocess, {len(files)} films, {os.cpu_count()} cores: {speed['ours']:.1f} films/s, "
+        f"preprocess, {len(files)} films, {cores()} cores: {speed['ours']:.1f} films/s, "
         f"{weight['ours'] / 1e6:.1f} MB; plain loop {speed['plain']:.1f} films/s, {weight['plain'] / 1e6:.1f} MB\n"
         f"  {faster:.2f} x its films/s, {lighter:.1f} % of its bytes, {differ} films whose pixels differ"
     )

@@ -4,7 +4,6 @@ A round starts each service alone, so that start-up and memory are its own, and 
 clients. Rounds follow each other plain, ours, plain, ours, and every ratio is taken within a round: machines are noisy.
 """
 
-import os
 import platform
 import statistics
 import time
@@ -28,6 +27,7 @@ from fracture.bench.processes import DidNotStart, Watch, can_account, free_port,
 from fracture.data.phantom import draw_film
 from fracture.data.stage import write_json
 from fracture.imaging.decode import decode
+from fracture.machine import cores
 from fracture.reader import Reader
 
 SMALL, LARGE = "373x454", "2304x2880"
@@ -234,7 +234,7 @@ def _made(rounds: int, seconds: float) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "processor": models[0].split(": ")[1] if models else platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "packages": {"python": platform.python_version(), **versions},
         "rounds": rounds,
         "seconds": seconds,

@@ -8,9 +8,8 @@ from fracture.data import duplicates
 from fracture.data.audit_kinds import KINDS, Film, Finding
 from fracture.data.audit_style import STYLE
 from fracture.data.audit_tables import ALL_BUT, APART, MIN_FILMS, Row, Shortcut
-from fracture.data.stage import film_pool
+from fracture.data.workers import film_map, read_film
 from fracture.errors import FractureError
-from fracture.imaging.decode import decode
 from fracture.page import document, film_svg, plural, verdict
 from fracture.types import Estimate
 
@@ -186,15 +185,15 @@ def _pictures(films: Mapping[str, Film], present: Mapping[str, Sequence[Finding]
     """Draw every film that is shown somewhere, in parallel."""
     shown = [finding for kind, findings in present.items() if kind not in LISTED for finding in findings[:SHOWN]]
     names = sorted({name for finding in shown for name in _strip(finding) if name in films})
-    with film_pool() as pool:
-        return dict(zip(names, pool.map(_picture, [films[name] for name in names], chunksize=4), strict=True))
+    drawn = film_map(_picture, [films[name] for name in names], lambda *_: "")
+    return dict(zip(names, drawn, strict=True))
 
 
 def _picture(film: Film) -> str:
     """Draw a small film with its boxes, as inline SVG; nothing where the film cannot be read."""
     try:
-        pixels = decode(film.file.read_bytes()).pixels
-    except (FractureError, OSError):
+        pixels = read_film(film.file).pixels
+    except FractureError:
         return ""
     boxes = "".join(_rectangle(box) for box in film.record.boxes or ())
     return film_svg(pixels, _LONG_SIDE_PX, _QUALITY, film.record.image_id, boxes)

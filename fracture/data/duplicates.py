@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from tqdm import tqdm
 
-from fracture.data.stage import film_pool
+from fracture.data.workers import film_map, read_film
 from fracture.errors import BrokenFilm, FractureError
-from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise
 from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
 
@@ -139,25 +138,27 @@ def look(file: Path, config: HarmoniseConfig) -> tuple[Images, Look]:
     A harmonised film is taken as it is; any other is harmonised first, which the thresholds take for granted.
     """
     try:
-        film = decode(file.read_bytes())
+        film = read_film(file)
         grey = film.pixels * 255 if film.harmonise_id else harmonise(film, config).pixels.astype(np.float32)
-    except (FractureError, OSError) as error:
-        reason = error.strerror or "it cannot be opened" if isinstance(error, OSError) else str(error)
-        return np.zeros((_THUMBNAIL_PX, _THUMBNAIL_PX), np.float16), Look(problem=reason)
+    except FractureError as error:
+        return _unseen(file, str(error))
     small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     deviation, white = float(film.pixels.std()), float((film.pixels >= _WHITE).mean())
     return _standardise(small[None])[0], Look(film.size_px, film.flags, deviation, white, _repeated(film.pixels))
+
+
+def _unseen(_: Path, reason: str) -> tuple[Images, Look]:
+    return np.zeros((_THUMBNAIL_PX, _THUMBNAIL_PX), np.float16), Look(problem=reason)
 
 
 def look_at(files: Sequence[Path], config: HarmoniseConfig = DEFAULT) -> tuple[Images, list[Look]]:
     """Look at films in parallel: their thumbnails (N, 64, 64) and what else was seen, in the films' order."""
     thumbnails = np.zeros((len(files), _THUMBNAIL_PX, _THUMBNAIL_PX), np.float16)
     looks: list[Look] = []
-    with film_pool() as pool:
-        seen = pool.map(partial(look, config=config), files, chunksize=8)
-        for index, (thumbnail, what) in enumerate(tqdm(seen, total=len(files), desc="look", unit="film")):
-            thumbnails[index] = thumbnail
-            looks.append(what)
+    seen = film_map(partial(look, config=config), files, _unseen)
+    for index, (thumbnail, what) in enumerate(tqdm(seen, total=len(files), desc="look", unit="film")):
+        thumbnails[index] = thumbnail
+        looks.append(what)
     return thumbnails, looks
 
 

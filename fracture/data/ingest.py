@@ -5,6 +5,7 @@ A source file only parses labels. Here every film is decoded once, by the one de
 aside with a reason. One claim in, one record out; nothing is dropped.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +19,27 @@ from fracture.data import manifest
 from fracture.data.code import code_id
 from fracture.data.duplicates import fingerprint
 from fracture.data.labels import BY_NAME, FractureClasses, Sorted
-from fracture.data.stage import JOURNAL, Journal, file_state, film_name, place, run_films, stamp, write_json
+from fracture.data.stage import (
+    JOURNAL,
+    Journal,
+    file_state,
+    film_name,
+    place,
+    run_films,
+    set_aside,
+    stamp,
+    write_json,
+)
+from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError
-from fracture.imaging.decode import decode
 from fracture.types import Box, ImageRecord
 
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors of the place that a stage is written to; every other one is the film's own."""
 
 EDGE_PX = 0.5
 """Fractions are written with few digits: a box that leaves the film by less was drawn to its edge."""
@@ -114,7 +128,7 @@ def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: i
     _check_ids(claims)
     journal = Journal(out / JOURNAL)
     jobs = [(claim.image_id, _stamp(claim), (claim, out, copy)) for claim in claims]
-    records = join_neighbours(run_films(jobs, _ingest_one, journal, "ingest", workers))
+    records = join_neighbours(run_films(jobs, _ingest_one, _lost, journal, "ingest", workers))
     write_json(out / "report.json", report(records) | {"classes": count_classes(claims)})
     manifest.save(records, out)
     return records
@@ -179,23 +193,33 @@ def _stamp(claim: Claim) -> str:
     return stamp(code_id(__name__), file_state(claim.file), replace(claim, regions=frozenset()), sorted(claim.regions))
 
 
+def _lost(job: tuple[Claim, Path, bool], reason: str) -> ImageRecord:
+    return set_aside(_claimed(job[0]), reason)
+
+
 def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:
     claim, out, copy = job
     record = _verify(claim)
     if record.split != "set_aside":
-        place(claim.file, out / record.path, copy=copy)
-        write_label(record, out / "labels" / f"{film_name(record)}.txt")
+        try:
+            place(claim.file, out / record.path, copy=copy)
+            write_label(record, out / "labels" / f"{film_name(record)}.txt")
+        except OSError as error:
+            if error.errno in _OF_THE_DISK:
+                raise
+            return set_aside(record, f"the film cannot be placed in the stage: {error.strerror}")
     return record
 
 
-def _verify(claim: Claim) -> ImageRecord:
+def _claimed(claim: Claim) -> ImageRecord:
+    """Give the record of a film that nobody has looked at: what its source says, and set aside."""
     path = f"images/{claim.image_id.split('/', 1)[1]}{claim.file.suffix}"
     attributes = dict(claim.attributes)
     if claim.sequence is not None:
         attributes["sequence"] = str(claim.sequence)
     if claim.family is not None:
         attributes["family"] = claim.family
-    record = ImageRecord(
+    return ImageRecord(
         image_id=claim.image_id,
         path=path,
         source=claim.source,
@@ -214,13 +238,18 @@ def _verify(claim: Claim) -> ImageRecord:
         split="set_aside",
         attributes=attributes,
     )
+
+
+def _verify(claim: Claim) -> ImageRecord:
+    record = _claimed(claim)
+    attributes = dict(record.attributes)
     problem = claim.problem or ("called normal, with boxes" if claim.fractured is False and claim.boxes else None)
     if problem:
-        return replace(record, attributes={**attributes, "reason": problem})
+        return set_aside(record, problem)
     try:
-        film = decode(claim.file.read_bytes())
+        film = read_film(claim.file)
     except FractureError as error:
-        return replace(record, attributes={**attributes, "reason": str(error)})
+        return set_aside(record, str(error))
     notes, flags = list(claim.notes), set(film.flags)
     if notes:
         flags.add("label_disagrees")

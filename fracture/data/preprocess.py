@@ -14,13 +14,14 @@ from fracture.data.stage import (
     file_state,
     film_name,
     run_films,
+    set_aside,
     stamp,
     write_bytes,
     write_json,
 )
+from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError, MissingData
-from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
 
@@ -45,7 +46,7 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
         )
         for record in records
     ]
-    harmonised = run_films(jobs, _preprocess_one, journal, "preprocess", workers)
+    harmonised = run_films(jobs, _preprocess_one, _lost, journal, "preprocess", workers)
     write_json(
         out / "report.json",
         {
@@ -60,18 +61,23 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
     return harmonised
 
 
+def _lost(job: tuple[ImageRecord, Path, Path, HarmoniseConfig], reason: str) -> ImageRecord:
+    return set_aside(job[0], reason)
+
+
 def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> ImageRecord:
     record, src, out, config = job
     if record.split == "set_aside":
         return record
     try:
-        film = decode((src / record.path).read_bytes())
+        film = read_film(src / record.path)
+        if "harmonise_id" not in record.attributes:
+            film = replace(film, harmonise_id=None)  # what a stranger's file says of itself
         if film.size_px != record.size_px:
             raise BadValue(f"the manifest says {record.size_px} px, the film has {film.size_px} px; ingest it again")
         prepared = harmonise(film, config)
-    except (FractureError, OSError) as error:
-        reason = f"the film cannot be opened: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return replace(record, split="set_aside", attributes={**record.attributes, "reason": reason})
+    except FractureError as error:
+        return set_aside(record, str(error))
     height, width = prepared.pixels.shape[:2]
     moved: tuple[Box, ...] | None = None
     if record.boxes is not None:

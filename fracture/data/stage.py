@@ -10,15 +10,15 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
-import cv2
 from tqdm import tqdm
 
 from fracture.data.manifest import from_cells, to_cells
+from fracture.data.workers import film_map
 from fracture.errors import FractureError
 from fracture.types import ImageRecord
 
@@ -34,8 +34,11 @@ def film_name(record: ImageRecord) -> str:
 
 def file_state(path: Path) -> tuple[int, int] | None:
     """Give (size, modification time in ns) of a file, None where there is none."""
-    state = path.stat() if path.is_file() else None
-    return (state.st_size, state.st_mtime_ns) if state else None
+    try:
+        state = path.stat()
+    except OSError:  # also where it may not be looked at, or its name is longer than the file system has them
+        return None
+    return (state.st_size, state.st_mtime_ns) if S_ISREG(state.st_mode) else None
 
 
 def stamp(*parts: object) -> str:
@@ -106,31 +109,30 @@ class Journal:
         return json.dumps({"stamp": stamp, "record": to_cells(record)}) + "\n"
 
 
-def film_pool(workers: int | None = None) -> ProcessPoolExecutor:
-    """Give a pool of processes, as many as there are cores unless said, each of them keeping to one core.
-
-    They start afresh. A fork would take over locks that threads of torch, OpenVINO or OpenCV hold, without the threads
-    that let go of them, and wait for ever.
-    """
-    cores = workers or os.cpu_count() or 1
-    return ProcessPoolExecutor(cores, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+def set_aside(record: ImageRecord, reason: str) -> ImageRecord:
+    """Keep a film in the manifest that cannot be used, and say why."""
+    return replace(record, split="set_aside", attributes={**record.attributes, "reason": reason})
 
 
 def run_films(
     jobs: Sequence[tuple[str, str, Job]],
     work: Callable[[Job], ImageRecord],
+    lost: Callable[[Job, str], ImageRecord],
     journal: Journal,
     title: str,
     workers: int | None = None,
 ) -> list[ImageRecord]:
-    """Work through ``(image_id, stamp, job)``, skipping what the journal has; give the records in the jobs' order."""
+    """Work through ``(image_id, stamp, job)``, skipping what the journal has; give the records in the jobs' order.
+
+    ``lost`` gives the record of a film that ends every process it meets, and why it has no other.
+    """
     results = {image_id: journal.finished(image_id, stamp) for image_id, stamp, _ in jobs}
     todo = [(image_id, stamp, job) for image_id, stamp, job in jobs if results[image_id] is None]
     journal.path.parent.mkdir(parents=True, exist_ok=True)
-    with journal.path.open("a", encoding="utf-8") as log, film_pool(workers) as pool:
+    with journal.path.open("a", encoding="utf-8") as log:
         if journal.path.stat().st_size and todo:
             log.write("\n")  # closes a line that a kill may have cut short
-        done = pool.map(work, [job for _, _, job in todo], chunksize=4)
+        done = film_map(work, [job for _, _, job in todo], lost, workers)
         bar = tqdm(done, total=len(jobs), initial=len(jobs) - len(todo), desc=title, unit="film")
         for (image_id, stamp, _), record in zip(todo, bar, strict=True):
             log.write(journal.line(stamp, record))

@@ -1,6 +1,5 @@
 """Run an exported network without torch: in ONNX Runtime on an accelerator, else in OpenVINO on the CPU."""
 
-import os
 import queue
 import sys
 import threading
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from fracture import boxes as box_math
 from fracture.errors import BadValue, BrokenAnswer
+from fracture.machine import cores
 from fracture.types import Detections, ModelInput
 
 SCORE_FLOOR = 0.001
@@ -27,9 +27,6 @@ BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("f32", "bf16")
 
 _PROCESSOR = Path("/proc/cpuinfo")
-_CPU_SHARE = Path("/sys/fs/cgroup/cpu.max")
-"""A container's share of the processor, in microseconds of each period (Linux, control group v2)."""
-
 _ACCELERATORS = ("CUDAExecutionProvider", "CoreMLExecutionProvider")
 _SHAPES_BYTES = 96 << 20
 _MOST_SHAPES = 3
@@ -79,16 +76,6 @@ def computes_bfloat16() -> bool:
     """Tell whether the processor itself computes in bfloat16 (Linux; elsewhere it is taken not to)."""
     flags = _PROCESSOR.read_text(encoding="utf-8") if _PROCESSOR.is_file() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def cores() -> int:
-    """Give the cores this process may use: those of the machine, or the fewer it is bound to or has a share of."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_SHARE.read_text(encoding="ascii").split()
-        return max(1, min(bound, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return bound
 
 
 def _open(path: Path, backend: str, precision: str) -> Network:

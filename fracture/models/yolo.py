@@ -31,6 +31,7 @@ from fracture.data.yolo import Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.machine import cores
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
 from fracture.types import HarmoniseConfig
@@ -422,7 +423,7 @@ def _trainer_class() -> Any:
         def _setup_train(self) -> None:
             super()._setup_train()
             if self.device.type == "cpu":
-                torch.set_num_threads(os.cpu_count() or 1)
+                torch.set_num_threads(cores())
                 self.model.to(memory_format=torch.channels_last)
                 if computes_bfloat16():
                     _train_in_bfloat16(self.model)

@@ -78,6 +78,21 @@ def test_a_file_nobody_can_decode_is_set_aside(claim, tmp_path, content):
     assert not (tmp_path / "out/images").exists()
 
 
+def test_a_file_that_cannot_be_opened_is_set_aside_and_the_others_are_kept(claim, tmp_path):
+    """Gone, a folder, a name that no file system has: each is that film's row."""
+    wrong = {"gone": claim.file.with_name("gone.png"), "folder": tmp_path, "long": claim.file.with_name("n" * 300)}
+    claims = [claim, *(replace(claim, image_id=f"s/{name}", file=file) for name, file in wrong.items())]
+    records = ingest(claims, tmp_path / "out", workers=1)
+    assert [record.split for record in records] == [None, *["set_aside"] * 3]
+    assert all("cannot be opened" in record.attributes["reason"] for record in records[1:])
+    assert manifest.load(tmp_path / "out") == records
+
+
+def test_a_name_that_the_stage_cannot_hold_sets_its_film_aside(claim, tmp_path):
+    records = ingest([claim, replace(claim, image_id="s/" + "n" * 300)], tmp_path / "out", workers=1)
+    assert [record.split for record in records] == [None, "set_aside"]
+
+
 def test_a_film_of_another_size_than_its_labels_is_set_aside(claim, tmp_path):
     record = one(replace(claim, claimed_px=(30, 40)), tmp_path / "out")
     assert record.split == "set_aside"

@@ -1,12 +1,17 @@
 """A stage that was killed goes on, trusts nothing half-written, and ends as if nothing had happened."""
 
 import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
 
-import cv2
 import pytest
 
 from fracture.data.preprocess import preprocess
-from fracture.data.stage import Journal, file_state, film_pool, run_films, stamp, write_bytes
+from fracture.data.stage import Journal, file_state, run_films, set_aside, stamp, write_bytes
+from fracture.data.workers import DIED
 from fracture.errors import MissingData
 from fracture.types import HarmoniseConfig, ImageRecord
 
@@ -20,15 +25,22 @@ def work(job):
         calls.write(f"{number}\n")
     if (folder / "poison").exists() and number == 7:
         raise MissingData("the disk is gone")
+    time.sleep(0.1 * (folder / "slow").exists())
+    if (folder / "killers").exists() and str(number) in (folder / "killers").read_text().split():
+        os.abort()
     path = f"images/{number}.png"
     write_bytes(folder / path, bytes([number]) * 50)
     return ImageRecord(f"s/{number}", path, "s", (40, 30), boxes=((0.0, 0.0, number + 1.0, 9.0),))
 
 
+def lost(job, reason):
+    return set_aside(ImageRecord(f"s/{job[1]}", f"images/{job[1]}.png", "s", (40, 30)), reason)
+
+
 def run(folder, versions=None):
     versions = versions or {}
     jobs = [(f"s/{n}", stamp("film", versions.get(n, 0)), (folder, n)) for n in range(FILMS)]
-    return run_films(jobs, work, Journal(folder / "journal.jsonl"), "test", workers=2)
+    return run_films(jobs, work, lost, Journal(folder / "journal.jsonl"), "test", workers=2)
 
 
 def calls(folder):
@@ -177,8 +189,31 @@ def test_preprocessing_twice_writes_no_film_twice(phantom_stages, tmp_path):
     assert all(path.stat().st_mtime_ns > before for path, before in films.items())
 
 
-def test_a_worker_keeps_to_one_core_and_the_caller_keeps_its_threads():
-    before = cv2.getNumThreads()
-    with film_pool(1) as pool:
-        assert pool.submit(cv2.getNumThreads).result() == 1
-    assert cv2.getNumThreads() == before
+def test_a_film_that_kills_its_worker_is_set_aside_and_the_others_are_done(tmp_path):
+    (tmp_path / "killers").write_text("5")
+    records = run(tmp_path)
+    assert [record.image_id for record in records] == [f"s/{n}" for n in range(FILMS)]
+    aside = [number for number, record in enumerate(records) if record.split == "set_aside"]
+    assert aside == [5]
+    assert {records[number].attributes["reason"] for number in aside} == {DIED}
+    assert len(list((tmp_path / "images").iterdir())) == FILMS - 1
+    calls(tmp_path)
+    assert run(tmp_path) == records  # nor is it met again
+    assert calls(tmp_path) == []
+
+
+def test_a_worker_that_is_killed_from_outside_costs_no_film(tmp_path):
+    def kill():
+        while not (tmp_path / "calls").exists():
+            time.sleep(0.01)
+        for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(int(child), signal.SIGKILL)
+
+    (tmp_path / "slow").touch()
+    killer = threading.Thread(target=kill)
+    killer.start()
+    records = run(tmp_path)
+    killer.join()
+    assert [record.split for record in records] == [None] * FILMS

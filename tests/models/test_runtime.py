@@ -1,6 +1,5 @@
 """The network in OpenVINO: whichever of its copies answers, the answer is the same, and there always is one."""
 
-import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ import pytest
 from fracture.errors import BadValue
 from fracture.models import card as cards
 from fracture.models import runtime
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, cores, detections_from, open_network
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, detections_from, open_network
 from fracture.types import FrameMap, ModelInput
 
 openvino = pytest.importorskip("openvino")
@@ -191,37 +190,6 @@ def test_the_shipped_network_answers_alone_as_together_to_the_last_bit():
     elsewhere = OnnxNetwork(SHIPPED)(pixels)
     assert elsewhere.shape == alone.shape
     assert np.abs(elsewhere - alone).max() < 1e-2
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"),
-    [
-        ("max 100000\n", 8),
-        ("400000 100000\n", 4),
-        ("150000 100000\n", 2),
-        ("130000 100000\n", 1),
-        ("20000 100000\n", 1),
-        ("6400000 100000\n", 8),
-        ("nonsense\n", 8),
-        ("1 2 3\n", 8),
-        (None, 8),
-    ],
-)
-def test_a_containers_share_of_the_processor_is_all_there_is(tmp_path, monkeypatch, share, expected):
-    file = tmp_path / "cpu.max"
-    if share is not None:
-        file.write_text(share)
-    monkeypatch.setattr(runtime, "_CPU_SHARE", file)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert cores() == expected
-
-
-def test_where_nothing_is_bound_all_cores_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "_CPU_SHARE", tmp_path / "none")
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    for count, expected in ((6, 6), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
-        assert cores() == expected
 
 
 def test_accelerators_go_first():
