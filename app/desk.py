@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from app.fairness import Fair, Share
 from app.problems import RequestRefused
 from app.telemetry import Telemetry
 from fracture.reader import Reader
@@ -40,11 +41,13 @@ class Desk:
         self.reader = reader
         self._sandbox = sandbox
         self._telemetry = telemetry
-        self._decoding = CapacityLimiter(decoders)
+        # The last process is for others than the request that has all the rest.
+        self._decoding = Fair(decoders, max(1, decoders - 1))
         self._inferring = CapacityLimiter(streams)
         self._drawing = CapacityLimiter(streams)
         # Enough that the network never waits for a film to be decoded; all others wait as what was sent, which is less.
-        self._turns = CapacityLimiter(decoders + 2 * streams)
+        turns = decoders + 2 * streams
+        self._turns = Fair(turns, max(1, turns - streams - 1))
         # The limiters above say how many threads there are: anyio's own bound is for everything else in the process.
         self._threads = CapacityLimiter(math.inf)
         self._looking = ThreadPoolExecutor(1, "ready")
@@ -67,23 +70,44 @@ class Desk:
             self._inside -= 1
             self._telemetry.inside.set(self._inside)
 
-    def turn(self, gone: Gone) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn, in the order of coming, and have it until its films are read or drawn.
+    def turn(self, gone: Gone, share: Share | None = None) -> AbstractAsyncContextManager[None]:
+        """Wait for a file's turn, requests taking turns, and have it until its films are read or drawn.
 
-        Raises RequestRefused (408) where its sender has ``gone``.
+        ``share`` stands for the request; without one the file is a request of its own. Raises RequestRefused (408)
+        where its sender has ``gone``.
         """
-        return self._waited_for(self._turns, gone)
+        return self._waited_for(self._turns.place(share or object()), gone)
 
     async def prepare(
-        self, data: bytes, gone: Gone, *, most: int = 1, frame: int | None = None, grey: bool = False
+        self,
+        data: bytes,
+        gone: Gone,
+        *,
+        share: Share | None = None,
+        most: int = 1,
+        frame: int | None = None,
+        grey: bool = False,
     ) -> list[Prepared]:
         """Decode a file; see `fracture.sandbox.Sandbox.prepare` for arguments and refusals.
 
-        Raises RequestRefused: 503 where no process can be had to decode it, 408 where its sender has ``gone``.
+        ``share`` stands for the request, as in `turn`; raises TooCostly where it is used up. Raises RequestRefused:
+        503 where no process can be had to decode it, 408 where its sender has ``gone``.
         """
-        task = partial(self._sandbox.prepare, data, most=most, frame=frame, grey=grey)
+
+        def task() -> list[Prepared]:
+            if share is None:
+                return self._sandbox.prepare(data, most=most, frame=frame, grey=grey)
+            share.check()
+            began, pixels = time.perf_counter(), 0
+            try:
+                films = self._sandbox.prepare(data, most=most, frame=frame, grey=grey)
+                pixels = sum(film.model_input.film_px[0] * film.model_input.film_px[1] for film in films)
+                return films
+            finally:
+                share.spend(time.perf_counter() - began, pixels)
+
         try:
-            return await self._do("decode", self._decoding, task, gone)
+            return await self._do("decode", self._decoding.place(share or object()), task, gone)
         except (OSError, RuntimeError):  # none can be started, or they are killed; or the service is being stopped
             raise overloaded("no process lasts long enough to decode the film", 1) from None
 
@@ -110,7 +134,9 @@ class Desk:
         """Make a picture."""
         return await self._do("draw", self._drawing, task)
 
-    async def _do(self, stage: str, places: CapacityLimiter, task: Callable[[], T], gone: Gone | None = None) -> T:
+    async def _do(
+        self, stage: str, places: AbstractAsyncContextManager[object], task: Callable[[], T], gone: Gone | None = None
+    ) -> T:
         async with self._waited_for(places, gone):
             began = time.perf_counter()
             try:
@@ -122,7 +148,7 @@ class Desk:
                     self._mean_s += _MEMORY * (took_s - self._mean_s)
 
     @asynccontextmanager
-    async def _waited_for(self, places: CapacityLimiter, gone: Gone | None) -> AsyncIterator[None]:
+    async def _waited_for(self, places: AbstractAsyncContextManager[object], gone: Gone | None) -> AsyncIterator[None]:
         asked = time.perf_counter()
         async with places:
             waited_s = time.perf_counter() - asked

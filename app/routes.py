@@ -19,6 +19,7 @@ from app.access import Access, Role, require
 from app.clinics import Clinics
 from app.desk import Desk
 from app.examples import ANSWERS
+from app.fairness import Share
 from app.problems import RequestRefused, documented
 from app.settings import Settings
 from app.telemetry import MEDIA_TYPE as METRICS_TYPE
@@ -234,6 +235,7 @@ class _Reading:
         self._gone = request.is_disconnected
         self._service = service
         self._most = service.settings.fracture_max_files
+        self._share = Share(service.settings.fracture_request_s, service.settings.fracture_request_megapixels)
         self._films = 0
         self.seen: list[answers.Seen] = []
         self.refusals: list[tuple[int, FractureError]] = []
@@ -261,9 +263,9 @@ class _Reading:
             return await desk.draw(lambda: encode_png(overlay(_grey(film), shown, marks, mode.mode)))
 
     async def _file(self, source: int, data: bytes) -> None:
-        async with self._service.desk.turn(self._gone):
+        async with self._service.desk.turn(self._gone, self._share):
             try:
-                prepared = await self._service.desk.prepare(data, self._gone, most=self._most)
+                prepared = await self._service.desk.prepare(data, self._gone, share=self._share, most=self._most)
             except FractureError as error:
                 self.refusals.append((source, error))
                 return

@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     fracture_decode_mb: int = Field(default=1024, ge=128, description="Memory that decoding one film may take.")
     fracture_decode_s: float = Field(default=8, gt=0, description="Time that decoding one film may take, in seconds.")
 
+    fracture_request_s: float = Field(
+        default=30, gt=0, description="Time that decoding all films of one request may take together, in seconds."
+    )
+    fracture_request_megapixels: int = Field(
+        default=240, ge=1, description="Pixels of all films of one request together; what comes after them is refused."
+    )
+
     fracture_clinics: Literal["auto", "google_new", "google_legacy", "overpass", "off"] = Field(
         default="auto", description="Who is asked for clinics. `auto`: Google where there is a key, else nobody."
     )

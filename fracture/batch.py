@@ -99,11 +99,11 @@ def read_file(reader: Reader, file: Path, sandbox: Sandbox | None = None) -> Pre
             return Refusal("unreadable_file", f"the file cannot be opened: {error.strerror}")
         try:
             (film,) = decoding.prepare(data, marked=is_ours(file, data))
+            return reader.read_prepared(film.model_input, film.flags)
         except FractureError as error:
             return Refusal(error.code, str(error))
         except OSError as error:  # the processes that decode are killed from outside, or none can be had
             return Refusal("not_decoded", str(error))
-        return reader.read_prepared(film.model_input, film.flags)
 
 
 def open_sandbox(card: ModelCard, workers: int) -> Sandbox:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from app.desk import Desk
+from app.fairness import Fair, Share
 from app.main import open_sandbox
 from app.problems import RequestRefused
 from app.settings import Settings
@@ -401,3 +402,69 @@ def test_clients_that_leave_give_everything_back(serve, paint, picture):
     metrics = client.get("/metrics").text
     assert "fracture_requests_inside 0.0" in metrics
     assert 'fracture_request_seconds_count{route="/detect",status="499"} 3.0' in metrics
+
+
+def test_a_request_of_many_slow_films_does_not_hold_up_one_of_one(card):
+    """Sixteen films of 0.2 s in one request, on two processes; beside them one film after another of 5 ms."""
+
+    class Decoding:
+        def prepare(self, data, **_):
+            time.sleep(0.2 if data == b"slow" else 0.005)
+            return [SimpleNamespace(model_input=SimpleNamespace(film_px=(1, 1)), flags=frozenset())]
+
+    reading = SimpleNamespace(read_prepared=lambda film, flags: None)
+    desk = Desk(reading, Decoding(), Telemetry(), decoders=2, streams=2, most_waiting=50)
+    slow_ones, waits = Share(100, 100), []
+
+    async def one(data, share):
+        async with desk.turn(here, share):
+            (film,) = await desk.prepare(data, here, share=share)
+            await desk.read(film, here)
+
+    async def run():
+        async with anyio.create_task_group() as tasks:
+            for _ in range(16):
+                tasks.start_soon(one, b"slow", slow_ones)
+            await anyio.sleep(0.05)
+            for _ in range(20):
+                began = time.monotonic()
+                await one(b"quick", Share(100, 100))
+                waits.append(time.monotonic() - began)
+
+    anyio.run(run)
+    assert sorted(waits)[18] < 0.15
+
+
+def test_a_request_has_a_budget_of_time_and_pixels(serve, paint, picture):
+    films = [("file", ("f", picture(paint(SPOT, size=(1000, 600)))))] * 4
+    for budget, least, said in (
+        ("fracture_request_megapixels", 1, "1 megapixels"),
+        ("fracture_request_s", 1e-6, "s to decode"),
+    ):
+        found = serve(fracture_decoders=1, **{budget: least}).post("/detect", files=films).json()
+        refused = [film for film in found["films"] if film.get("code")]
+        assert 2 <= len(refused) < 4
+        assert all(film["code"] == "too_costly" and said in film["detail"] for film in refused)
+
+
+def test_places_are_given_in_turn_and_come_back_from_those_who_leave():
+    order = []
+
+    async def run():
+        fair = Fair(2, 1)
+
+        async def work(owner):
+            async with fair.place(owner):
+                order.append(owner)
+                await anyio.sleep(0.01)
+
+        async with anyio.create_task_group() as tasks:
+            for owner in "aaabbc":
+                tasks.start_soon(work, owner)
+        with anyio.move_on_after(0.05):
+            async with fair.place("a"), fair.place("b"), fair.place("c"):
+                pytest.fail("there were two places")
+        assert (fair._free, dict(fair._held), fair._waiting) == (2, {}, {})
+
+    anyio.run(run)
+    assert order == ["a", "b", "c", "a", "b", "a"]
