@@ -149,3 +149,12 @@ def test_one_reading_alone_stays_as_it_is():
     same = fuse([alone])
     np.testing.assert_allclose(same.xyxy, alone.xyxy)
     np.testing.assert_allclose(same.score, alone.score)
+
+
+def test_boxes_without_area_suppress_nothing():
+    assert nms(boxes([5, 5, 5, 5], [5, 5, 5, 5]), np.array([0.9, 0.8]), 0.5).tolist() == [0, 1]
+
+
+def test_fused_boxes_of_one_score_keep_their_order():
+    apart = found(*((20.0 * place, 0, 20.0 * place + 10, 10, 0.5) for place in range(60)))
+    np.testing.assert_array_equal(fuse([apart]).xyxy, apart.xyxy)

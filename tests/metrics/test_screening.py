@@ -420,3 +420,11 @@ def test_a_higher_threshold_finds_no_more_and_alarms_no_more(rows, one, other):
         assert low.sensitivity.value >= high.sensitivity.value
     if low.specificity.value is not None:
         assert low.specificity.value <= high.specificity.value
+
+
+def test_predictive_values_say_what_the_films_are_worth():
+    scores, truth, _ = films([0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.9, 0.1])
+    found = rates(scores, truth, 0.5, [*"aabbccdd"])
+    worth = [f"{n:.3g}" for n in found.effective_n]
+    assert [e.method for e in at_prevalence(found, 0.1)] == [f"logit, effective n {worth[0]} and {worth[1]}"] * 2
+    assert found.sensitivity.method == f"Wilson, effective n {worth[0]}"
