@@ -29,7 +29,7 @@ class UnsupportedFormat(FractureError):
 
 
 class FilmTooLarge(FractureError):
-    """Raise when a header announces more pixels than a film may have, before any pixel is decoded."""
+    """Raise when a header announces more pixels than a film may have, or a strip, before any pixel is decoded."""
 
     code = "film_too_large"
     status = 413

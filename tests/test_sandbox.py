@@ -784,6 +784,10 @@ def test_no_film_makes_a_child_import_anything():
     """
     charsets = [bare_dicom(SpecificCharacterSet=name, PatientName="A^B") for name in ("ISO 2022 IR 87", "GB18030")]
     films = [encoded(film[:40, :50], kind) for film in (PIXELS, DEEP) for kind in ("PNG", "TIFF")]
+    films += [
+        encoded(PIXELS[:40, :50], "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "zstd", "lzma", "packbits")
+    ]
+    films += [encoded(PIXELS[:40, :50], "JPEG"), encoded(PIXELS[:40, :50] > 9, "TIFF", compression="group4")]
     films += [dx_small(syntax) for syntax in SYNTAXES]
     films += [film[: len(film) // 2] for film in films]
     told = subprocess.run(

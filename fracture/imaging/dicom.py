@@ -33,6 +33,7 @@ from fracture.imaging.dicom_elements import code, named, number, numbers, raw, r
 from fracture.imaging.dicom_greys import Pixels, check_no_window, greys, luma, macro
 from fracture.imaging.dicom_scope import NO_LIMB, check_modality, is_for_processing, shows_no_limb
 from fracture.imaging.dicom_shutter import covered
+from fracture.imaging.limits import check_size
 from fracture.types import Radiograph
 
 __all__ = ["NO_LIMB", "dicom_frames", "is_dicom"]
@@ -228,9 +229,7 @@ def _check_header(dataset: Dataset, max_pixels: int, flags: set[str]) -> int:
         flags |= {"bad_value"} if numbers(dataset, "NumberOfFrames") else set()
     if count < 1:
         raise BrokenFilm(f"expected at least 1 frame, the header announces {count}")
-    if rows * columns * count > max_pixels:
-        size = f"{columns} x {rows}" + (f" in {count} frames" if count > 1 else "")
-        raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
+    check_size(columns, rows, max_pixels, count)
     _write(dataset, Rows=rows, Columns=columns, NumberOfFrames=count)
     _check_cells(dataset, pixels)
     return count

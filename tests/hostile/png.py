@@ -131,6 +131,9 @@ def _sizes() -> Iterator[tuple[str, Case]]:
         yield f"{width} x {height}", Case(png(header(width, height), FILM), "broken_film")
     for width, height in ((1 << 31, 1), (0xFFFFFFFF, 0xFFFFFFFF), (32_000, 32_000), (64_000_001, 1), (8001, 8000)):
         yield f"{width} x {height}", bomb(png(header(width, height), FILM), *REFUSED)
+    for size in ((1, 30_000_000), (30_000_000, 1)):
+        strip = zeros(1 << 25) if size[0] == 1 else zeros((1 << 24) * 2)
+        yield f"a strip of {size[0]} x {size[1]}", bomb(png(header(*size), chunk(b"IDAT", strip)), "film_too_large")
     yield (
         "32,000 x 32,000 with every pixel",
         bomb(png(header(32_000, 32_000), chunk(b"IDAT", zeros(GIGABYTE))), "film_too_large"),

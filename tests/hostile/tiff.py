@@ -11,6 +11,7 @@ from tests.hostile.case import ANY, OK, Case, bomb, grey, named
 from tests.hostile.png import zeros
 
 SHORT, LONG, LONG8 = 3, 4, 16
+SUBFILE, OLD_SUBFILE = 254, 255
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, TEXT, STRIPS, ORIENTATION = 256, 257, 258, 259, 262, 270, 273, 274
 SAMPLES, ROWS, SIZES, PLANAR, PREDICTOR, COLOURS, TILE_WIDTH, TILE_HEIGHT = 277, 278, 279, 284, 317, 320, 322, 323
 TILES, TILE_SIZES, SUB, EXTRA, FORMAT, TABLES = 324, 325, 330, 338, 339, 347
@@ -87,6 +88,24 @@ def _films() -> Iterator[tuple[str, Case]]:
         film = written(Image.fromarray(grey()), compression=names[compression])
         yield f"compressed by {names[compression]}", Case(film, OK, "broken_film")
         yield f"compressed by {names[compression]}, cut", Case(film[: len(film) // 2], "broken_film")
+    for name, kinds in {"thumbnail": {SUBFILE: 1}, "mask": {SUBFILE: 4}, "old thumbnail": {OLD_SUBFILE: 2}}.items():
+        page = tiff(kinds)[_DIRECTORY:]
+        yield f"with a {name}", Case(tiff(following=len(tiff())) + page, OK)
+    thumbnail = tiff({SUBFILE: 1})
+    size, directory = len(thumbnail), thumbnail[_DIRECTORY:-4]
+    pages = [directory + struct.pack("<I", size + n * (len(directory) + 4)) for n in range(1, 9000)]
+    film = tiff({SUBFILE: 1}, following=size) + b"".join(pages) + directory + bytes(4)
+    yield "9,000 thumbnails", bomb(film, "too_costly")
+    for name, kinds in {
+        "planar colour of 16 bits": {BITS: 16, PHOTOMETRIC: 2, SAMPLES: 3, PLANAR: 2},
+        "inks of 16 bits": {BITS: 16, PHOTOMETRIC: 5, SAMPLES: 4},
+        "floats of 64 bits": {BITS: 64, FORMAT: 3},
+        "floats of 16 bits": {BITS: 16, FORMAT: 3},
+        "a predictor without compression": {PREDICTOR: 2},
+        "samples without number": {SAMPLES: 65535},
+        "every strip the same": {ROWS: 1},
+    }.items():
+        yield name, Case(tiff(kinds, PIXELS * 8), ANY)
     for compression in (2, 3, 4, 32771):
         yield f"1 bit, compression {compression}", Case(tiff({BITS: 1, COMPRESSION: compression}), ANY)
     for compression in COMPRESSIONS:

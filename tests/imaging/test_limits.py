@@ -3,7 +3,9 @@
 import pytest
 
 from fracture.errors import FilmTooLarge
+from fracture.imaging.decode import decode
 from fracture.imaging.limits import check_size
+from tests.hostile.dicom import dicom, us
 
 
 def test_frames_count_together():
@@ -21,3 +23,8 @@ def test_a_strip_is_no_film(size):
 @pytest.mark.parametrize("size", [(1, 1), (1, 9_999), (3000, 200), (800, 60_000)])
 def test_long_films_are_films(size):
     check_size(*size, 64_000_000)
+
+
+def test_a_strip_of_dicom_is_refused_from_its_header():
+    with pytest.raises(FilmTooLarge, match="times the short one"):
+        decode(dicom(Rows=us(65535), Columns=us(1)))
