@@ -33,7 +33,8 @@ def main() -> int:
     with args.out.open("w", encoding="utf-8") if args.out else sys.stdout as out:
         for read in tqdm(read_files(reader, films), total=len(films), unit="film", disable=len(films) < 2):
             refused += isinstance(read.answer, Refusal)
-            print(line(read.path.as_posix(), read.answer, reader.card.classes, time_ms=read.time_ms), file=out)
+            path, card = read.path.as_posix(), reader.card
+            print(line(path, read.answer, card.classes, time_ms=read.time_ms, thresholds=card.thresholds), file=out)
     print(f"{len(films)} films, {refused} refused", file=sys.stderr)
     return 1 if refused else 0
 

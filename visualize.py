@@ -7,7 +7,8 @@ from pathlib import Path
 from fracture.batch import is_ours, open_sandbox
 from fracture.errors import FractureError
 from fracture.reader import Reader
-from fracture.render import Marks, encode_png, overlay
+from fracture.render import encode_png, overlay
+from fracture.status import DEFAULT_MODE, of_film
 
 
 def main() -> int:
@@ -18,20 +19,27 @@ def main() -> int:
     )
     parser.add_argument("--image", type=Path, required=True, help="a film: PNG, JPEG, TIFF or DICOM")
     parser.add_argument("--out", type=Path, default=Path("prediction.png"))
-    parser.add_argument("--conf", type=float, help="draw every box from this score on, instead of the card's points")
+    parser.add_argument(
+        "--conf", type=float, help=f"draw the boxes from this score on; those of {DEFAULT_MODE} if not named"
+    )
     args = parser.parse_args()
+    if args.conf is not None and not 0 <= args.conf <= 1:
+        parser.error(f"argument --conf: expected a score within 0..1, got {args.conf:g}")
     try:
         reader = Reader.load(args.weights)
         data = args.image.read_bytes()
         with open_sandbox(reader.card, 1) as sandbox:
             (film,) = sandbox.prepare(data, grey=True, marked=is_ours(args.image, data))
-        found = reader.read_prepared(film.model_input, film.flags).detections
-        low, high = (args.conf or reader.card.operating_point(name).threshold for name in ("screening", "specific"))
+        prediction, thresholds = reader.read_prepared(film.model_input, film.flags), reader.card.thresholds
+        found = prediction.detections
+        shown_from = reader.card.operating_point(DEFAULT_MODE).threshold if args.conf is None else args.conf
+        said = of_film(found.score.tolist(), prediction.flags, thresholds, shown_from)
     except (FractureError, OSError) as error:
         print(f"visualize: {error}", file=sys.stderr)
         return 2
-    args.out.write_bytes(encode_png(overlay(film.grey, found, Marks(low, high), reader.card.model_id)))
-    print(f"{len(found.above(min(low, high)))} boxes drawn on {args.out}")
+    picture = overlay(film.grey, found, said, shown_from, thresholds, reader.card.model_id)
+    args.out.write_bytes(encode_png(picture))
+    print(f"{said.shown} boxes drawn on {args.out}; status: {said.status or 'not known'}")
     return 0
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from app.clinics import Consult
 from app.problems import Problem, describe
-from fracture.metrics.study import Status, status
 from fracture.models.card import ModelCard
-from fracture.models.scope import FLAG
 from fracture.outputs.json import detections_json, warnings_for
-from fracture.render import Marks
+from fracture.status import Certainty, Said, Status, of_film, of_study
 from fracture.types import Estimate, OperatingPoint, Prediction
 
 DISCLAIMER = (
@@ -22,15 +20,6 @@ DISCLAIMER = (
 
 CUSTOM = "custom"
 """The mode of a threshold that the caller named."""
-
-_IN_DOUBT = {"truncated": "cut short", FLAG: "outside the intended use"}
-"""What keeps a film without a box from being called one without a fracture, by flag."""
-
-_CERTAINTY: dict[Status, Literal["definite", "suspicious"] | None] = {
-    Status.FRACTURE: "definite",
-    Status.DOUBT: "suspicious",
-    Status.NO_FRACTURE: None,
-}
 
 
 class ImageSize(BaseModel):
@@ -64,7 +53,8 @@ class OperatingMode(BaseModel):
     """The threshold used, and what is known about it."""
 
     mode: str
-    conf_threshold: float
+    conf_threshold: float = Field(description="A film in doubt is flagged where its best box reaches this score.")
+    shown_from: float = Field(description="Boxes from this score on are in the answer.")
     note: str
     measured: Measured | None = Field(description="Null where conf was given: nothing was measured there.")
 
@@ -74,8 +64,9 @@ class Detection(BaseModel):
 
     bbox_xyxy: tuple[float, float, float, float] = Field(description="Pixels of the decoded film, origin top left.")
     confidence: float
-    certainty: Literal["definite", "suspicious"] | None = Field(
-        description="definite at or above the card's specific threshold, suspicious at or above its screening one."
+    certainty: Certainty | None = Field(
+        description="definite at or above the card's specific threshold, suspicious at or above its screening one; at "
+        "most suspicious on a film too poor to be read, null on one outside the intended use."
     )
     class_: str = Field(alias="class")
     fracture_type: str
@@ -96,13 +87,21 @@ class Film(BaseModel):
 
     image_size: ImageSize
     status: Status | None = Field(
-        description="By the film's best box and the card's two thresholds, whatever the mode; doubt instead of no "
-        "fracture where part of the film is missing or it is outside the intended use; null where the card lacks a "
-        "threshold."
+        description="By the film's best box and the card's two thresholds, whatever mode and conf are. outside where "
+        "it is outside the intended use; doubt at most where its greys cannot be read; doubt instead of no fracture "
+        "where part of it is missing; null where the card lacks a threshold."
     )
-    fracture_detected: bool = Field(description="Whether a box reached the threshold. False does not rule one out.")
+    fracture_detected: bool = Field(
+        description="Whether the film is flagged: true for a fracture, false for no fracture and outside; in doubt, "
+        "whether its best box reaches the mode's threshold. False does not rule a fracture out."
+    )
     num_detections: int
-    detections: list[Detection] = Field(description="The boxes at or above the threshold, best first.")
+    detections: list[Detection] = Field(
+        description="The boxes from shown_from on, best first, and the one that the status rests on wherever it is."
+    )
+    deciding_box: int | None = Field(
+        description="Place among the detections of the box that the status rests on; null where none does."
+    )
     warnings: list[str]
     recommendation: str
 
@@ -125,8 +124,8 @@ class Study(BaseModel):
 
     study_id: str | None
     status: Status | None = Field(
-        description="That of the film which shows most; doubt instead of no fracture where a film is missing, "
-        "cut or outside the intended use."
+        description="That of the film which shows most; doubt instead of no fracture where a film is refused, "
+        "cut, too poor to be read or outside the intended use; outside where all films that were read are."
     )
     note: str
     films: int = Field(description="Films read.")
@@ -165,8 +164,8 @@ def model(card: ModelCard) -> Model:
     return Model(id=card.model_id, version=card.version, date=card.date)
 
 
-def measured_mode(point: OperatingPoint) -> OperatingMode:
-    """Describe an operating point of the card."""
+def measured_mode(point: OperatingPoint, shown_from: float | None = None) -> OperatingMode:
+    """Describe an operating point of the card; its boxes are shown from the point on, unless said."""
     note = f"threshold chosen on {point.measured_on}: {point.rule}"
     if not point.reached:
         note += "; this target was NOT reached"
@@ -177,13 +176,16 @@ def measured_mode(point: OperatingPoint) -> OperatingMode:
         sensitivity=_rate(point.sensitivity),
         specificity=_rate(point.specificity),
     )
-    return OperatingMode(mode=point.name, conf_threshold=point.threshold, note=note, measured=measured)
+    shown_from = point.threshold if shown_from is None else shown_from
+    return OperatingMode(
+        mode=point.name, conf_threshold=point.threshold, shown_from=shown_from, note=note, measured=measured
+    )
 
 
 def custom_mode(threshold: float) -> OperatingMode:
     """Describe a threshold that the caller named."""
     note = "threshold given by conf: sensitivity and specificity were not measured there"
-    return OperatingMode(mode=CUSTOM, conf_threshold=threshold, note=note, measured=None)
+    return OperatingMode(mode=CUSTOM, conf_threshold=threshold, shown_from=threshold, note=note, measured=None)
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,15 @@ def answer(
     read: Sequence[Seen], refused: Sequence[RefusedFilm], mode: OperatingMode, card: ModelCard, study_id: str | None
 ) -> Answer | StudyAnswer:
     """Put predictions into words at a threshold: one film as itself, several as a study."""
-    study = _study(read, refused, card, study_id)
+    said = [said_of(seen.prediction, mode, card) for seen in read]
+    whole = of_study(said, len(refused))
+    study = Study(study_id=study_id, status=whole.status, note=whole.note, films=len(read), refused=len(refused))
     about: dict[str, Any] = {"operating_mode": mode, "study": study, "disclaimer": DISCLAIMER, "model": model(card)}
-    if len(read) == 1 and not refused:
-        return Answer(**_film(read[0].prediction, mode, card), **about)
+    answered = [_film(seen.prediction, of_it, card) for seen, of_it in zip(read, said, strict=True)]
+    if len(answered) == 1 and not refused:
+        return Answer(**answered[0], **about)
     films: list[StudyFilm | RefusedFilm] = [
-        StudyFilm(**_film(seen.prediction, mode, card), source=seen.source, frame=seen.frame) for seen in read
+        StudyFilm(**film, source=seen.source, frame=seen.frame) for seen, film in zip(read, answered, strict=True)
     ]
     return StudyAnswer(films=sorted([*films, *refused], key=lambda film: film.source), **about)
 
@@ -214,86 +219,28 @@ def refused_film(error: Exception, source: int) -> RefusedFilm:
     return RefusedFilm(**describe(error).model_dump(exclude_none=True), source=source)
 
 
-def status_of(prediction: Prediction, card: ModelCard) -> Status | None:
-    """Say of a film what its best box says; of one that is cut short or of another kind, never that there is none."""
-    said = _by_best_box(prediction, card)
-    return Status.DOUBT if said is Status.NO_FRACTURE and prediction.flags & _IN_DOUBT.keys() else said
+def said_of(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> Said:
+    """Say of a film what the one rule says of it in a mode."""
+    scores = prediction.detections.score.tolist()
+    return of_film(scores, prediction.flags, card.thresholds, mode.conf_threshold, mode.shown_from)
 
 
-def marks_of(card: ModelCard) -> Marks | None:
-    """Give the scores from which a box is suspicious and definite; None for a card that was not measured at both."""
-    points = {point.name: point.threshold for point in card.operating_points}
-    if not {"screening", "specific"} <= points.keys():
-        return None
-    return Marks(dashed=points["screening"], solid=points["specific"])
-
-
-def _by_best_box(prediction: Prediction, card: ModelCard) -> Status | None:
-    marks = marks_of(card)
-    return None if marks is None else status(prediction.detections.film_score, marks.dashed, marks.solid)
-
-
-def _film(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> dict[str, Any]:
-    shown = prediction.detections.above(mode.conf_threshold)
+def _film(prediction: Prediction, said: Said, card: ModelCard) -> dict[str, Any]:
     width, height = prediction.film_px
-    boxes = detections_json(shown, prediction.film_px, card.classes)
-    marks = marks_of(card)
-    for box, score in zip(boxes, shown.score.tolist(), strict=True):
-        box["certainty"] = None if marks is None else _CERTAINTY[status(score, marks.dashed, marks.solid)]
+    boxes = detections_json(prediction.detections.first(said.shown), prediction.film_px, card.classes)
     return {
         "image_size": ImageSize(width=width, height=height),
-        "status": status_of(prediction, card),
-        "fracture_detected": len(shown) > 0,
-        "num_detections": len(shown),
-        "detections": [Detection.model_validate(box) for box in boxes],
+        "status": said.status,
+        "fracture_detected": said.fracture_detected,
+        "num_detections": said.shown,
+        "detections": [
+            Detection.model_validate(box | {"certainty": certainty})
+            for box, certainty in zip(boxes, said.certainty, strict=True)
+        ],
+        "deciding_box": said.deciding_box,
         "warnings": warnings_for(prediction.flags),
-        "recommendation": recommendation(len(shown), prediction.flags),
+        "recommendation": said.advice,
     }
-
-
-def _study(read: Sequence[Seen], refused: Sequence[RefusedFilm], card: ModelCard, study_id: str | None) -> Study:
-    said = [_by_best_box(seen.prediction, card) for seen in read]
-    several = len(said) > 1
-    a_box = f"a box on at least one of {len(said)} films" if several else "a box"
-    wrong = {what: sum(flag in seen.prediction.flags for seen in read) for flag, what in _IN_DOUBT.items()}
-    found: Status | None = next((kind for kind in Status if kind in said), None)
-    if found is None:
-        note = "this model was not measured at both thresholds that a status needs"
-    elif found is Status.FRACTURE:
-        note = f"{a_box} reaches the high-specificity threshold"
-    elif found is Status.DOUBT:
-        note = f"{a_box} reaches the high-sensitivity threshold, none the high-specificity one"
-    else:
-        on_any = f" on any of {len(said)} films" if several else ""
-        note = f"no box{on_any} reaches a threshold; this does not rule out a fracture"
-        if refused or any(wrong.values()):
-            found = Status.DOUBT
-            note += "; in doubt all the same"
-            wrong = {"not read": len(refused)} | wrong
-    note += "".join(f"; {n} {'film' if n == 1 else 'films'} {what}" for what, n in wrong.items() if n)
-    return Study(study_id=study_id, status=found, note=note, films=len(read), refused=len(refused))
-
-
-def recommendation(found: int, flags: frozenset[str]) -> str:
-    """Say what to make of it. Nothing found never reads as nothing there, least of all where film is missing."""
-    if found:
-        places = "1 place" if found == 1 else f"{found} places"
-        advice = (
-            f"A fracture is suspected in {places}. Boxes can be wrong, and others missed: have a doctor read the film."
-        )
-    else:
-        advice = (
-            "No box reached the threshold. This does not rule out a fracture: where pain, swelling or an injury "
-            "speaks for one, have a doctor read the film."
-        )
-    if FLAG in flags:
-        advice = "This film is outside what the model is meant for: take nothing from what it says of it. " + advice
-    if "truncated" in flags:
-        advice = (
-            "Part of the film is missing, so the absence of a fracture cannot be concluded: send the whole film. "
-            + advice
-        )
-    return advice
 
 
 def _rate(estimate: Estimate) -> Rate:

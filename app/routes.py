@@ -26,11 +26,11 @@ from app.telemetry import MEDIA_TYPE as METRICS_TYPE
 from app.telemetry import Telemetry
 from fracture.errors import BadValue, FractureError, SeveralFrames
 from fracture.models.card import ModelCard
-from fracture.render import Marks, encode_png, overlay
+from fracture.render import encode_png, overlay
 from fracture.sandbox import Prepared
+from fracture.status import DEFAULT_MODE, of_film
 from fracture.types import Prediction
 
-DEFAULT_MODE = "balanced"
 PNG = "image/png"
 
 router = APIRouter()
@@ -90,7 +90,13 @@ async def detect(
         ),
     ] = None,
     conf: Annotated[
-        float | None, Query(ge=0, le=1, allow_inf_nan=False, description="A threshold of your own instead of a mode's.")
+        float | None,
+        Query(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Boxes from this score on are in the answer. Without mode, it flags films in doubt as well.",
+        ),
     ] = None,
     lat: Annotated[
         float | None,
@@ -255,12 +261,14 @@ class _Reading:
         """Read the one film and draw it with its boxes. Raises SeveralFrames for several, and its refusal."""
         if len(files) > 1:
             raise SeveralFrames("expected one film for a picture, got several; ask for each on its own")
-        marks = answers.marks_of(self._service.card) or Marks(mode.conf_threshold, mode.conf_threshold)
-        desk = self._service.desk
+        card, desk = self._service.card, self._service.desk
         async with desk.turn(self._gone):
             (film,) = await desk.prepare(files[0], self._gone, grey=True)
-            shown = (await self._prediction(film)).detections.above(mode.conf_threshold)
-            return await desk.draw(lambda: encode_png(overlay(_grey(film), shown, marks, mode.mode)))
+            prediction = await self._prediction(film)
+            said, found = answers.said_of(prediction, mode, card), prediction.detections
+            return await desk.draw(
+                lambda: encode_png(overlay(_grey(film), found, said, mode.shown_from, card.thresholds, mode.mode))
+            )
 
     async def _file(self, source: int, data: bytes) -> None:
         async with self._service.desk.turn(self._gone, self._share):
@@ -277,7 +285,8 @@ class _Reading:
 
     async def _prediction(self, film: Prepared) -> Prediction:
         prediction = await self._service.desk.read(film, self._gone)
-        self._service.telemetry.film(answers.status_of(prediction, self._service.card))
+        said = of_film(prediction.detections.score.tolist(), prediction.flags, self._service.card.thresholds, 0)
+        self._service.telemetry.film(said.status)
         return prediction
 
 
@@ -298,11 +307,9 @@ def _prefers_png(accept: str) -> bool:
 
 
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:
-    if conf is None:
-        return answers.measured_mode(card.operating_point(DEFAULT_MODE if mode is None else mode))
-    if mode is not None:
-        card.operating_point(mode)  # an unknown mode is a mistake even where conf makes it moot
-    return answers.custom_mode(conf)
+    if conf is not None and mode is None:
+        return answers.custom_mode(conf)
+    return answers.measured_mode(card.operating_point(DEFAULT_MODE if mode is None else mode), conf)
 
 
 def _place(lat: float | None, lng: float | None) -> tuple[float, float] | None:

@@ -22,12 +22,13 @@ from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.runtime import Network, OpenVinoNetwork
 from fracture.reader import Reader
+from fracture.status import DEFAULT_MODE
 
 API = "api.js"
 """The page's way to a service; the site has its own."""
 
-MODE = "screening"
-"""The mode that the page asks for."""
+FLOOR = "screening"
+"""From this mode's threshold on the page asks for boxes, in the mode of whoever names none."""
 
 _SEED = 4
 _VIEWS = ("frontal", "lateral")
@@ -102,7 +103,8 @@ def _networks(card: ModelCard, folder: Path) -> Iterator[tuple[str, Network]]:
 
 def _answer(reader: Reader, films: Sequence[bytes]) -> dict[str, Any]:
     seen = [answers.Seen(source, 0, reader.read(film)) for source, film in enumerate(films)]
-    mode = answers.measured_mode(reader.card.operating_point(MODE))
+    floor = reader.card.operating_point(FLOOR).threshold
+    mode = answers.measured_mode(reader.card.operating_point(DEFAULT_MODE), floor)
     said = answers.answer(seen, [], mode, reader.card, None)
     return said.model_dump(mode="json", by_alias=True, exclude_unset=True)
 

@@ -29,13 +29,13 @@ from fracture.models.scope import FLAG
 from fracture.outputs import Loaded, load_predictions, merge
 from fracture.outputs.json import PredictionLog, line
 from fracture.reader import Reader
-from fracture.render import Marks
 from fracture.report import comparison, schema
 from fracture.report.cases import EVERY_FILM, Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, Ask, asked_points, choose_points, counts, evaluate
 from fracture.report.figures import figures
 from fracture.report.gallery import picture
 from fracture.report.page import page
+from fracture.status import Thresholds, of_film
 from fracture.types import FEW, ImageRecord, OperatingPoint
 
 PREDICTIONS, REPORT, PAGE, FIGURES = "predictions", "report.json", "report.html", "figures"
@@ -413,13 +413,15 @@ def _pictures(order: Order, report: Mapping[str, Any], cases: Cases) -> dict[str
     names = {film["image_id"] for kind in ("missed", "false_alarms") for film in report["worst"][kind]}
     at = {point["name"]: point["threshold"] for point in report["points"]}
     worst = at[report["worst"]["point"]]
-    marks = Marks(dashed=at.get("screening", worst), solid=at.get("specific", worst))
+    thresholds = Thresholds(at.get("screening", worst), at.get("specific", worst))
     pictures = {}
-    for record, found in zip(cases.records, cases.detections, strict=True):
+    flags = cases.flags or (frozenset[str](),) * len(cases.records)
+    for record, found, noted in zip(cases.records, cases.detections, flags, strict=True):
         if record.image_id in names:
             try:
                 film = decode((order.root / record.path).read_bytes())
             except (FractureError, OSError):
                 continue  # predictions can be scored where the films are not; the page says that it is not shown
-            pictures[record.image_id] = picture(film.pixels, record.boxes or (), found, marks)
+            said = of_film(found.score.tolist(), noted, thresholds, thresholds.least("suspicious"))
+            pictures[record.image_id] = picture(film.pixels, record.boxes or (), found, said)
     return pictures

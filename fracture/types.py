@@ -266,6 +266,10 @@ class Detections:
         keep = self.score >= threshold
         return Detections(self.xyxy[keep], self.score[keep], self.label[keep])
 
+    def first(self, count: int) -> "Detections":
+        """Keep the best boxes, so many."""
+        return Detections(self.xyxy[:count], self.score[:count], self.label[:count])
+
     @property
     def film_score(self) -> float:
         """Give the film-level score: the best box's, 0 where there is none."""

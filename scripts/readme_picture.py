@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from fracture.data.phantom import Wish, draw_film
-from fracture.render import Marks, encode_png, overlay
+from fracture.render import encode_png, overlay
+from fracture.status import Thresholds, of_film
 from fracture.types import Detections
 
 
@@ -19,8 +20,9 @@ def main() -> None:
     film, truth = draw_film(np.random.default_rng(11), (560, 682), fractured=True, wish=wish)
     by_hand = np.add(truth[:2], (-8, -8, 8, 8))
     boxes = Detections(by_hand, np.array([0.83, 0.31]), np.zeros(2, np.int64))
-    marks = Marks(dashed=0.2, solid=0.5)
-    picture = overlay(film, boxes, marks, "synthetic film, boxes placed by hand")
+    thresholds = Thresholds(screening=0.2, specific=0.5)
+    said = of_film(boxes.score.tolist(), frozenset(), thresholds, 0.2)
+    picture = overlay(film, boxes, said, 0.2, thresholds, "synthetic film, boxes placed by hand")
     args.out.write_bytes(encode_png(picture))
     print(f"written: {args.out}")
 

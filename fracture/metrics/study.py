@@ -1,15 +1,15 @@
-"""From films to what a clinician decides on: a study or a patient, one score, one of three answers."""
+"""From films to what a clinician decides on: a study or a patient, one score, one status."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from fracture.errors import BadValue
 from fracture.metrics.screening import Rates, Scores, Truth, rates
-from fracture.metrics.uncertainty import group_members
+from fracture.metrics.uncertainty import group_members, proportion
+from fracture.status import Status
+from fracture.types import Estimate
 
 
 def _noisy_or(probabilities: Scores) -> float:
@@ -53,56 +53,42 @@ def case_truth(fractured: Sequence[bool | None], cases: Sequence[str]) -> dict[s
     return {name: True if True in films else None if None in films else False for name, films in said.items()}
 
 
-class Status(StrEnum):
-    """What is said of a film or a case. Its sentence for people is the caller's."""
-
-    FRACTURE = "fracture"
-    DOUBT = "doubt"
-    NO_FRACTURE = "no fracture"
-
-
-def status(score: float, screening: float, specific: float) -> Status:
-    """Give a fracture at or above ``specific``, else doubt at or above ``screening``, else no fracture.
-
-    A fracture is said where few normal films score as high, none where few fractured films score as low; doubt is what
-    lies between. The thresholds need not come in order: in a good network ``screening`` can be at or above
-    ``specific``. Then both promises are kept by ``specific`` alone, for fewer normal films reach it than were allowed
-    and fewer fractured films fall below it than below ``screening``, and nothing is left in doubt. A threshold of
-    infinity, for a point that could not be measured, is never reached. Raises BadValue where a number is NaN, which
-    would otherwise pass for no fracture, or the score outside 0..1.
-    """
-    if not 0 <= score <= 1:
-        raise BadValue(f"score: expected within 0..1, got {score}")
-    for name, threshold in (("screening", screening), ("specific", specific)):
-        if not threshold >= 0:
-            raise BadValue(f"{name}: expected a threshold of at least 0, got {threshold}")
-    if score >= specific:
-        return Status.FRACTURE
-    return Status.DOUBT if score >= screening else Status.NO_FRACTURE
+REFUSED = "refused"
+"""The row of a table for what no status could be given to, as none of its films could be read."""
 
 
 @dataclass(frozen=True)
 class StatusTable:
     """How many fractured and normal cases got each status, and the rates in both ways of reading it.
 
-    ``definite`` counts a fracture alone as positive, ``suspicious`` doubt as well.
+    ``rows`` has a row for each status, and one for `REFUSED`: how many cases of each kind, and what share of that kind.
+    ``definite`` counts a fracture alone as positive, ``suspicious`` doubt as well; both are of the cases with a status.
     """
 
-    counts: Mapping[str, Mapping[str, int]]
+    rows: Mapping[str, Mapping[str, int | Estimate]]
     definite: Rates
     suspicious: Rates
 
 
-def status_table(
-    case_scores: Scores, fractured: Truth, groups: Sequence[str], screening: float, specific: float
-) -> StatusTable:
-    """Count cases by status and truth; all are (cases,), and cases whose truth nobody knows have no place here."""
-    # At or above the lower of the two a case is doubtful or worse, in whichever order they come.
-    suspicious = rates(case_scores, fractured, min(screening, specific), groups)
-    definite = rates(case_scores, fractured, specific, groups)
-    seen = Counter(
-        (status(float(score), screening, specific), bool(truth))
-        for score, truth in zip(case_scores, fractured, strict=True)
-    )
-    counts = {str(kind): {"fractured": seen[kind, True], "normal": seen[kind, False]} for kind in Status}
-    return StatusTable(counts, definite, suspicious)
+def status_table(statuses: Sequence[Status | None], fractured: Truth, groups: Sequence[str]) -> StatusTable:
+    """Count cases by status and truth, refused ones (None) too; all are (cases,), each with a truth that is known."""
+    if not len(statuses) == len(fractured) == len(groups):
+        shapes = f"{len(statuses)}, {len(fractured)}, {len(groups)}"
+        raise BadValue(f"statuses, fractured and groups: expected one shape, got {shapes}")
+    named = np.array([REFUSED if status is None else str(status) for status in statuses], dtype=str)
+    rows: dict[str, dict[str, int | Estimate]] = {}
+    for name in (*map(str, Status), REFUSED):
+        rows[name] = {}
+        for kind, among in (("fractured", fractured), ("normal", ~fractured)):
+            here = (named == name) & among
+            rows[name] |= {
+                kind: int(here.sum()),
+                f"share_of_{kind}": proportion(here, among, groups, f"no {kind} cases"),
+            }
+    read = np.flatnonzero(named != REFUSED)
+    names, truth, known = named[read], fractured[read], [groups[int(i)] for i in read]
+
+    def positive(*kinds: Status) -> Rates:
+        return rates(np.isin(names, list(map(str, kinds))).astype(np.float64), truth, 1.0, known)
+
+    return StatusTable(rows, positive(Status.FRACTURE), positive(Status.FRACTURE, Status.DOUBT))

@@ -19,6 +19,7 @@ from fracture.data import manifest
 from fracture.data.stage import write_bytes
 from fracture.errors import BadValue, MissingData
 from fracture.metrics.calibration import Calibration
+from fracture.status import Thresholds
 from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoint
 
 NAME = "card.json"
@@ -78,6 +79,11 @@ class ModelCard:
         """Give the 8-bit network that this card vouches for, None where it has none or some of it is not there."""
         whole = all(name in self.files and (folder / name).is_file() for name in INT8)
         return folder / INT8[0] if whole else None
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Give the two scores that a status rests on; None for a model that was not measured at both."""
+        return Thresholds.of(self.operating_points)
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Give the named operating point. Raises BadValue that lists the ones this model was measured at."""

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from fracture.data.stage import write_bytes
 from fracture.errors import BadValue
 from fracture.models.runtime import network_tensor
+from fracture.status import OUTSIDE_SCOPE
 
-FLAG = "outside_scope"
+FLAG = OUTSIDE_SCOPE
 SHARE = 0.01
 """Share of films not learnt from that lie outside: the false alarms a model is made with."""
 

@@ -13,6 +13,7 @@ from fracture.best_guess import guess
 from fracture.data.stage import write_bytes
 from fracture.errors import BadValue, FractureError
 from fracture.outputs.films import Content, Films, check_size, detections, numbers, row
+from fracture.status import Thresholds, of_film
 from fracture.types import Detections, Prediction, Refusal
 
 # What a line that is no prediction can raise while it is taken apart.
@@ -45,12 +46,10 @@ def warnings_for(flags: frozenset[str]) -> list[str]:
     return [text for flag, text in _WARNINGS.items() if flag in flags]
 
 
-def detections_json(
-    found: Detections, film_px: tuple[int, int], classes: Sequence[str], *, exact: bool = False
-) -> list[dict[str, Any]]:
-    """Give one object per box: bbox_xyxy in pixels of the decoded film, confidence, and the best guesses.
+def detections_json(found: Detections, film_px: tuple[int, int], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Give one object per box for a person: bbox_xyxy in pixels of the decoded film, confidence, and the best guesses.
 
-    Numbers are rounded as a person wants to read them, unless they shall be ``exact``.
+    Numbers are rounded as a person wants to read them.
     """
     boxes = []
     for (x0, y0, x1, y1), score, label in zip(
@@ -59,8 +58,8 @@ def detections_json(
         words = guess((x0, y0, x1, y1), score, film_px)
         boxes.append(
             {
-                "bbox_xyxy": [edge if exact else round(edge, 2) for edge in (x0, y0, x1, y1)],
-                "confidence": score if exact else round(score, 6),
+                "bbox_xyxy": [round(edge, 2) for edge in (x0, y0, x1, y1)],
+                "confidence": round(score, 6),
                 "class": classes[label],
                 "fracture_type": words.fracture_type,
                 "severity": words.severity,
@@ -78,13 +77,15 @@ def line(
     image_id: str | None = None,
     time_ms: float | None = None,
     stamp: str | None = None,
+    thresholds: Thresholds | None = None,
 ) -> str:
     """Give the predictions.jsonl line of one film, without its line break.
 
-    ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; what is None
-    is not written.
+    ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; by a card's
+    ``thresholds`` the film has a status. What is None is not written. The best guesses follow from the boxes, and are
+    not written either.
     """
-    said = {
+    said: dict[str, Any] = {
         "path": path,
         "image_id": image_id,
         "stamp": stamp,
@@ -93,6 +94,10 @@ def line(
     about = {name: value for name, value in said.items() if value is not None}
     if isinstance(answer, Refusal):
         return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
+    if thresholds is not None:
+        scores = answer.detections.score.tolist()
+        about["status"] = of_film(scores, answer.flags, thresholds, thresholds.screening).status
+    found = answer.detections
     return json.dumps(
         about
         | {
@@ -101,7 +106,12 @@ def line(
             "harmonise_id": answer.harmonise_id,
             "flags": sorted(answer.flags),
             "warnings": warnings_for(answer.flags),
-            "detections": detections_json(answer.detections, answer.film_px, classes, exact=True),
+            "detections": [
+                {"bbox_xyxy": box, "confidence": score, "class": classes[label]}
+                for box, score, label in zip(
+                    found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True
+                )
+            ],
         }
     )
 

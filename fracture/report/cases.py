@@ -19,7 +19,8 @@ class Cases:
     """Films that have both a truth and an answer: film i of ``records`` has ``detections[i]``.
 
     ``left_out`` names every other film of the split, with the reason. ``everything`` holds all films of the split.
-    ``flags[i]`` is what was noted when film i was read, where that is known.
+    ``flags[i]`` is what was noted when film i was read, where that is known. ``refused`` holds the films of known truth
+    that could not be read.
     """
 
     split: str
@@ -28,6 +29,7 @@ class Cases:
     left_out: Mapping[str, str]
     everything: tuple[ImageRecord, ...]
     flags: tuple[frozenset[str], ...] = ()
+    refused: tuple[ImageRecord, ...] = ()
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -60,7 +62,8 @@ class Cases:
 
     def where(self, keep: Callable[[ImageRecord], bool]) -> "Cases":
         """Keep the films that fit."""
-        return self.taken([i for i, record in enumerate(self.records) if keep(record)])
+        kept = self.taken([i for i, record in enumerate(self.records) if keep(record)])
+        return replace(kept, refused=tuple(record for record in self.refused if keep(record)))
 
     def taken(self, films: Sequence[int]) -> "Cases":
         """Give the films at these places, in this order, with all that is known of them."""
@@ -92,12 +95,14 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
     films = films_of(records, split)
     left_out: dict[str, str] = {}
     kept: list[tuple[ImageRecord, Detections, frozenset[str]]] = []
+    refused: list[ImageRecord] = []
     for record in films:
         answer = answers.get(record.image_id)
         if record.fractured is None:
             left_out[record.image_id] = "not labelled"
         elif isinstance(answer, Refusal):
             left_out[record.image_id] = answer.reason
+            refused.append(record)
         elif answer is None:
             left_out[record.image_id] = "no prediction"
         elif answer.film_px != record.size_px:
@@ -107,4 +112,4 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
         else:
             kept.append((record, answer.detections, answer.flags))
     records, detections, flags = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), (), ())
-    return Cases(split, records, detections, left_out, tuple(films), flags)
+    return Cases(split, records, detections, left_out, tuple(films), flags, tuple(refused))

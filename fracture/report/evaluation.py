@@ -1,5 +1,6 @@
 """How good a model is on a split: boxes, films, studies, calibration, slices; every figure with its interval."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,9 +24,10 @@ from fracture.metrics.screening import (
     rates,
     roc_curve,
 )
-from fracture.metrics.study import aggregate, case_truth, status_table
+from fracture.metrics.study import StatusTable, aggregate, case_truth, status_table
 from fracture.report.cases import Cases
 from fracture.report.slices import slices
+from fracture.status import Said, Status, Thresholds, of_film, of_study
 from fracture.types import Estimate, ImageRecord, OperatingPoint
 
 RESAMPLES = 2000
@@ -190,6 +192,41 @@ def _films(cases: Cases, points: Sequence[OperatingPoint], rng: np.random.Genera
         "roc": {"false_positive_rate": _numbers(false_positive_rate), "sensitivity": _numbers(sensitivity)},
         "pr": {"recall": _numbers(recall), "precision": _numbers(precision)},
         "scores": {"edges": _numbers(edges), "fractured": of_fractured.tolist(), "normal": of_normal.tolist()},
+        **_served(cases, points),
+    }
+
+
+def _said(cases: Cases, thresholds: Thresholds | None, flagged_from: float) -> list[Said]:
+    """Give what the service says of every film."""
+    flags = cases.flags or (frozenset[str](),) * len(cases.records)
+    return [
+        of_film(found.score.tolist(), noted, thresholds, flagged_from)
+        for found, noted in zip(cases.detections, flags, strict=True)
+    ]
+
+
+def _served(cases: Cases, points: Sequence[OperatingPoint]) -> dict[str, Any]:
+    """Count films as the service answers for them: by status, refused ones too, and by flag at every point."""
+    thresholds = Thresholds.of(points)
+    if thresholds is None:
+        return {"status": None, "flagged": None}
+    films = (*cases.records, *cases.refused)
+    statuses = [said.status for said in _said(cases, thresholds, thresholds.screening)] + [None] * len(cases.refused)
+    truth = np.array([record.fractured is True for record in films], np.bool_)
+    table = status_table(statuses, truth, [record.group_id or record.image_id for record in films])
+    flagged = {}
+    for point in points:
+        said = _said(cases, thresholds, point.threshold)
+        alarms = np.array([film.fracture_detected for film in said], np.float64)
+        measured = rates(alarms, cases.fractured, 1.0, cases.groups)
+        flagged[point.name] = {rate: asdict(getattr(measured, rate)) for rate in ("sensitivity", "specificity")}
+    return {"status": _rows(table), "flagged": flagged}
+
+
+def _rows(table: StatusTable) -> dict[str, Any]:
+    return {
+        name: {what: asdict(found) if isinstance(found, Estimate) else found for what, found in row.items()}
+        for name, row in table.rows.items()
     }
 
 
@@ -232,25 +269,34 @@ def _case_figures(
 ) -> dict[str, Any] | None:
     """Judge whole studies or patients, None where the manifest names none of them.
 
-    A case counts by the films that could be judged; what it shows is told by all its films of the split.
+    Areas are of the cases with a film that could be judged, by the film that shows most; statuses are what the service
+    says of all films of a case that were sent to it, refused ones too. What a case shows is told by all its films of
+    the split.
     """
     named = [(record, case) for record in cases.everything if (case := case_of(record)) is not None]
     truth = case_truth([record.fractured for record, _ in named], [case for _, case in named])
-    films = [i for i, record in enumerate(cases.records) if truth.get(case_of(record) or "") is not None]
+
+    def known(record: ImageRecord) -> bool:
+        return truth.get(case_of(record) or "") is not None
+
+    films = [i for i, record in enumerate(cases.records) if known(record)]
     if not films:
         return None
     case_names = [case_of(cases.records[i]) or "" for i in films]
     scores = cases.scores[films]
     names, best = aggregate(scores, case_names, "max")
     fractured = np.array([truth[name] is True for name in names], np.bool_)
-    group_of = {name: cases.groups[i] for name, i in zip(case_names, films, strict=True)}
+    group_of = {case_of(record) or "": record.group_id or record.image_id for record in cases.refused if known(record)}
+    group_of |= {name: cases.groups[i] for name, i in zip(case_names, films, strict=True)}
     groups = [group_of[name] for name in names]
-    thresholds = {point.name: point.threshold for point in points}
-    table = (
-        status_table(best, fractured, groups, thresholds["screening"], thresholds["specific"])
-        if {"screening", "specific"} <= thresholds.keys()
-        else None
-    )
+    thresholds = Thresholds.of(points)
+    table = None
+    if thresholds is not None:
+        said = _said(cases, thresholds, thresholds.screening)
+        statuses = _case_statuses([(case_of(cases.records[i]) or "", said[i]) for i in films], cases, case_of)
+        served = sorted(group_of)
+        of_case = np.array([truth[name] is True for name in served], np.bool_)
+        table = status_table([statuses.get(name) for name in served], of_case, [group_of[name] for name in served])
     together = aggregate(calibration.probability(scores), case_names, "noisy_or")[1] if calibration else None
     return {
         "unit": unit,
@@ -260,7 +306,7 @@ def _case_figures(
         "left_out": len(truth) - len(names),
         "auc": asdict(auc(best, fractured, groups)),
         "auc_noisy_or": None if together is None else asdict(auc(together, fractured, groups)),
-        "status": {name: dict(count) for name, count in table.counts.items()} if table else {},
+        "status": _rows(table) if table else {},
         **{
             rate: {way: asdict(getattr(getattr(table, way), rate)) for way in ("definite", "suspicious")}
             if table
@@ -268,6 +314,17 @@ def _case_figures(
             for rate in ("sensitivity", "specificity")
         },
     }
+
+
+def _case_statuses(
+    films: Sequence[tuple[str, Said]], cases: Cases, case_of: Callable[[ImageRecord], str | None]
+) -> dict[str, Status | None]:
+    """Give the status of every case of which a film could be read."""
+    said: dict[str, list[Said]] = {}
+    for name, film in films:
+        said.setdefault(name, []).append(film)
+    refused = Counter(case_of(record) for record in cases.refused)
+    return {name: of_study(of_case, refused[name]).status for name, of_case in said.items()}
 
 
 def _calibration(cases: Cases, calibration: Calibration | None, rng: NewRng, resamples: int) -> dict[str, Any]:

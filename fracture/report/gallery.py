@@ -6,33 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.page import film_svg
-from fracture.render import Marks
+from fracture.status import Said
 from fracture.types import Box, Detections
 
 _LONG_SIDE_PX, _QUALITY = 480, 80
-_TRUTH, _SURE, _UNSURE = "#00d69a", "#40b8ff", "#ffc43d"
+_TRUTH, _SURE, _UNSURE, _UNRATED = "#00d69a", "#40b8ff", "#ffc43d", "#c3ccd4"
+_LOOKS = {
+    "definite": (_SURE, 'stroke-width="2"'),
+    "suspicious": (_UNSURE, 'stroke-width="2" stroke-dasharray="7 5"'),
+    None: (_UNRATED, 'stroke-width="2" stroke-dasharray="2 5"'),
+}
+_BELOW = (_UNSURE, 'stroke-width="2" stroke-dasharray="1.5 4" opacity="0.7"')
 
 
-def picture(pixels: NDArray[np.float32], truth: Sequence[Box], detections: Detections, marks: Marks) -> str:
+def picture(pixels: NDArray[np.float32], truth: Sequence[Box], detections: Detections, said: Said) -> str:
     """Draw a film, (H, W) in [0, 1], with a person's and the model's boxes as inline SVG.
 
-    Solid and dashed mean what they mean in ``render``. Of the boxes below both thresholds the best one alone is there,
-    dotted and faint.
+    Solid, dashed and grey mean what they mean in ``render``: the boxes are those of the answer. Of the others the
+    best one alone is there, dotted and faint.
     """
     film_px = (pixels.shape[1], pixels.shape[0])
-    lowest = min(marks.dashed, marks.solid)
     over = [_drawn(box, "drawn", _TRUTH, 'stroke-width="1.5"', film_px, under=True) for box in truth]
     # The best box goes on last, so that nothing covers it.
-    for index in reversed(
-        [*np.flatnonzero(detections.score >= lowest), *np.flatnonzero(detections.score < lowest)[:1]]
-    ):
+    looks = [*(_LOOKS[certainty] for certainty in said.certainty), _BELOW][: len(detections)]
+    for index, (colour, line) in reversed(list(enumerate(looks))):
         x0, y0, x1, y1 = detections.xyxy[index].tolist()
         score = float(detections.score[index])
-        colour, line = _UNSURE, 'stroke-width="2" stroke-dasharray="7 5"'
-        if score >= marks.solid:
-            colour, line = _SURE, 'stroke-width="2"'
-        elif score < lowest:
-            line = 'stroke-width="2" stroke-dasharray="1.5 4" opacity="0.7"'
         over.append(_drawn((x0, y0, x1, y1), f"{score:.3f}", colour, line, film_px))
     return film_svg(pixels, _LONG_SIDE_PX, _QUALITY, f"film with {len(truth)} drawn boxes", "".join(over))
 

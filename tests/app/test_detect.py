@@ -43,6 +43,7 @@ def test_one_film_whole_answer(detect, paint, picture):
         "operating_mode": {
             "mode": "balanced",
             "conf_threshold": 0.47,
+            "shown_from": 0.47,
             "note": "threshold chosen on made-up val: rule of balanced",
             "measured": {
                 "measured_on": "made-up val",
@@ -64,6 +65,7 @@ def test_one_film_whole_answer(detect, paint, picture):
                 "severity": "severe (best guess)",
             }
         ],
+        "deciding_box": 0,
         "warnings": [],
         "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
     }
@@ -96,13 +98,34 @@ def test_another_card_has_other_modes(serve, card, detect, paint, picture):
 
 
 @pytest.mark.parametrize(("conf", "count"), [(0, 3), (0.5, 2), (0.9, 1), (1, 1)])
-def test_conf_overrides_and_claims_no_measurement(detect, paint, picture, conf, count):
-    for extra in ({}, {"mode": "specific"}):
-        answer = detect(picture(paint(*THREE)), conf=conf, **extra).json()
-        assert answer["num_detections"] == len(answer["detections"]) == count
-        mode = answer["operating_mode"]
-        assert (mode["mode"], mode["conf_threshold"], mode["measured"]) == ("custom", conf, None)
-        assert "not measured" in mode["note"]
+def test_conf_says_which_boxes_are_shown_and_claims_no_measurement(detect, paint, picture, conf, count):
+    answer = detect(picture(paint(*THREE)), conf=conf).json()
+    assert answer["num_detections"] == len(answer["detections"]) == count
+    mode = answer["operating_mode"]
+    assert (mode["mode"], mode["conf_threshold"], mode["shown_from"], mode["measured"]) == ("custom", conf, conf, None)
+    assert "not measured" in mode["note"]
+    answer = detect(picture(paint(*THREE)), conf=conf, mode="specific").json()
+    assert answer["num_detections"] == count
+    mode = answer["operating_mode"]
+    assert (mode["mode"], mode["conf_threshold"], mode["shown_from"]) == ("specific", 0.83, conf)
+    assert mode["measured"]["sensitivity"]["n"] == 70
+
+
+@pytest.mark.parametrize(
+    ("query", "spots", "told"),
+    [
+        # One film was in doubt without a box; one had no fracture, detected; one a fracture that was not.
+        ({"mode": "balanced"}, [(40, 40, 60, 60, 165)], ("doubt", False, ["suspicious"], "In doubt: 1 place")),
+        ({"conf": 0.001}, [(40, 40, 60, 60, 140)], ("no fracture", False, [None], "No box reached a threshold.")),
+        ({"conf": 1}, [(10, 20, 30, 40, 250)], ("fracture", True, ["definite"], "A fracture is suspected in 1 place.")),
+    ],
+)
+def test_status_flag_and_boxes_agree(detect, paint, picture, query, spots, told):
+    answer = detect(picture(paint(*spots)), **query).json()
+    certainty = [box["certainty"] for box in answer["detections"]]
+    assert (answer["status"], answer["fracture_detected"], certainty) == told[:3]
+    assert answer["recommendation"].startswith(told[3])
+    assert answer["study"]["status"] == answer["status"]
 
 
 @pytest.mark.parametrize("conf", [0, 0.5])

@@ -154,20 +154,24 @@ def test_a_film_that_is_cut_short_is_in_doubt_itself(study, paint, picture):
     assert study(cut(paint, picture, 255)).json()["status"] == "fracture"
 
 
-@pytest.mark.parametrize(("score", "status"), [(0.01, "doubt"), (0.5, "doubt"), (0.9, "fracture")])
-def test_a_film_of_another_kind_is_never_one_without_a_fracture(card, score, status):
+@pytest.mark.parametrize("score", [0.01, 0.5, 0.9])
+def test_of_a_film_of_another_kind_nothing_else_is_said(card, score):
     box = Detections(np.array([[2.0, 2.0, 9.0, 9.0]]), np.array([score]), np.zeros(1, np.int64))
     strange = Prediction((40, 30), box, "m", "h", frozenset({FLAG}))
     usual = Prediction((40, 30), Detections.empty(), "m", "h")
     mode = answers.measured_mode(card().operating_point("balanced"))
     alone = answers.answer([answers.Seen(0, 0, strange)], [], mode, card(), None)
-    assert alone.status == alone.study.status == status
-    assert alone.study.note.endswith("; 1 film outside the intended use")
+    assert alone.status == alone.study.status == "outside"
+    assert alone.study.note.startswith("the film is outside the intended use")
+    assert not alone.fracture_detected
+    assert [found.certainty for found in alone.detections] == [None] * (score > 0.1)
     assert alone.warnings[0].startswith("Outside the intended use")
     assert alone.recommendation.startswith("This film is outside what the model is meant for")
+    assert "suspected" not in alone.recommendation
     both = answers.answer([answers.Seen(n, 0, film) for n, film in enumerate((usual, strange))], [], mode, card(), None)
-    assert [film.status for film in both.films] == ["no fracture", status]
-    assert both.study.status == status
+    assert [film.status for film in both.films] == ["no fracture", "outside"]
+    assert both.study.status == "doubt"
+    assert both.study.note.endswith("; in doubt all the same; 1 film outside the intended use")
     assert "outside" not in answers.answer([answers.Seen(0, 0, usual)], [], mode, card(), None).study.note
 
 

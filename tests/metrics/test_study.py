@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fracture.errors import BadValue
 from fracture.metrics.screening import rates
-from fracture.metrics.study import AGGREGATIONS, Status, aggregate, case_truth, status, status_table
+from fracture.metrics.study import AGGREGATIONS, aggregate, case_truth, status_table
+from fracture.status import Status, Thresholds
 
 PROBABILITY = st.floats(0, 1)
 FILMS = st.lists(st.tuples(PROBABILITY, st.sampled_from(["a", "b", "c", "patient 10", "patient 9"])), max_size=20)
@@ -102,54 +103,6 @@ def test_case_truth_knows_no_order_and_no_normal_case_hides_a_fracture(films, ra
         assert truth[case] is not False or film is False
 
 
-def test_status_in_order_and_at_the_thresholds():
-    said = [status(score, screening=0.2, specific=0.6) for score in (0.0, 0.19, 0.2, 0.59, 0.6, 1.0)]
-    none, doubt, fracture = Status.NO_FRACTURE, Status.DOUBT, Status.FRACTURE
-    assert said == [none, none, doubt, doubt, fracture, fracture]
-    assert [str(kind) for kind in Status] == ["fracture", "doubt", "no fracture"]
-
-
-def test_status_of_a_network_so_good_that_nothing_is_in_doubt():
-    # 95 % of normal films score below 0.3 already, and 90 % of fractured ones reach even 0.5: 0.3 keeps both promises.
-    assert [status(score, screening=0.5, specific=0.3).value for score in (0.29, 0.3, 0.4, 0.5)] == [
-        "no fracture",
-        "fracture",
-        "fracture",
-        "fracture",
-    ]
-    assert status(0.3, 0.3, 0.3) is Status.FRACTURE
-
-
-def test_status_without_a_point():
-    assert status(1.0, 0.2, math.inf) is Status.DOUBT
-    assert status(0.1, math.inf, 0.6) is Status.NO_FRACTURE
-    assert status(0.7, math.inf, 0.6) is Status.FRACTURE
-
-
-@settings(max_examples=60, deadline=None)
-@given(PROBABILITY, PROBABILITY, PROBABILITY, PROBABILITY)
-def test_a_higher_score_never_means_less(low, high, screening, specific):
-    order = [Status.NO_FRACTURE, Status.DOUBT, Status.FRACTURE]
-    low, high = sorted((low, high))
-    assert order.index(status(low, screening, specific)) <= order.index(status(high, screening, specific))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "name"),
-    [
-        ((math.nan, 0.2, 0.6), "score"),
-        ((1.01, 0.2, 0.6), "score"),
-        ((-0.01, 0.2, 0.6), "score"),
-        ((0.5, math.nan, 0.6), "screening"),
-        ((0.5, 0.2, math.nan), "specific"),
-        ((0.5, -0.2, 0.6), "screening"),
-    ],
-)
-def test_no_number_passes_for_no_fracture(wrong, name):
-    with pytest.raises(BadValue, match=f"{name}: expected"):
-        status(*wrong)
-
-
 # score     .9  .7  .6  .5  .2  .1 | .8  .4  .3  .1  0       screening .3, specific .6
 # truth      F   F   F   F   F   F |  n   n   n  n  n
 # status     F   F   F   D   -   - |  F   D   D   -  -
@@ -158,14 +111,24 @@ TRUTH = np.arange(11) < 6
 GROUPS = ["p", "p", "q", "r", "s", "t", "u", "v", "w", "x", "x"]
 
 
+def statuses(screening, specific, scores=SCORES):
+    return [Thresholds(screening, specific).status(float(score)) for score in scores]
+
+
+def counts(table):
+    return {name: {kind: row[kind] for kind in ("fractured", "normal")} for name, row in table.rows.items()}
+
+
 def test_status_table_by_hand():
-    found = status_table(SCORES, TRUTH, GROUPS, screening=0.3, specific=0.6)
-    assert found.counts == {
+    found = status_table(statuses(0.3, 0.6), TRUTH, GROUPS)
+    assert counts(found) == {
         "fracture": {"fractured": 3, "normal": 1},
         "doubt": {"fractured": 1, "normal": 2},
         "no fracture": {"fractured": 2, "normal": 2},
+        "outside": {"fractured": 0, "normal": 0},
+        "refused": {"fractured": 0, "normal": 0},
     }
-    assert list(found.counts) == ["fracture", "doubt", "no fracture"]
+    assert found.rows["doubt"]["share_of_normal"].value == pytest.approx(2 / 5)
     told = [(e.value, e.n, e.n_groups) for e in (found.definite.sensitivity, found.definite.specificity)]
     assert told == [(3 / 6, 6, 5), (4 / 5, 5, 4)]
     assert found.definite == rates(SCORES, TRUTH, 0.6, GROUPS)
@@ -174,31 +137,41 @@ def test_status_table_by_hand():
     assert found.suspicious == rates(SCORES, TRUTH, 0.3, GROUPS)
 
 
+def test_what_is_outside_or_refused_has_a_row_of_its_own():
+    given = [Status.OUTSIDE, None, *statuses(0.3, 0.6)[2:]]
+    found = status_table(given, TRUTH, GROUPS)
+    assert (found.rows["outside"]["fractured"], found.rows["refused"]["fractured"]) == (1, 1)
+    assert found.rows["refused"]["share_of_fractured"].value == pytest.approx(1 / 6)
+    # A case outside is answered, and not flagged; a refused one has no answer to be right or wrong.
+    assert (found.definite.sensitivity.value, found.definite.sensitivity.n) == (1 / 5, 5)
+    assert found.suspicious.sensitivity.value == 2 / 5
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(PROBABILITY, st.booleans()), min_size=1, max_size=20), PROBABILITY, PROBABILITY)
-def test_rates_of_a_table_are_those_of_its_counts(cases, screening, specific):
-    scores, truth = np.array([score for score, _ in cases]), np.array([kind for _, kind in cases])
-    found = status_table(scores, truth, [str(i) for i in range(len(cases))], screening, specific)
-    counts = found.counts
+@given(st.lists(st.tuples(st.sampled_from([*Status, None]), st.booleans()), min_size=1, max_size=20))
+def test_rates_of_a_table_are_those_of_its_counts(cases):
+    truth = np.array([kind for _, kind in cases])
+    found = status_table([status for status, _ in cases], truth, [str(i) for i in range(len(cases))])
+    told = counts(found)
+    assert sum(sum(row.values()) for row in told.values()) == len(cases)
     flagged = {
-        "definite": counts["fracture"],
-        "suspicious": {k: counts["fracture"][k] + counts["doubt"][k] for k in ("fractured", "normal")},
+        "definite": told["fracture"],
+        "suspicious": {k: told["fracture"][k] + told["doubt"][k] for k in ("fractured", "normal")},
     }
+    read = {kind: sum(row[kind] for name, row in told.items() if name != "refused") for kind in ("fractured", "normal")}
     for reading, positive in flagged.items():
         measured = getattr(found, reading)
-        if truth.any():
-            assert measured.sensitivity.value == pytest.approx(positive["fractured"] / truth.sum())
-        if not truth.all():
-            assert measured.specificity.value == pytest.approx(1 - positive["normal"] / (~truth).sum())
-    if screening >= specific:
-        assert counts["doubt"] == {"fractured": 0, "normal": 0}
+        if read["fractured"]:
+            assert measured.sensitivity.value == pytest.approx(positive["fractured"] / read["fractured"])
+        if read["normal"]:
+            assert measured.specificity.value == pytest.approx(1 - positive["normal"] / read["normal"])
 
 
 def test_status_table_without_one_kind_and_without_a_specific_point():
-    found = status_table(SCORES, np.ones(11, bool), GROUPS, 0.3, math.inf)
+    found = status_table(statuses(0.3, math.inf), np.ones(11, bool), GROUPS)
     assert str(found.definite.specificity) == "not estimable (no normal films)"
     assert (found.definite.sensitivity.value, found.suspicious.sensitivity.value) == (0.0, pytest.approx(7 / 11))
-    assert found.counts["fracture"] == {"fractured": 0, "normal": 0}
-    assert status_table(np.zeros(0), np.zeros(0, bool), [], 0.3, 0.6).counts["doubt"] == {"fractured": 0, "normal": 0}
+    assert counts(found)["fracture"] == {"fractured": 0, "normal": 0}
+    assert counts(status_table([], np.zeros(0, bool), []))["doubt"] == {"fractured": 0, "normal": 0}
     with pytest.raises(BadValue, match="shape"):
-        status_table(SCORES, TRUTH[:4], GROUPS, 0.3, 0.6)
+        status_table(statuses(0.3, 0.6), TRUTH[:4], GROUPS)

@@ -1,5 +1,7 @@
 """Every figure of some films, against tables a reader can check by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,16 +70,57 @@ def test_worst_films_are_the_missed_by_rising_and_the_alarms_by_falling_score():
 def test_studies_are_called_by_both_thresholds():
     study = evaluate(films(), POINTS, resamples=10)["study"]
     # a: .9 fracture; b: .1 none; c: .2 doubt; normal: d .6 doubt, e .8 fracture, f .05 none.
-    assert study["status"] == {
-        "fracture": {"fractured": 1, "normal": 1},
-        "doubt": {"fractured": 1, "normal": 1},
-        "no fracture": {"fractured": 1, "normal": 1},
+    assert table(study["status"]) == {
+        "fracture": (1, 1),
+        "doubt": (1, 1),
+        "no fracture": (1, 1),
+        "outside": (0, 0),
+        "refused": (0, 0),
     }
     assert (study["cases"], study["fractured"], study["left_out"]) == (6, 3, 0)
     assert study["sensitivity"]["definite"]["value"] == pytest.approx(1 / 3)
     assert study["sensitivity"]["suspicious"]["value"] == pytest.approx(2 / 3)
     assert study["auc_noisy_or"] is None
     assert evaluate(films(), (), resamples=10)["study"]["status"] == {}
+
+
+def table(status):
+    return {name: (row["fractured"], row["normal"]) for name, row in status.items()}
+
+
+def test_films_and_studies_are_counted_as_they_are_served():
+    """Flags, refusals and all: what the service says of each film and study is what the report counts."""
+    unread = tuple(
+        ImageRecord(f"s/{name}", f"{name}.png", "s", (100, 100), study_id=study, fractured=truth)
+        for name, truth, study in (("r1", True, "g"), ("r2", False, "h"), ("r3", False, "f"))
+    )
+    noted = {"f1": "outside_scope", "f4": "low_contrast", "n2": "for_processing", "n4": "truncated", "n1": "no_limb"}
+    given = films()
+    flags = tuple(frozenset(filter(None, [noted.get(name)])) for name, *_ in FILMS)
+    cases = replace(given, flags=flags, refused=unread, everything=(*given.records, *unread))
+    points = (*POINTS, point("balanced", 0.25))
+    told = evaluate(cases, points, resamples=10)
+    # f1 .9 outside, f2 .3 doubt, f3 .1 none, f4 .2 doubt; n1 .6 outside, n2 .8 doubt, n3 .05 none, n4 0 cut: doubt.
+    assert table(told["film"]["status"]) == {
+        "fracture": (0, 0),
+        "doubt": (2, 2),
+        "no fracture": (1, 1),
+        "outside": (1, 1),
+        "refused": (1, 2),
+    }
+    assert told["film"]["status"]["refused"]["share_of_normal"]["value"] == pytest.approx(2 / 6)
+    # Flagged at .25: f2, n2; films that were refused have no answer to be wrong.
+    flagged = told["film"]["flagged"]["balanced"]
+    assert (flagged["sensitivity"]["value"], flagged["specificity"]["value"]) == (1 / 4, 3 / 4)
+    # a: f1 outside, f2 doubt; b none; c doubt; d outside; e doubt; f: n3 none, n4 cut, r3 refused; g, h refused.
+    assert table(told["study"]["status"]) == {
+        "fracture": (0, 0),
+        "doubt": (2, 2),
+        "no fracture": (1, 0),
+        "outside": (0, 1),
+        "refused": (1, 1),
+    }
+    assert evaluate(cases, (), resamples=10)["film"]["status"] is None
 
 
 def test_calibration_is_judged_before_and_after():

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from fracture.page import film_svg
-from fracture.render import Marks
-from fracture.report.gallery import picture
+from fracture.report.gallery import picture as draw
+from fracture.status import Thresholds, of_film
 from fracture.types import Detections
 
-MARKS = Marks(dashed=0.1, solid=0.5)
+AT = Thresholds(screening=0.1, specific=0.5)
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+def picture(pixels, truth, found, flags=()):
+    return draw(pixels, truth, found, of_film(found.score.tolist(), frozenset(flags), AT, 0.1))
 
 
 def film(height=900, width=600):
@@ -43,7 +47,7 @@ def rects(svg):
 
 
 def test_the_film_is_there_small_and_whole():
-    svg = picture(film(), [], Detections.empty(), MARKS)
+    svg = picture(film(), [], Detections.empty())
     root = parse(svg)
     assert root.get("viewBox") == "0 0 600 900"
     data = re.search(r'href="data:image/jpeg;base64,([^"]+)"', svg)[1]
@@ -55,13 +59,13 @@ def test_the_film_is_there_small_and_whole():
 
 
 def test_a_small_film_is_not_enlarged():
-    svg = picture(film(90, 60), [], Detections.empty(), MARKS)
+    svg = picture(film(90, 60), [], Detections.empty())
     data = re.search(r"base64,([^\"]+)", svg)[1]
     assert cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), 0).shape == (90, 60)
 
 
 def test_each_kind_of_box_looks_its_own_and_lies_where_it_was_given():
-    svg = picture(film(), [(300.0, 400.0, 350.5, 440.0)], found(0.9, 0.5, 0.3, 0.1, 0.05, 0.01), MARKS)
+    svg = picture(film(), [(300.0, 400.0, 350.5, 440.0)], found(0.9, 0.5, 0.3, 0.1, 0.05, 0.01))
     boxes = rects(svg)
     # A person's box first; then the best below, and the others up to the best, which nothing covers.
     assert [box[:4] for box in boxes] == [(300, 400, 50.5, 40)] + [(100 * i, 200, 10, 20) for i in (4, 3, 2, 1, 0)]
@@ -79,15 +83,20 @@ def test_each_kind_of_box_looks_its_own_and_lies_where_it_was_given():
 
 
 def test_of_the_boxes_below_only_the_best_is_there():
-    svg = picture(film(), [], found(0.09, 0.08, 0.07), MARKS)
+    svg = picture(film(), [], found(0.09, 0.08, 0.07))
     assert [box[:2] for box in rects(svg)] == [(0, 200)]
+
+
+def test_boxes_on_a_film_outside_the_intended_use_are_grey_and_dotted():
+    nodes = [node for *_, node in rects(picture(film(), [], found(0.9, 0.3), ["outside_scope"]))]
+    assert [(node.get("stroke"), node.get("stroke-dasharray")) for node in nodes] == [("#c3ccd4", "2 5")] * 2
 
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 40), (560, 860, 600, 900), (0, 0, 600, 900), (590, 0, 600, 5)])
 @pytest.mark.parametrize("kind", ["drawn", "found"])
 def test_a_label_never_leaves_the_film(box, kind):
     one = Detections(np.array([box], dtype=np.float64), np.array([0.9]), np.zeros(1, np.int64))
-    svg = picture(film(), [box], Detections.empty(), MARKS) if kind == "drawn" else picture(film(), [], one, MARKS)
+    svg = picture(film(), [box], Detections.empty()) if kind == "drawn" else picture(film(), [], one)
     (label,) = parse(svg).iter(f"{SVG}text")
     x, y, size = (float(label.get(key)) for key in ("x", "y", "font-size"))
     assert 0 <= x <= 600 - 0.6 * size * len(label.text)
