@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fracture.data.phantom import draw_film
+from fracture.reader import Reader
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +43,8 @@ def test_inference_writes_a_line_for_every_film_and_counts_refusals(films, tmp_p
         scores = [box["confidence"] for box in line["detections"]]
         assert scores == sorted(scores, reverse=True)
         assert all(score >= 0.001 for score in scores)
-        assert all("best guess" in box["severity"] for box in line["detections"])
+        assert all(set(box) == {"bbox_xyxy", "confidence", "class"} for box in line["detections"])
+        assert line["status"] in {"fracture", "doubt", "no fracture", "outside"}
 
 
 def test_inference_prints_to_standard_output(films, tmp_path):
@@ -55,6 +57,15 @@ def test_visualize_writes_a_picture(films, tmp_path):
     done = run(ROOT / "visualize.py", "--image", films / "0.png", "--out", "prediction.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "prediction.png").size[0] > 700
+
+
+def test_visualize_draws_from_the_score_that_was_asked_for_even_0(films, tmp_path):
+    args = (ROOT / "visualize.py", "--image", films / "0.png", "--out", "prediction.png")
+    read = Reader.load().read((films / "0.png").read_bytes())
+    every = run(*args, "--conf", "0", cwd=tmp_path)
+    assert every.stdout.startswith(f"{len(read.detections)} boxes drawn on prediction.png; status: "), every.stderr
+    wrong = run(*args, "--conf", "nan", cwd=tmp_path)
+    assert (wrong.returncode, "expected a score within 0..1, got nan" in wrong.stderr) == (2, True)
 
 
 def test_visualize_refuses_what_is_no_film(films, tmp_path):

@@ -71,7 +71,7 @@ def test_the_model_says_of_the_committed_films_what_was_recorded(recorded):
     card = cards.load(SHIPPED)
     reader = Reader(card, OpenVinoNetwork(SHIPPED / "model.onnx"), SHIPPED)
     [whole] = [model for model in recorded["models"] if model["name"].endswith("float32")]
-    floor = card.operating_point(site.MODE).threshold
+    floor = card.operating_point(site.FLOOR).threshold
     for name, film in zip(recorded["studies"][0]["films"], whole["answers"][0]["films"], strict=True):
         found = reader.read((DATA / name).read_bytes()).detections.above(floor)
         assert found.score == pytest.approx([box["confidence"] for box in film["detections"]], abs=0.002), AGAIN
