@@ -192,11 +192,13 @@ def _behind_items(data: bytes, at: int, order: str, implicit: bool, *, open_end:
 
 def _meant(tag: int, stated: str | None, value: bytes) -> str | None:
     """Give the VR by which a value is to be read: the stated one where it can be, else the dictionary's (PS3.6)."""
+    if stated is None or tag >> 16 & 1:  # implicit, or private
+        return stated
     try:
         known = dictionary_VR(tag).split(" or ")
     except KeyError:
         return stated
-    if stated is None or stated in known:
+    if stated in known:
         return stated
     if known[0] in _BINARY or known[0] in {"DS", "IS"}:
         if stated in _BINARY and value and len(value) % _BINARY[stated] == 0:

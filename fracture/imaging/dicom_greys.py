@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 
-from fracture.errors import BadValue
+from fracture.errors import BadValue, BrokenFilm
 from fracture.imaging.dicom_elements import code, items, numbers, raw
 from fracture.imaging.greys import unstated
 
@@ -81,7 +81,7 @@ def _rescaled(dataset: Dataset, index: int, stored: Pixels, flags: set[str]) -> 
     """Apply the modality LUT: a table or slope and intercept (C.11.1), of the frame (C.7.6.16.2.9) or the image."""
     values: Pixels = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
     source = macro(dataset, index, "PixelValueTransformationSequence")
-    tables = items(source, "ModalityLUTSequence")
+    tables = _luts(source, "ModalityLUTSequence")
     for item in tables:
         if table := _lut(dataset, item):
             return _look_up(values, *table[:2])
@@ -97,7 +97,7 @@ def _rescaled(dataset: Dataset, index: int, stored: Pixels, flags: set[str]) -> 
 def states_view(dataset: Dataset, index: int) -> bool:
     """Tell whether the file says how its values are to be shown."""
     source = macro(dataset, index, "FrameVOILUTSequence")
-    return bool(items(source, "VOILUTSequence") or numbers(source, "WindowCenter"))
+    return bool(_luts(source, "VOILUTSequence") or numbers(source, "WindowCenter"))
 
 
 def _viewed(
@@ -113,7 +113,7 @@ def _viewed(
     function = code(source, "VOILUTFunction") or "LINEAR"
     pairs = list(zip(numbers(source, "WindowCenter"), numbers(source, "WindowWidth"), strict=False))
     views: list[Callable[[], Pixels | None]] = [
-        partial(_by_table, dataset, item, values, flags) for item in items(source, "VOILUTSequence")
+        partial(_by_table, dataset, item, values, flags) for item in _luts(source, "VOILUTSequence")
     ]
     views += [partial(_by_window, values, centre, width, function) for centre, width in pairs]
     _check_window(window, len(views))
@@ -193,6 +193,11 @@ def check_no_window(window: int) -> None:
     _check_window(window, 0)
 
 
+def _luts(source: Dataset, keyword: str) -> list[Dataset]:
+    """Give the items that hold a table; one that is empty but for its explanation is none."""
+    return [item for item in items(source, keyword) if raw(item, "LUTData") is not None and "LUTDescriptor" in item]
+
+
 def _lut(dataset: Dataset, item: Dataset) -> tuple[int, Pixels, int] | None:
     """Read the table of a sequence item; None where it is empty or contradicts itself."""
     data = raw(item, "LUTData")
@@ -262,10 +267,14 @@ def _painted(dataset: Dataset, stored: Pixels, flags: set[str]) -> tuple[Pixels,
         bits = whole.dtype.itemsize * 8
         tables = [(first, whole[:, channel].astype(np.float32), bits) for channel in range(3)]
     else:
-        read = [_table(dataset, numbers(dataset, f"{name}Descriptor"), dataset[f"{name}Data"].value) for name in names]
-        tables = [table for table in read if table is not None]
-    if len(tables) < 3:
-        raise ValueError("a palette without one of its tables")
+        tables = []
+        for number, name in enumerate(names, 1):
+            data = raw(dataset, f"{name}Data")
+            table = None if data is None else _table(dataset, numbers(dataset, f"{name}Descriptor"), data)
+            if table is None:
+                lacking = f"(0028,120{number}), or its descriptor (0028,110{number})"
+                raise BrokenFilm(f"expected a palette, the header lacks the usable table {lacking}")
+            tables.append(table)
     bits = _used_bits(max(table[2] for table in tables), max(float(table[1].max()) for table in tables), flags)
     return np.stack([_look_up(stored, *table[:2]) for table in tables], axis=-1), bits
 

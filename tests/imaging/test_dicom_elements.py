@@ -111,6 +111,8 @@ class TestOddities:
             {"Modality": "HC"},
             {"VOILUTSequence": []},
             {"VOILUTSequence": [item()]},
+            {"VOILUTSequence": [item(LUTExplanation="none")]},
+            {"ModalityLUTSequence": [item(LUTExplanation="none")]},
             {"ModalityLUTSequence": []},
             {"ModalityLUTSequence": [item()]},
         ],
@@ -166,6 +168,16 @@ class TestDamage:
         for keyword, tag in {"PhotometricInterpretation": "0028,0004", "BitsAllocated": "0028,0100"}.items():
             with pytest.raises(BrokenFilm, match=tag):
                 decode(save(film(ramp(), **{keyword: None})))
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_the_table_of_a_palette_is_named_that_is_not_there(self, number: int) -> None:
+        dataset = film(ramp(0, 250, "u1"), PhotometricInterpretation="PALETTE COLOR")
+        for colour in {1: "Red", 2: "Green", 3: "Blue"}.values():
+            dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+            dataset.add_new(f"{colour}PaletteColorLookupTableData", "OW", np.arange(256, dtype="<u2").tobytes())
+        del dataset[0x00281200 + number]
+        with pytest.raises(BrokenFilm, match=f"0028,120{number}"):
+            decode(dataset)
 
     @pytest.mark.parametrize("colours", ["CMYK", "HSV", "YBR_PARTIAL_420"])
     def test_colours_that_are_not_read_are_named(self, colours: str) -> None:
