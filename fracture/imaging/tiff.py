@@ -100,6 +100,8 @@ _CODECS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
     34925: _unpack_lzma,
     50000: lambda packed, size: _zstd(packed, out=size),
 }
+_RAISED_BY_CODECS = (RuntimeError, ValueError, OverflowError)
+"""imagecodecs' own are RuntimeErrors; the others are raised for a tag's value that is no byte or no C number."""
 _PREDICTING = (5, 8, 32946, 34925, 50000)
 _KNOWN_COMPRESSIONS = {
     **{6: "JPEG of TIFF 6.0's first kind", 9: "JBIG", 10: "JBIG", 32766: "NeXT", 32809: "ThunderScan"},
@@ -368,7 +370,7 @@ def _cells(packed: bytes, page: _Directory, layout: _Layout, rows: int, name: st
             options = {"t4options": page.get(_FAX, 0)} if layout.compression == 3 else {}
             return _FAX_CODINGS[layout.compression](packed, rows, layout.columns, **options).reshape(shape)
         plain = _CODECS[layout.compression](packed, rows * row_bytes)
-    except (RuntimeError, ValueError, zlib.error, lzma.LZMAError, EOFError):  # imagecodecs' own are RuntimeErrors
+    except (*_RAISED_BY_CODECS, zlib.error, lzma.LZMAError, EOFError):
         raise BrokenFilm(f"{name} cannot be decompressed") from None
     if len(plain) < rows * row_bytes:
         raise BrokenFilm(f"{name} ends before its last row")
@@ -407,10 +409,10 @@ def _jpeg(packed: bytes, page: _Directory, layout: _Layout, rows: int, name: str
     wanted = stored
     if layout.interleaved == 3 and (layout.photometric == _YCC or is_ycc(packed, stated_rgb=True)):
         stored = "YCBCR"
-    tables = bytes(page.tags.get(_TABLES, ())) or None
     try:
+        tables = bytes(page.tags.get(_TABLES, ())) or None
         pixels = _decode_jpeg(packed, tables=tables, colorspace=stored, outcolorspace=wanted)
-    except (RuntimeError, ValueError):
+    except _RAISED_BY_CODECS:
         raise BrokenFilm(f"{name} cannot be decompressed") from None
     cells: NDArray[Any] = pixels.reshape(frame.rows, *expected)
     return cells[:rows]
@@ -444,7 +446,9 @@ def _meant(page: _Directory, layout: _Layout, channels: NDArray[Any]) -> Native:
 
 def _painted(page: _Directory, layout: _Layout, indices: Channel) -> Channel:
     """Look a palette up (section 5) and give its luma in 8 bits. Some write 8-bit colours where 16 are due."""
-    table = np.array(page.tags.get(_COLOUR_MAP, ()), np.uint16)
+    table = np.array(page.tags.get(_COLOUR_MAP, ()), np.uint64)
+    if table.max(initial=0) > 0xFFFF:
+        raise BrokenFilm(f"expected a ColorMap of values up to 65535 in {page.name}, got {table.max()}")
     if layout.bits > 16 or table.size != 3 << layout.bits:
         raise BrokenFilm(f"expected a ColorMap of {3 << min(layout.bits, 16)} values in {page.name}, got {table.size}")
     colours = (table if table.max() < 256 else table >> 8).astype(np.uint8).reshape(3, -1)

@@ -298,6 +298,8 @@ def test_a_lone_page_is_a_film_whatever_it_calls_itself():
         ({262: 6, 277: 3}, UnsupportedFormat, "subsampled YCbCr"),
         ({262: 5, 277: 4, 332: 2}, UnsupportedFormat, "inks other than CMYK"),
         ({262: 3}, BrokenFilm, "ColorMap"),
+        ({262: 3, 320: 0x10000}, BrokenFilm, "values up to 65535"),
+        ({258: 1, 259: 3, 292: 0xFFFFFFFF}, BrokenFilm, "cannot be decompressed"),
         ({277: 9}, BrokenFilm, "samples a pixel"),
         ({284: 3}, BrokenFilm, "PlanarConfiguration"),
         ({256: 9000, 257: 9000}, FilmTooLarge, "9000 x 9000"),
@@ -387,3 +389,13 @@ def test_no_text_of_the_file_reaches_a_log(caplog, recwarn):
             assert "PLANTED" not in str(refusal)  # noqa: PT017
     assert not caplog.records
     assert not recwarn.list
+
+
+def test_numbers_that_are_no_bytes_are_no_tables():
+    data = written(samples("u1"), compression="jpeg")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages[0].tags[339].offset if 339 in file.pages[0].tags else file.pages[0].tags[305].offset
+    lie = bytearray(data)
+    struct.pack_into("<HHII", lie, at, 347, 4, 1, 0xFFFFFFFF)
+    with pytest.raises(FractureError):
+        decode(bytes(lie))
