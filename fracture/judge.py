@@ -21,6 +21,7 @@ from fracture.data.code import code_id
 from fracture.data.stage import file_state, stamp, write_bytes, write_json
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, FractureError, MissingData
+from fracture.files import check_apart
 from fracture.imaging.decode import decode
 from fracture.metrics.uncertainty import proportion
 from fracture.models import card as cards
@@ -71,6 +72,7 @@ class Order:
 
     def __post_init__(self) -> None:
         # Before any film is read: a mistake should not cost an hour.
+        check_apart(self.out, self.root)
         if self.seed < 0:
             raise BadValue(f"seed: expected 0 or more, got {self.seed}")
         if self.resamples < 1:

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and audit.html")
     args = parser.parse_args()
     try:
-        found = audit(args.src)
+        found = audit(args.src, out=args.out)
     except FractureError as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2

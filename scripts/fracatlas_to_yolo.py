@@ -18,7 +18,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         found = list(claims("fracatlas", args.src))
-        print(account(found, ingest(found, args.out, copy=args.copy)))
+        print(account(found, ingest(found, args.out, copy=args.copy, inputs=(args.src,))))
     except FractureError as error:
         print(f"fracatlas_to_yolo: {error}", file=sys.stderr)
         return 2

@@ -28,7 +28,7 @@ def main() -> int:
     try:
         about = flags.said(args, Provenance(args.name, empty_is_normal=args.empty == "normal"))
         found = list(claims(args.format, args.images, args.annotations, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy)
+        records = ingest(found, args.out, copy=args.copy, inputs=(args.images, args.annotations))
     except FractureError as error:
         print(f"ingest_folder: {error}", file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ def main() -> int:
             found = list(grazpedwri.read(args.src, about, args.data_yaml))
         else:
             found = list(grazpedwri.folders(args.images, args.labels, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy)
+        records = ingest(found, args.out, copy=args.copy, inputs=(args.src, args.images, args.labels))
     except FractureError as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ def main() -> int:
     try:
         about = flags.said(args, PRESETS[args.preset] if args.preset else Provenance(args.name))
         found = list(export(args.src, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy)
+        records = ingest(found, args.out, copy=args.copy, inputs=(args.src,))
     except FractureError as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         found = list(claims(args.src, args.mode))
-        records = build(found, args.out, args.mode, copy=args.copy)
+        records = build(found, args.out, args.mode, copy=args.copy, inputs=(args.src,))
     except FractureError as error:
         print(f"mura_to_yolo: {error}", file=sys.stderr)
         return 2

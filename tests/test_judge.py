@@ -319,7 +319,7 @@ def test_figures_of_an_earlier_report_do_not_stay(judged, root, tmp_path):
 @pytest.mark.parametrize(("order", "told"), [({"seed": -1}, "seed"), ({"resamples": 0}, "resamples")])
 def test_an_order_that_cannot_be_filled_is_refused_before_any_film_is_read(root, tmp_path, order, told):
     with pytest.raises(BadValue, match=f"{told}: expected"):
-        Order(root, tmp_path, **order)
+        Order(root, tmp_path / "report", **order)
 
 
 def test_a_guarantee_needs_something_to_guarantee():

@@ -10,6 +10,7 @@ from fracture.data.duplicates import find_pairs
 from fracture.data.stage import write_json
 from fracture.data.yolo import write_tree
 from fracture.errors import BadValue
+from fracture.files import check_apart
 from fracture.types import ImageRecord
 
 REPORT = "audit.json"
@@ -68,6 +69,7 @@ def assemble(
     ``keep`` is the manifest of an earlier deal, or any table with the columns image_id and split. Raises BadValue where
     stages were harmonised differently: a network would see two kinds of film.
     """
+    check_apart(out, *stages)
     loaded = [(stage, manifest.load(stage)) for stage in stages]
     records = manifest.merge(records for _, records in loaded)
     folder = {record.image_id: stage for stage, films in loaded for record in films}

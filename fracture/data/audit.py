@@ -11,6 +11,7 @@ from fracture.data.audit_kinds import KINDS, Film, Finding
 from fracture.data.audit_tables import Row, Shortcut
 from fracture.data.split import PARTS
 from fracture.data.stage import write_bytes, write_json
+from fracture.files import check_apart
 from fracture.types import HarmoniseConfig
 
 SEVERITIES = ("leak", "defect", "note")
@@ -85,12 +86,15 @@ class Audit:
         return "\n".join([*lines, ", ".join(f"{totals[severity]} {severity}s" for severity in SEVERITIES)])
 
 
-def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAULT) -> Audit:
+def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAULT, out: Path | None = None) -> Audit:
     """Look at every film of the stages or datasets, taken as one set, and tell what is wrong.
 
     ``config`` is how films that are not harmonised yet are made comparable. Raises MissingData or BadValue where a
-    manifest cannot be read; whatever else is wrong is a finding.
+    manifest cannot be read, and where ``out``, which is to hold the audit, lies in a stage or around one; whatever
+    else is wrong is a finding.
     """
+    if out is not None:
+        check_apart(out, *stages)
     loaded = [(folder, manifest.load(folder)) for folder in stages]
     manifest.check_unique(record for _, records in loaded for record in records)
     placed = [(r, folder) for folder, records in loaded for r in records if r.split != "set_aside"]

@@ -19,6 +19,7 @@ from fracture.data import manifest
 from fracture.data.code import code_id
 from fracture.data.duplicates import fingerprint
 from fracture.data.labels import BY_NAME, FractureClasses, Sorted
+from fracture.data.names import safe_ids, safe_suffix
 from fracture.data.stage import (
     JOURNAL,
     Journal,
@@ -33,6 +34,7 @@ from fracture.data.stage import (
 from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError
+from fracture.files import check_apart
 from fracture.types import Box, ImageRecord
 
 MIN_BOX_PX = 2.0
@@ -118,18 +120,30 @@ class Provenance:
         )
 
 
-def ingest(claims: Iterable[Claim], out: Path, *, copy: bool = False, workers: int | None = None) -> list[ImageRecord]:
+def ingest(
+    claims: Iterable[Claim],
+    out: Path,
+    *,
+    copy: bool = False,
+    workers: int | None = None,
+    inputs: Sequence[Path | None] = (),
+) -> list[ImageRecord]:
     """Verify every claim and write the stage: ``images/``, ``labels/``, ``manifest.csv`` and ``report.json``.
 
     Films are hard-linked where the file system allows it, copied otherwise or with ``copy``. A second run reads only
-    films that changed.
+    films that changed. A film whose name a file system, a table or JSON cannot hold goes by another, which the report
+    tells. Raises BadValue where ``out`` lies in one of the ``inputs`` that the claims come from, or around it.
     """
+    check_apart(out, *inputs)
     claims = list(claims)
     _check_ids(claims)
+    names = safe_ids({claim.image_id: claim.problem is None for claim in claims})
+    renamed = {names[claim.image_id]: str(claim.file) for claim in claims if names[claim.image_id] != claim.image_id}
+    claims = [replace(claim, image_id=names[claim.image_id]) for claim in claims]
     journal = Journal(out / JOURNAL)
     jobs = [(claim.image_id, _stamp(claim), (claim, out, copy)) for claim in claims]
     records = join_neighbours(run_films(jobs, _ingest_one, _lost, journal, "ingest", workers))
-    write_json(out / "report.json", report(records) | {"classes": count_classes(claims)})
+    write_json(out / "report.json", report(records) | {"classes": count_classes(claims), "renamed": renamed})
     manifest.save(records, out)
     return records
 
@@ -213,7 +227,7 @@ def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:
 
 def _claimed(claim: Claim) -> ImageRecord:
     """Give the record of a film that nobody has looked at: what its source says, and set aside."""
-    path = f"images/{claim.image_id.split('/', 1)[1]}{claim.file.suffix}"
+    path = f"images/{claim.image_id.split('/', 1)[1]}{safe_suffix(claim.file.suffix)}"
     attributes = dict(claim.attributes)
     if claim.sequence is not None:
         attributes["sequence"] = str(claim.sequence)

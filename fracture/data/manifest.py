@@ -62,12 +62,16 @@ def save(records: Sequence[ImageRecord], folder: Path) -> Path:
     extra = sorted({_ATTRIBUTE + key for record in records for key in record.attributes})
     path = folder / NAME
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, newline="", encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=folder, delete=False, newline="", encoding="utf-8", errors="backslashreplace"
+    ) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*COLUMNS, *extra])
         keys = [column.removeprefix(_ATTRIBUTE) for column in extra]
         for record in records:
-            table.writerow(_row(record) + [record.attributes.get(key, "") for key in keys])
+            # A lone carriage return ends a row for whoever reads it, and is written without quotes.
+            cells = _row(record) + [record.attributes.get(key, "") for key in keys]
+            table.writerow([cell.replace("\r", "\\r") if "\r" in cell else cell for cell in cells])
     Path(file.name).chmod(0o644)
     os.replace(file.name, path)
     return path

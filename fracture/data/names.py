@@ -1,18 +1,25 @@
-"""Which film of a set a name means, as annotation tools and other programs write names: one rule for all formats.
+"""Which film of a set a name means, as annotation tools and other programs write names, and which names are safe.
 
 A name may be a path of another machine, with other slashes, a URL with its escapes and query (Label Studio's
 ``/data/local-files/?d=..``), in another case or Unicode form, with blanks around it, with another suffix or none. It
 means the film that has the longest end of its path; where several films have it, it means none of them for certain.
 """
 
+import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from unicodedata import normalize
+from hashlib import sha256
+from unicodedata import category, normalize
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _SUFFIX = re.compile(r"\.(png|jpe?g|jpe|jfif|tiff?|bmp|gif|webp|avif|jp2|j2k|dcm|dicom|ima|npy)$", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*(/|$)\s*|\s+(?=\.[^./\s]+\s*$)|^\s+")
+_MOST_BYTES = 230
+"""A file name has at most 255; a suffix and what marks a file that is not whole yet come on top."""
+
+_UNSAFE = frozenset('<>:"|?*\\')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 class Names:
@@ -81,3 +88,46 @@ def _parts_of_url(name: str) -> list[str]:
     # A version or a token is no name, though a film may be called so.
     values = [value for name, value in query if name == "d" or _SUFFIX.search(value)]
     return [parts.path, *values] if parts.query or parts.fragment else []
+
+
+def safe_ids(ids: Mapping[str, bool]) -> dict[str, str]:
+    """Give every image id one that any file system, table and JSON can hold, and no two of them one file.
+
+    ``ids`` tells of each whether its film will be a file: of one that will not, control characters and what is no text
+    alone are replaced. A safe id stays as it is; another keeps what can be read of it, and a hash of the whole.
+    """
+    sharing = Counter(_as_file(image_id) for image_id in ids)
+    return {
+        image_id: _renamed(image_id) if sharing[_as_file(image_id)] > 1 or _is_unsafe(image_id, written) else image_id
+        for image_id, written in ids.items()
+    }
+
+
+def safe_suffix(suffix: str) -> str:
+    """Give a file's suffix, or none where it is not plainly one."""
+    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,16}", suffix) else ""
+
+
+def _as_file(image_id: str) -> str:
+    """Give what a label folder, and a file system that does not tell case apart, make of an id."""
+    return normalize("NFC", image_id.replace("/", "__").casefold())
+
+
+def _is_unsafe(image_id: str, written: bool) -> bool:
+    _, *parts = image_id.split("/")
+    if any(category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in image_id):
+        return True
+    if not written:
+        return len(image_id) > _MOST_BYTES
+    return (
+        len(os.fsencode(image_id.replace("/", "__"))) > _MOST_BYTES
+        or not _UNSAFE.isdisjoint(image_id)
+        or any(part.strip() in {"", ".", ".."} or part[-1] in ". " or _DEVICES.fullmatch(part) for part in parts)
+    )
+
+
+def _renamed(image_id: str) -> str:
+    source, _, native = image_id.partition("/")
+    readable = re.sub(r"[^\w.-]+", "_", native.rpartition("/")[2])[:24].strip("._")
+    digest = sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{source}/{readable}-{digest}" if readable else f"{source}/{digest}"

@@ -22,6 +22,7 @@ from fracture.data.stage import (
 from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
 from fracture.errors import BadValue, FractureError, MissingData
+from fracture.files import check_apart
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import Box, HarmoniseConfig, ImageRecord
 
@@ -31,6 +32,7 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
 
     The manifest tells ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
     """
+    check_apart(out, src)
     if not (src / manifest.NAME).is_file():
         raise MissingData(
             f"no {manifest.NAME} in {src}: expected a stage, as scripts/fracatlas_to_yolo.py, ingest_grazpedwri.py, "

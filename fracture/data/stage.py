@@ -74,7 +74,7 @@ def place(source: Path, target: Path, *, copy: bool) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON that a person can read, in one step."""
-    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 class Journal:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -217,3 +219,48 @@ def test_a_film_nobody_drew_on_has_no_label_file(claim, tmp_path):
     assert not (tmp_path / "out/labels/s__1.txt").exists()
     one(replace(claim, boxes=None, fractured=False), tmp_path / "out")
     assert (tmp_path / "out/labels/s__1.txt").read_bytes() == b"", "known to be normal"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        os.fsdecode(b"h\xfcfte.png"),
+        "x" * 251 + ".png",
+        "\u9aa8" * 80 + ".png",
+        "/".join(["deep" * 10] * 8) + "/a.png",
+        "a\nb\rc\t.png",
+        "back\\slash.p\\ng",
+        "con.png",
+        "trailing. .png",
+        'what? "it": 1.png',
+    ],
+)
+def test_a_name_that_cannot_be_held_everywhere_goes_by_another_and_the_others_are_kept(claim, tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(claim.file, tmp_path / name)
+    odd = replace(claim, image_id="test/" + name.removesuffix(".png"), file=tmp_path / name, notes=(f"of {name}",))
+    lost = replace(claim, image_id="test/\ud800 lost", file=tmp_path / "lost", problem="no film \udcfc \r on disk")
+    records = ingest([claim, odd, lost], tmp_path / "out", workers=1)
+    assert [record.split for record in records] == [None, None, "set_aside"]
+    assert records[0].image_id == claim.image_id
+    assert records[1].image_id.isprintable()
+    assert (tmp_path / "out" / records[1].path).read_bytes() == claim.file.read_bytes()
+    assert (tmp_path / "out/labels" / f"{records[1].image_id.replace('/', '__')}.txt").is_file()
+    assert [record.image_id for record in manifest.load(tmp_path / "out")] == [record.image_id for record in records]
+    said = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
+    assert list(said["renamed"]) == [records[1].image_id, records[2].image_id]
+    assert ingest([claim, odd, lost], tmp_path / "out", workers=1) == records
+
+
+def test_names_that_are_one_file_somewhere_are_told_apart(claim, tmp_path):
+    names = ("a/b", "a__b", "A__B", "h\u00fc", "hu\u0308")
+    records = ingest([replace(claim, image_id=f"test/{name}") for name in names], tmp_path / "out", workers=1)
+    assert len({record.path.casefold() for record in records}) == 5
+    assert len(list((tmp_path / "out/labels").iterdir())) == 5
+
+
+def test_a_stage_lies_neither_in_what_it_is_made_of_nor_around_it(claim, tmp_path):
+    for out in (tmp_path, tmp_path / "out", tmp_path.parent):
+        with pytest.raises(BadValue, match="expected an output beside what is read"):
+            ingest([claim], out, inputs=(tmp_path,))
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """One file per dataset family, and the table of their names."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,15 +46,20 @@ def account(found: Sequence[Claim], records: Sequence[ImageRecord]) -> str:
     patients = {claim.patient_id for claim in found if claim.patient_id is not None}
     nameless = sum(claim.patient_id is None for claim in found)
     licences = sorted({claim.licence for claim in found})
-    return "\n".join(
+    reasons = Counter(record.attributes["reason"] for record in records if record.split == "set_aside")
+    first = [f"set aside, {count} films: {reason}" for reason, count in reasons.most_common(3)]
+    lines = "\n".join(
         [
             f"{films['films']} films in = {films['kept']} kept + {films['set_aside']} set aside",
             f"{films['fractured']} fractured, {films['boxes']} boxes, {noted} films with notes",
             f"classes kept as fractures: {_counts(classes['kept'])}",
             f"classes dropped: {_counts(classes['dropped'])}",
             f"{len(patients)} patients, {nameless} films of unknown patients; licence: {', '.join(licences) or 'none'}",
+            *first,
         ]
     )
+    # What a file is called, or says, need not be text that a terminal takes.
+    return lines.encode(errors="backslashreplace").decode()
 
 
 def _counts(classes: Mapping[str, int]) -> str:

@@ -133,15 +133,12 @@ def few(names: Sequence[str]) -> str:
 def native_ids(films: Sequence[str]) -> dict[str, str]:
     """Name films by their paths without suffix; those that would share a name keep it.
 
-    Raises BadValue where even so two names are one in a folder without folders, where ``/`` becomes ``__``.
+    In a folder without folders ``/`` becomes ``__``: names that are one even so are told apart by ingest.
     """
     whole = {film: _inside(film) for film in films}
-    names = {film: str(PurePosixPath(name).with_suffix("")) for film, name in whole.items()}
+    names = {film: str(PurePosixPath(name).with_suffix("")) if name else "" for film, name in whole.items()}
     while clash := {film for film, count in _sharing(names).items() if count > 1 and names[film] != whole[film]}:
         names |= {film: whole[film] for film in clash}
-    for film, count in _sharing(names).items():
-        if count > 1:
-            raise BadValue(f"expected names that differ by more than '/' and '__', got {names[film]!r}; rename a film")
     return names
 
 

@@ -70,10 +70,16 @@ def claims(root: Path, mode: str = "classify") -> Iterator[Claim]:
 
 
 def build(
-    found: Sequence[Claim], out: Path, mode: str, *, copy: bool = False, workers: int | None = None
+    found: Sequence[Claim],
+    out: Path,
+    mode: str,
+    *,
+    copy: bool = False,
+    workers: int | None = None,
+    inputs: Sequence[Path] = (),
 ) -> list[ImageRecord]:
     """Ingest MURA's claims into the stage ``out``; in mode ``classify`` write the tree a classifier learns from too."""
-    records = ingest(found, out, copy=copy, workers=workers)
+    records = ingest(found, out, copy=copy, workers=workers, inputs=inputs)
     if mode == "classify":
         write_classes(records, out, copy=copy)
     return records
