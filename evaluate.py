@@ -35,13 +35,14 @@ def main() -> int:
     add("--format", choices=FORMATS, help="format of the predictions, if their names do not tell")
     add("--coco-images", type=Path, help="COCO annotations that say which film an image number means")
     add("--category", help="the category that is a fracture, where the predictions hold several")
+    add("--made-with", type=Path, help="a bundle whose films.csv says which films the program was made with")
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
     if args.predictions and (args.weights or args.shortcuts):
         parser.error("--predictions are scored without a model: --weights and --shortcuts have no meaning there")
-    if not args.predictions and (args.format or args.coco_images or args.category):
-        parser.error("--format, --coco-images and --category are about --predictions")
+    if not args.predictions and (args.format or args.coco_images or args.category or args.made_with):
+        parser.error("--format, --coco-images, --category and --made-with are about --predictions")
     try:
         order = Order(
             root=args.data_root or load_dataset(args.data).root,
@@ -56,7 +57,7 @@ def main() -> int:
             resamples=args.resamples,
         )
         if args.predictions:
-            source = Source(tuple(args.predictions), args.format, args.coco_images, args.category)
+            source = Source(tuple(args.predictions), args.format, args.coco_images, args.category, args.made_with)
             report = judge_predictions(source, order)
         else:
             report = judge_model(Reader.load(args.weights), order)

@@ -6,7 +6,7 @@ see the predictions that were written and the manifest, whoever made the predict
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from fracture import __version__, shortcuts
 from fracture.batch import read_files
-from fracture.data import assemble, manifest
+from fracture.data import assemble, duplicates, manifest
 from fracture.data.code import code_id
+from fracture.data.duplicates import Trace, traces
 from fracture.data.stage import file_state, stamp, write_bytes, write_json
 from fracture.data.yolo import CLASSES
 from fracture.errors import BadValue, FractureError, MissingData
@@ -37,11 +38,14 @@ from fracture.report.figures import figures
 from fracture.report.gallery import picture
 from fracture.report.page import page
 from fracture.status import Thresholds, of_film
-from fracture.types import FEW, ImageRecord, OperatingPoint
+from fracture.types import FEW, HarmoniseConfig, ImageRecord, OperatingPoint
 
 PREDICTIONS, REPORT, PAGE, FIGURES = "predictions", "report.json", "report.html", "figures"
 CROPS = 0.1
 """Boxes that cover more of the film than this, in the median, were drawn on crops; on whole films they cover 0.5 %."""
+
+MOST_COPIES = 0.5
+"""Films of which more than this share had a part in making the model are no test of it, whatever is left out."""
 
 MANY_OUTSIDE = 0.05
 """Films of a model's own kind are taken for strange ones a fifth as often as this."""
@@ -49,6 +53,10 @@ MANY_OUTSIDE = 0.05
 BUILD = """  python scripts/fracatlas_to_yolo.py --src FracAtlas --out stage/fracatlas
   python scripts/preprocess.py --src stage/fracatlas --out stage/fracatlas_proc
   python scripts/make_splits.py --src stage/fracatlas_proc --out dataset_v5"""
+
+
+_TAUGHT = frozenset({"train", "val"})
+"""The splits of a model's films that are no test of it."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ class Source:
     format: str | None = None
     coco_images: Path | None = None
     category: str | None = None
+    made_with: Path | None = None
+    """A bundle, or a folder with a films.csv, that says which films this program was made with."""
 
 
 def judge_model(reader: Reader, order: Order) -> dict[str, Any]:
@@ -101,18 +111,18 @@ def judge_model(reader: Reader, order: Order) -> dict[str, Any]:
     records = load_records(order.root)
     points = reader.card.operating_points
     if order.ask.target_recall is not None:
-        val = join(
-            records, predict(reader, order.root, films_of(records, "val"), order.predictions("val")).answers, "val"
-        )
+        heard = predict(reader, order.root, films_of(records, "val"), order.predictions("val"))
+        val = _apart(join(records, heard.answers, "val"), order.root, _Made.of(reader))[0]
         points = (*asked_points(val, dataset_id(order.root), order.ask), *points)
     loaded = predict(reader, order.root, films_of(records, order.split), order.predictions(order.split))
-    return _judge(order, records, loaded, points, reader)
+    return _judge(order, records, loaded, points, reader, _Made.of(reader))
 
 
 def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
     """Judge what another program predicted. Thresholds are chosen on val, where the predictions cover it.
 
-    Raises BadValue for a target recall without predictions for val.
+    Raises BadValue for a target recall without predictions for val, and where most films had a part in making the
+    program. That is known of the model that comes with the package, and where the source says so.
     """
     records = load_records(order.root)
     loaded = merge(
@@ -124,10 +134,11 @@ def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
     films = films_of(records, order.split)
     if not _heard(loaded, films) and not _found_nothing(loaded, films):
         raise BadValue(f"predictions: expected some for films of the split {order.split!r}, got none")
+    made = _Made.named(source.made_with, loaded.model_id)
     val = [record for record in records if record.split == "val"]
     points: tuple[OperatingPoint, ...] = ()
     if _heard(loaded, val):
-        cases = join(val, loaded.answers, "val")
+        cases = _apart(join(val, loaded.answers, "val"), order.root, made)[0]
         points = asked_points(cases, dataset_id(order.root), order.ask)
         points += choose_points(cases, dataset_id(order.root))
     elif order.ask.target_recall is not None:
@@ -137,30 +148,34 @@ def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
         answered = [(record, loaded.answers[record.image_id]) for record in films if record.image_id in loaded.answers]
         lines = [line(record.path, answer, CLASSES, image_id=record.image_id) for record, answer in answered]
         write_bytes(kept, "".join(text + "\n" for text in lines).encode())
-    return _judge(order, records, loaded, points, None)
+    return _judge(order, records, loaded, points, None, made)
 
 
 def judge_external(reader: Reader, order: Order, known: Mapping[str, Any] | None) -> dict[str, Any]:
     """Judge a model, at the thresholds of its card, on films of a source that had no part in making it.
 
     ``known`` is its report on films like those it was made with; the two are put side by side. Raises BadValue for
-    films of a source that the model was made with, and for a report of another model, of other thresholds or of these
-    very films.
+    films of a source that the model was made with, where most are such films under other names, and for a report of
+    another model, of other thresholds or of these very films.
     """
     records = load_records(order.root)
     films = films_of(records, order.split)
-    used = {image_id.partition("/")[0] for image_id in _made_with(reader)}
+    made = _Made.of(reader, frozenset({"train", "val", "test"}))
+    used = {image_id.partition("/")[0] for image_id in made.films}
     shared = sorted({record.source for record in films} & used)
     if shared:
         raise BadValue(f"external source: expected one the model was not made with, got {', '.join(shared)}")
     if known is not None:
         _check_known(known, reader, dataset_id(order.root))
     loaded = predict(reader, order.root, films, order.predictions(order.split))
-    return _judge(order, records, loaded, reader.card.operating_points, reader, known)
+    return _judge(order, records, loaded, reader.card.operating_points, reader, made, known)
 
 
 def _check_known(known: Mapping[str, Any], reader: Reader, here: str) -> None:
-    if known["model"]["files"] != dict(reader.card.files):
+    theirs, ours = (dict(files) for files in (known["model"]["files"], reader.card.files))
+    for files in (theirs, ours):
+        files.pop(cards.FILMS, None)  # what is told of its films makes it no other model
+    if theirs != ours:
         raise BadValue(f"known report: expected one of this model's files, got {known['model']['id']}'s")
     told = {point["name"]: point["threshold"] for point in known["points"]}
     for point in reader.card.operating_points:
@@ -217,13 +232,14 @@ def _judge(
     loaded: Loaded,
     points: Sequence[OperatingPoint],
     reader: Reader | None,
+    made: "_Made",
     known: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score the answers, say what stands against them, and save the folder."""
     other = schema.load(order.compare) if order.compare else None
     if other is not None and other["data"]["split"] != order.split:
         raise BadValue(f"compare: expected a report on {order.split}, got one on {other['data']['split']}")
-    cases = join(records, loaded.answers, order.split)
+    cases, copies = _apart(join(records, loaded.answers, order.split), order.root, made)
     calibration = reader.card.calibration if reader else None
     chosen_here = order.ask.target_recall is not None or (reader is None and bool(points))
     figures_of_it = evaluate(
@@ -242,7 +258,10 @@ def _judge(
         "data": {"name": order.root.resolve().name, "dataset_id": dataset_id(order.root), "split": order.split}
         | counts(cases),
         "left_out": dict(cases.left_out),
-        "model_was_made_with": _used(reader, cases, chosen_here),
+        "model_was_made_with": _used(made, cases, chosen_here),
+        "copies": {"known_films": made.taught, "known_by_pixels": len(made.known_by), "left_out": copies}
+        if made.taught
+        else None,
         **figures_of_it,
         "shortcuts": _shortcuts(reader, records, cases, order)
         if order.with_shortcuts and reader and cases.records
@@ -253,7 +272,7 @@ def _judge(
         report["comparison"] = comparison.on_other_films(report, known) | _named(known)
     elif other is not None and order.compare is not None:
         report["comparison"] = _compared(other, order.compare.parent, order, records, cases, points)
-    about_answers = _about_answers(report, cases, loaded, records, reader)
+    about_answers = _about_answers(report, cases, loaded, records, reader, made)
     report["warnings"] = [*_about_data(order, report, known), *about_answers]
     schema.check(report)
     _save(order, report, cases)
@@ -284,17 +303,79 @@ def _outside(reader: Reader | None, cases: Cases) -> dict[str, Any] | None:
     return asdict(proportion(cases.flagged(FLAG), np.ones(len(cases.records), np.bool_), cases.groups))
 
 
-def _made_with(reader: Reader) -> dict[str, str]:
-    return cards.films(reader.folder) if reader.folder else {}
+@dataclass(frozen=True)
+class _Made:
+    """Which films a model was made with, image_id -> split, and by what those are known that are no test of it.
+
+    ``taught`` is the number of those that are no test, however they are known.
+    """
+
+    films: Mapping[str, str] = field(default_factory=dict)
+    taught: int = 0
+    known_by: Mapping[str, Trace] = field(default_factory=dict)
+    harmonise: HarmoniseConfig = field(default_factory=HarmoniseConfig)
+
+    @classmethod
+    def of(cls, reader: Reader, parts: frozenset[str] = _TAUGHT) -> "_Made":
+        """Tell of a model. ``parts`` are the splits of its films that are no test of it."""
+        return cls.read(reader.folder, reader.card.harmonise, parts) if reader.folder else cls()
+
+    @classmethod
+    def named(cls, bundle: Path | None, model_id: str) -> "_Made":
+        """Tell of a program by a bundle, or by the name it gives itself if that is the shipped model's."""
+        if bundle is not None and not (bundle / cards.FILMS).is_file():
+            raise MissingData(f"no {cards.FILMS} in {bundle}: expected a bundle that says which films it was made with")
+        folder = bundle or (cards.SHIPPED if (cards.SHIPPED / cards.NAME).is_file() else None)
+        card = cards.load(folder) if folder and (folder / cards.NAME).is_file() else None
+        if folder is None or (bundle is None and card is not None and card.model_id != model_id):
+            return cls()
+        return cls.read(folder, card.harmonise if card else HarmoniseConfig(), _TAUGHT)
+
+    @classmethod
+    def read(cls, folder: Path, harmonise: HarmoniseConfig, parts: frozenset[str]) -> "_Made":
+        """Read a bundle's table of films."""
+        films, known_by = cards.films(folder), cards.film_traces(folder)
+        taught = {image_id for image_id, part in films.items() if part in parts}
+        return cls(films, len(taught), {one: known_by[one] for one in known_by if one in taught}, harmonise)
 
 
-def _used(reader: Reader | None, cases: Cases, chosen_here: bool) -> list[str]:
+def _apart(cases: Cases, root: Path, made: _Made) -> tuple[Cases, dict[str, str]]:
+    """Leave out the films that are copies, under other names, of films the model was made with; say of which each is.
+
+    Raises BadValue where most are.
+    """
+    unknown = [record for record in cases.records if made.films.get(record.image_id) not in _TAUGHT]
+    if not made.known_by or not unknown:
+        return cases, {}
+    seen = traces([root / record.path for record in unknown], made.harmonise)
+    by_pixels = {known.pixel_sha256: name for name, known in made.known_by.items() if known.pixel_sha256}
+    copied: dict[str, str] = {}
+    looks: list[tuple[str, bytes]] = []
+    for record, one in zip(unknown, seen, strict=True):
+        exact = by_pixels.get(record.attributes.get("pixel_sha256", "")) or by_pixels.get(one.pixel_sha256)
+        if exact:
+            copied[record.image_id] = exact
+        else:
+            looks += [(record.image_id, look) for look in one.looks]
+    known = [(name, look) for name, one in made.known_by.items() for look in one.looks]
+    for theirs, ours in duplicates.copies([look for _, look in known], [look for _, look in looks]):
+        copied.setdefault(looks[ours][0], known[theirs][0])
+    if len(copied) > MOST_COPIES * len(cases.records):
+        raise BadValue(
+            f"films: expected others than the model was made with, got {len(copied)} of {len(cases.records)} that are "
+            f"copies of such films, such as {next(iter(copied))} of {next(iter(copied.values()))}"
+        )
+    kept = cases.where(lambda record: record.image_id not in copied)
+    why = {name: f"a copy of {theirs}, which the model was made with" for name, theirs in copied.items()}
+    return replace(kept, left_out={**cases.left_out, **why}), copied
+
+
+def _used(made: _Made, cases: Cases, chosen_here: bool) -> list[str]:
     """Name the films of these cases that the model was trained with, or thresholds were chosen on: then or just now."""
-    seen = _made_with(reader) if reader else {}
     return [
         record.image_id
         for record in cases.records
-        if seen.get(record.image_id) in {"train", "val"} or (chosen_here and record.split == "val")
+        if made.films.get(record.image_id) in _TAUGHT or (chosen_here and record.split == "val")
     ]
 
 
@@ -364,7 +445,12 @@ def _about_data(order: Order, report: Mapping[str, Any], known: Mapping[str, Any
 
 
 def _about_answers(
-    report: Mapping[str, Any], cases: Cases, loaded: Loaded, records: Sequence[ImageRecord], reader: Reader | None
+    report: Mapping[str, Any],
+    cases: Cases,
+    loaded: Loaded,
+    records: Sequence[ImageRecord],
+    reader: Reader | None,
+    made: _Made,
 ) -> Iterator[str]:
     """Say what a reader must know about the predictions and the thresholds before any figure."""
     silent = set(loaded.without_a_line)
@@ -376,8 +462,19 @@ def _about_answers(
         yield f"thresholds were chosen on {len(val)} val films; the predictions have no row for {sum(val)} of them"
     if loaded.other_rows:
         yield f"{loaded.other_rows} boxes of other categories were dropped"
-    if reader is not None and not _made_with(reader):
+    if reader is not None and not made.films:
         yield "the model's bundle does not say which films it was made with: this may be no test"
+    if len(made.known_by) < made.taught:
+        yield (
+            f"the model's bundle knows {len(made.known_by)} of its {made.taught} films by their pixels, the others by "
+            "name only: one of those under another name would not be noticed (scripts/bundle.py --hashes)"
+        )
+    if report["copies"] and report["copies"]["left_out"]:
+        copied = len(report["copies"]["left_out"])
+        yield (
+            f"{copied} films are copies of films the model was made with, under other names: they are in no figure, "
+            f"and named in {REPORT}"
+        )
     outside = report["model"]["outside_scope"]
     if outside is not None and outside["low"] is not None and outside["low"] > MANY_OUTSIDE:
         yield (

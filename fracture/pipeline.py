@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fracture import __version__, boxes
 from fracture.data import manifest
+from fracture.data.duplicates import Trace, traces
 from fracture.data.stage import write_bytes
 from fracture.data.yolo import Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
@@ -55,7 +56,7 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     with cards.renewed(run) as made:
         model = export(run, made / "model.onnx", reference.card.long_side_px)
         scope = embed_scope(model, reference, dataset.root, records)
-        films = cards.save_films(records, made)
+        films = cards.save_films(splits_of(records), known_by(records, dataset.root, reference.card), made)
         card = replace(
             reference.card,
             files=reference.card.files | {file.name: cards.file_hash(file) for file in (films, model)},
@@ -145,6 +146,43 @@ def intended(train: Sequence[ImageRecord]) -> dict[str, Any]:
         "sources": sorted({record.source for record in train}),
         "ages_years": [ages[0], ages[-1]] if ages else None,
     }
+
+
+def splits_of(records: Sequence[ImageRecord]) -> dict[str, str]:
+    """Give the split of every film that is in one."""
+    return {record.image_id: record.split for record in records if record.split not in {None, "set_aside"}}
+
+
+def known_by(records: Sequence[ImageRecord], root: Path, card: ModelCard) -> dict[str, Trace]:
+    """Give by what the films of a dataset are known again, in whatever file and under whatever name."""
+    there = [record for record in records if record.split not in {None, "set_aside"}]
+    seen = traces([root / record.path for record in there], card.harmonise)
+    # A harmonised film's own greys are no one's; those of the film that it was made of stand in the manifest.
+    return {
+        record.image_id: replace(found, pixel_sha256=record.attributes.get("pixel_sha256", found.pixel_sha256))
+        for record, found in zip(there, seen, strict=True)
+    }
+
+
+def add_hashes(folder: Path, root: Path) -> tuple[ModelCard, int]:
+    """Write into a bundle by what its films are known again, from the dataset it was made with; say how many are.
+
+    Raises BadValue for a dataset that has none of its films, MissingData for a bundle that does not name them.
+    """
+    card, films = cards.load(folder), cards.films(folder)
+    if not films:
+        raise MissingData(f"{folder} has no {cards.FILMS}: make it anew with --run")
+    records = [record for record in load_records(root) if record.image_id in films]
+    known = cards.film_traces(folder) | {
+        image_id: one for image_id, one in known_by(records, root, card).items() if one != Trace()
+    }
+    if not known:
+        raise BadValue(f"dataset: expected some of the {len(films)} films the model was made with, got none")
+    with cards.renewed(folder) as made:
+        told = cards.save_films(films, known, made)
+        card = replace(card, files=card.files | {told.name: cards.file_hash(told)})
+        cards.save(card, made)
+    return card, len(known)
 
 
 def measure(folder: Path, root: Path) -> ModelCard:

@@ -1,6 +1,7 @@
 """Make a training run servable: ONNX, parity with the checkpoint, thresholds and calibration from val, card.json.
 
-With --int8 an 8-bit network is made of a bundle, measured, and shipped in it where it is good enough.
+With --int8 an 8-bit network is made of a bundle, measured, and shipped in it where it is good enough. With --hashes a
+bundle learns by what its films are known again, from the dataset it was made with: 4,000 films take about a minute.
 """
 
 import argparse
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fracture.data.yolo import load_dataset
 from fracture.errors import FractureError
-from fracture.pipeline import bundle, bundle_int8, measure
+from fracture.pipeline import add_hashes, bundle, bundle_int8, measure
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     what.add_argument("--run", type=Path, help="a folder that train.py wrote")
     what.add_argument("--measure", type=Path, help="a bundle whose thresholds and calibration are to be measured again")
     what.add_argument("--int8", type=Path, help="a bundle whose network is to be quantised")
+    what.add_argument("--hashes", type=Path, help="a bundle whose films.csv is to have hashes of the films' pixels")
     parser.add_argument("--long-side", type=int, help="scale in px to read films at, the training scale if not named")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="not for --run")
     parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
@@ -26,6 +28,9 @@ def main() -> int:
     try:
         if args.run:
             card = bundle(args.run, long_side_px=args.long_side)
+        elif args.hashes:
+            card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
+            print(f"{known} films are known by their pixels")
         else:
             make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
             card = make(folder, args.data_root or load_dataset(args.data).root)

@@ -1,10 +1,12 @@
 """The judge: thresholds from validation, nothing unlabelled counted, one folder that answers for every figure."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fracture.data import manifest
 from fracture.data.phantom import draw_film
@@ -16,6 +18,7 @@ from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.outputs import coco
+from fracture.pipeline import add_hashes, known_by
 from fracture.reader import Reader
 from fracture.report.evaluation import Ask
 from fracture.report.text import text
@@ -529,3 +532,101 @@ def test_predictions_that_found_nothing_are_judged_as_that(root, tmp_path, kind)
         file.write_text({"coco": "[]", "object": '{"annotations": []}', "jsonl": ""}[kind])
     report = judge_predictions(Source((file,)), Order(root, tmp_path / "out", with_films=False, resamples=20))
     assert report["box"]["ap50"]["value"] == 0
+
+
+@pytest.fixture
+def made_with(root, tmp_path):
+    """Give a reader whose bundle names six films it was made with, by name and by pixels; and those films."""
+    films, records, bundle = [], [], tmp_path / "bundle"
+    for number in range(6):
+        pixels, _ = draw_film(np.random.default_rng(100 + number), (400, 400), fractured=False)
+        pixels[:8, :8] = 40 * number + 15
+        films.append(pixels)
+        path = f"images/train/{number}.png"
+        (tmp_path / "made" / path).parent.mkdir(parents=True, exist_ok=True)
+        film = Radiograph((pixels / 255).astype(np.float32))
+        (tmp_path / "made" / path).write_bytes(encode_png(harmonise(film, CONFIG)))
+        records.append(ImageRecord(f"m/{number}", path, "m", (400, 400), frozenset({"leg"}), split="train"))
+    bundle.mkdir()
+    cards.save_films(
+        {record.image_id: "train" for record in records}, known_by(records, tmp_path / "made", CARD), bundle
+    )
+    return Reader(CARD, Corner(), bundle), films
+
+
+def smuggle(root, films, how):
+    """Put films, saved anew, among those of test under other names."""
+    records = manifest.load(root)
+    for number, pixels in enumerate(films):
+        path = f"images/test/other{number}.png"
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, **how)
+        (root / path).write_bytes(out.getvalue())
+        records.append(
+            ImageRecord(
+                f"t/other{number}", path, "t", (400, 400), frozenset({"leg"}), fractured=False, boxes=(), split="test"
+            )
+        )
+    manifest.save(records, root)
+
+
+@pytest.mark.parametrize("how", [{"format": "PNG"}, {"format": "JPEG", "quality": 40}])
+@pytest.mark.parametrize("door", ["own", "external", "predictions"])
+def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, how, door):
+    reader, films = made_with
+    smuggle(root, films[:3], how)
+    order = Order(root, tmp_path / "report", resamples=20)
+    report = judge_external(reader, order, None) if door == "external" else judge_model(reader, order)
+    if door == "predictions":
+        source = Source((tmp_path / "report/predictions/test.jsonl",), made_with=reader.folder)
+        report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=20))
+    assert report["data"]["films"] == 7
+    assert report["copies"]["left_out"] == {f"t/other{number}": f"m/{number}" for number in range(3)}
+    assert report["left_out"]["t/other0"] == "a copy of m/0, which the model was made with"
+    assert "3 films are copies of films the model was made with, under other names" in text(report)
+    assert "by name only" not in text(report)
+
+
+def test_where_most_are_such_films_it_is_no_test(made_with, root, tmp_path):
+    reader, films = made_with
+    manifest.save([record for record in manifest.load(root) if record.image_id in {"t/test0", "t/test4"}], root)
+    smuggle(root, films[:3], {"format": "PNG"})
+    for judge in (lambda order: judge_model(reader, order), lambda order: judge_external(reader, order, None)):
+        with pytest.raises(BadValue, match=r"got 3 of 5 that are copies .* t/other0 of m/0"):
+            judge(Order(root, tmp_path / "report", resamples=20))
+
+
+def test_a_bundle_that_knows_its_films_by_name_only_is_said_to(made_with, root, tmp_path):
+    reader, films = made_with
+    smuggle(root, films[:3], {"format": "PNG"})
+    table = reader.folder / cards.FILMS
+    rows = [line.split(",")[:2] for line in table.read_text(encoding="utf-8").splitlines()]
+    table.write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
+    report = judge_model(reader, Order(root, tmp_path / "report", resamples=20))
+    assert report["data"]["films"] == 10
+    assert report["copies"] == {"known_films": 6, "known_by_pixels": 0, "left_out": {}}
+    assert "knows 0 of its 6 films by their pixels" in text(report)
+
+
+def test_hashes_come_into_a_bundle_from_its_dataset(made_with, tmp_path):
+    reader, _ = made_with
+    bundle, dataset = tmp_path / "served", tmp_path / "made"
+    bundle.mkdir()
+    (bundle / "model.onnx").write_bytes(b"weights")
+    cards.save_films({f"m/{number}": "train" for number in range(7)}, {}, bundle)
+    files = {name: cards.file_hash(bundle / name) for name in ("model.onnx", cards.FILMS)}
+    cards.save(replace(CARD, files=files), bundle)
+    with pytest.raises(MissingData, match="no dataset"):
+        add_hashes(bundle, dataset)
+    records = [
+        ImageRecord(f"m/{number}", f"images/train/{number}.png", "m", (400, 400), frozenset({"leg"}), split="train")
+        for number in range(6)
+    ]
+    manifest.save([replace(record, image_id="x" + record.image_id) for record in records], dataset)
+    with pytest.raises(BadValue, match="expected some of the 7 films"):
+        add_hashes(bundle, dataset)
+    manifest.save(records, dataset)
+    assert add_hashes(bundle, dataset)[1] == 6
+    assert cards.load(bundle).files["model.onnx"] == files["model.onnx"]
+    assert len(cards.films(bundle)) == 7
+    assert cards.film_traces(bundle) == cards.film_traces(reader.folder)

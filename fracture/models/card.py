@@ -3,28 +3,34 @@
 Nothing about a model lives in code: preprocessing, input size, thresholds and their measurements all come from here.
 """
 
+import base64
 import csv
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fracture.data import manifest
+from fracture.data.duplicates import Trace
 from fracture.data.stage import write_bytes
 from fracture.errors import BadValue, MissingData
 from fracture.metrics.calibration import Calibration
 from fracture.status import Thresholds
-from fracture.types import Estimate, HarmoniseConfig, ImageRecord, OperatingPoint
+from fracture.types import Estimate, HarmoniseConfig, OperatingPoint
 
 NAME = "card.json"
 FILMS = "films.csv"
-"""Which films a model was trained, chosen and tested on: image_id and split. Nobody needs to guess what it has seen."""
+"""Which films a model was trained, chosen and tested on: image_id and split. Nobody needs to guess what it has seen.
+
+Also what each is known by under another name: ``pixel_sha256``, and ``look``, `duplicates.terms_of` it in base64. Older
+tables have neither.
+"""
 INT8 = ("model_int8.xml", "model_int8.bin")
 """The files of the 8-bit network, where a bundle has one; OpenVINO opens the first and finds the second beside it."""
 SHIPPED = Path(__file__).parent / "shipped"
@@ -172,13 +178,35 @@ def films(folder: Path) -> dict[str, str]:
     return manifest.load_splits(path) if path.is_file() else {}
 
 
-def save_films(records: Sequence[ImageRecord], folder: Path) -> Path:
-    """Write ``folder/films.csv``: the split of every film that is in one."""
-    rows = sorted((record.image_id, record.split) for record in records if record.split not in {None, "set_aside"})
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("image_id", "split"), *rows])
+def film_traces(folder: Path) -> dict[str, Trace]:
+    """Give what a model's films are known by, image_id -> trace; none of a film of which the bundle does not say."""
     path = folder / FILMS
-    path.write_text(text.getvalue(), encoding="utf-8")
+    if not path.is_file():
+        return {}
+    found: dict[str, Trace] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                look = base64.b64decode(row.get("look") or "", validate=True)
+            except ValueError as error:
+                raise BadValue(f"{path} row {number}, column look: expected base64, got {error}") from error
+            known = Trace(row.get("pixel_sha256") or "", (look,) if look else ())
+            if known != Trace():
+                found[row["image_id"]] = known
+    return found
+
+
+def save_films(films: Mapping[str, str], known_by: Mapping[str, Trace], folder: Path) -> Path:
+    """Write ``folder/films.csv``: films with their splits, and what they are known by."""
+    rows = []
+    for image_id, split in sorted(films.items()):
+        known = known_by.get(image_id, Trace())
+        look = base64.b64encode(known.looks[0]).decode() if known.looks else ""
+        rows.append((image_id, split, known.pixel_sha256, look))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image_id", "split", "pixel_sha256", "look"), *rows])
+    path = folder / FILMS
+    write_bytes(path, text.getvalue().encode())
     return path
 
 

@@ -1,10 +1,12 @@
 """Copies are found whatever was done to them, no pair is missed, and few films are compared with few."""
 
+import io
 import math
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.fft import dctn
 
 from fracture.bench.duplicates import draw_thumbnails
@@ -16,15 +18,19 @@ from fracture.data.duplicates import (
     SAME,
     TURNED,
     Pair,
+    Trace,
     alike,
     contradictions,
+    copies,
     find_pairs,
     fingerprint,
     look,
     look_at,
+    trace,
+    traces,
 )
 from fracture.data.phantom import draw_film
-from fracture.errors import BrokenFilm
+from fracture.errors import BadValue, BrokenFilm
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
 
@@ -317,3 +323,79 @@ def test_the_traps_of_the_phantom_are_found_and_nothing_else(phantom_stages):
         assert {pair.orientation for pair in pairs} == {AS_IS.name}
         wrong = {records[index].image_id for index in contradictions(records, pairs)}
         assert wrong == set(traps.opposite)
+
+
+def encoded(pixels, kind="PNG", **options):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind, **options)
+    return out.getvalue()
+
+
+def half(pixels):
+    return cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+AGAIN = {
+    "lossless": lambda film: encoded(film, "TIFF"),
+    "worse JPEG": lambda film: encoded(film, "JPEG", quality=30),
+    "half as large": lambda film: encoded(half(film), "JPEG", quality=75),
+    "a square": lambda film: encoded(cv2.resize(film, (224, 224), interpolation=cv2.INTER_AREA)),
+    "mirrored": lambda film: encoded(film[:, ::-1].copy(), "JPEG"),
+    "turned": lambda film: encoded(np.rot90(film).copy()),
+    "brighter": lambda film: encoded(np.clip(film.astype(int) + 20, 0, 255).astype(np.uint8)),
+    "white for black": lambda film: encoded(255 - film),
+    "16 bits": lambda film: encoded(film.astype(np.uint16) * 257),
+    "harmonised, its mark lost": lambda film: encoded(
+        harmonise(Radiograph((film / 255).astype(np.float32)), HarmoniseConfig()).pixels
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """Give a dozen films, and the traces of their harmonised selves, as a bundle has them."""
+    folder = tmp_path_factory.mktemp("known")
+    films = [draw_film(np.random.default_rng(number), fractured=False)[0] for number in range(12)]
+    for number, film in enumerate(films):
+        harmonised = harmonise(Radiograph((film / 255).astype(np.float32)), HarmoniseConfig())
+        (folder / f"{number}.png").write_bytes(encode_png(harmonised))
+    return films, traces(sorted(folder.iterdir(), key=lambda file: int(file.stem)), HarmoniseConfig())
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_a_film_saved_again_is_known_by_how_it_looks(known, how, tmp_path):
+    films, seen = known
+    (tmp_path / "film").write_bytes(AGAIN[how](films[7]))
+    found = trace(tmp_path / "film", HarmoniseConfig())
+    looks = [one.looks[0] for one in seen]
+    assert next(copies(looks, found.looks))[0] == 7
+
+
+def test_other_films_are_no_copies(known, tmp_path):
+    _, seen = known
+    files = []
+    for number in range(12, 36):
+        files.append(tmp_path / f"{number}.png")
+        files[-1].write_bytes(encoded(draw_film(np.random.default_rng(number), fractured=True)[0]))
+    looks = [look for one in traces(files, HarmoniseConfig()) for look in one.looks]
+    assert len(looks) == 48
+    assert list(copies([one.looks[0] for one in seen], looks)) == []
+
+
+def test_a_lossless_copy_has_the_same_hash(known, tmp_path):
+    films, _ = known
+    told = set()
+    for number, how in enumerate(("lossless", "worse JPEG", "16 bits")):
+        (tmp_path / str(number)).write_bytes(AGAIN[how](films[0]))
+        told.add(trace(tmp_path / str(number), HarmoniseConfig()).pixel_sha256)
+    assert len(told) == 2, "8 and 16 bits of the same greys are one film; a JPEG of them is near, not the same"
+
+
+def test_what_cannot_be_read_or_seen_has_no_look(tmp_path):
+    (tmp_path / "film").write_bytes(b"no film")
+    assert trace(tmp_path / "film", HarmoniseConfig()) == trace(tmp_path / "none", HarmoniseConfig()) == Trace()
+    (tmp_path / "even").write_bytes(encoded(np.full((90, 80), 7, np.uint8)))
+    assert trace(tmp_path / "even", HarmoniseConfig()).looks == ()
+    assert list(copies([], [b"x" * 256])) == list(copies([b"x" * 256], [])) == []
+    with pytest.raises(BadValue, match="expected 256 bytes of each, got"):
+        list(copies([b"x" * 100], [b"x" * 256]))

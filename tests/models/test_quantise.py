@@ -236,7 +236,7 @@ def test_one_that_lost_too_much_takes_back_the_one_that_shipped(bundle, dataset)
 
 def test_val_films_of_another_model_are_refused(bundle, dataset):
     records = manifest.load(dataset)
-    cards.save_films([replace(r, image_id="x" + r.image_id) for r in records], bundle)
+    cards.save_films({"x" + r.image_id: r.split for r in records}, {}, bundle)
     with pytest.raises(BadValue, match="val films"):
         pipeline.bundle_int8(bundle, dataset)
 
