@@ -1,11 +1,10 @@
 """Judge a model, or another program's predictions, on a split: thresholds from validation, figures with intervals."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.yolo import load_dataset
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.judge import PAGE, REPORT, Order, Source, judge_model, judge_predictions
 from fracture.outputs import FORMATS
 from fracture.reader import Reader
@@ -14,6 +13,7 @@ from fracture.report.evaluation import RESAMPLES, Ask
 from fracture.report.text import text
 
 
+@door
 def main() -> int:
     """Parse flags, evaluate, print the figures, write the report; 2 if what is to be judged is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -43,27 +43,23 @@ def main() -> int:
         parser.error("--predictions are scored without a model: --weights and --shortcuts have no meaning there")
     if not args.predictions and (args.format or args.coco_images or args.category or args.made_with):
         parser.error("--format, --coco-images, --category and --made-with are about --predictions")
-    try:
-        order = Order(
-            root=args.data_root or load_dataset(args.data).root,
-            out=args.out,
-            split=args.split,
-            ask=Ask(args.target_recall, args.guarantee),
-            columns=tuple(args.slice),
-            with_films=not args.no_films,
-            with_shortcuts=args.shortcuts,
-            compare=args.compare,
-            seed=args.seed,
-            resamples=args.resamples,
-        )
-        if args.predictions:
-            source = Source(tuple(args.predictions), args.format, args.coco_images, args.category, args.made_with)
-            report = judge_predictions(source, order)
-        else:
-            report = judge_model(Reader.load(args.weights), order)
-    except FractureError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
+    order = Order(
+        root=args.data_root or load_dataset(args.data).root,
+        out=args.out,
+        split=args.split,
+        ask=Ask(args.target_recall, args.guarantee),
+        columns=tuple(args.slice),
+        with_films=not args.no_films,
+        with_shortcuts=args.shortcuts,
+        compare=args.compare,
+        seed=args.seed,
+        resamples=args.resamples,
+    )
+    if args.predictions:
+        source = Source(tuple(args.predictions), args.format, args.coco_images, args.category, args.made_with)
+        report = judge_predictions(source, order)
+    else:
+        report = judge_model(Reader.load(args.weights), order)
     print(text(report))
     print(f"written: {args.out / PAGE} and {REPORT}")
     return 0

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fracture.batch import find_films, read_files
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.outputs.json import line
 from fracture.reader import Reader
 from fracture.types import Refusal
@@ -15,6 +16,7 @@ from fracture.types import Refusal
 __all__ = ["Reader", "main"]
 
 
+@door
 def main() -> int:
     """Parse flags, read every film, write a line each; 1 if a film was refused, 2 if nothing could be done."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -24,13 +26,9 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, help="predictions.jsonl to write; standard output if not named")
     args = parser.parse_args()
-    try:
-        reader, films = Reader.load(args.weights), find_films(args.films)
-    except FractureError as error:
-        print(f"inference: {error}", file=sys.stderr)
-        return 2
+    reader, films = Reader.load(args.weights), find_films(args.films)
     refused = 0
-    with args.out.open("w", encoding="utf-8") if args.out else sys.stdout as out:
+    with args.out.open("w", encoding="utf-8") if args.out else nullcontext(sys.stdout) as out:
         for read in tqdm(read_files(reader, films), total=len(films), unit="film", disable=len(films) < 2):
             refused += isinstance(read.answer, Refusal)
             path, card = read.path.as_posix(), reader.card

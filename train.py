@@ -1,13 +1,13 @@
 """Train a detector on a dataset built by scripts/make_splits.py."""
 
 import argparse
-import sys
 
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.models import yolo
 from fracture.pipeline import bundle
 
 
+@door
 def main() -> int:
     """Parse flags, train, say where the run is."""
     default = yolo.Config()
@@ -43,13 +43,9 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
     args = vars(parser.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")
-    try:
-        config = yolo.Config(**args, settings=yolo.settings(asked))
-        best = yolo.train(config, resume=resume)
-        card = bundle(config.folder)
-    except FractureError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
+    config = yolo.Config(**args, settings=yolo.settings(asked))
+    best = yolo.train(config, resume=resume)
+    card = bundle(config.folder)
     print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")
     for point in card.operating_points:
         print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")

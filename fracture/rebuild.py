@@ -148,18 +148,29 @@ def default_plan(data: Path = Plan.data) -> Plan:
 def rebuild(plan: Plan, first: str = STAGES[0], last: str = STAGES[-1], *, dry_run: bool = False) -> Iterator[str]:
     """Run the stages from ``first`` to ``last``, yielding lines for a terminal. With ``dry_run`` nothing is written.
 
-    Stages before ``first`` are taken as they stand. Before any heavy work every source's labels are read, so a wrong
-    class name ends the run at once. Raises the refusals of the stages, MissingData where no source is there.
+    Stages before ``first`` are taken as they stand, and what only they need may be gone. Before any heavy work every
+    source's labels are read, so a wrong class name ends the run at once. Raises the refusals of the stages, MissingData
+    where no source is there.
     """
     wanted = _between(first, last)
     state = _State(plan.work / STATE)
-    trees, left_out = _trees(plan, download="acquire" in wanted and not dry_run)
-    yield from left_out
-    said = {name: list(claims(name, tree, _classes(plan, name))) for name, tree in trees.items()}
-    yield from survey(said)
-    yield from _estimate(said, plan)
+    trees: dict[str, Path] = {}
+    said: dict[str, list[Claim]] = {}
+    undrawn = plan.phantom and dry_run and not plan.data.exists()
+    if undrawn and "acquire" in wanted:
+        yield f"acquire: to do: synthetic films are drawn into {plan.data}"
+        sources: Sequence[str] = plan.sources or SOURCES
+    elif {"acquire", "ingest"} & set(wanted):
+        trees, left_out = _trees(plan, download="acquire" in wanted and not dry_run)
+        yield from left_out
+        said = {name: list(claims(name, tree, _classes(plan, name))) for name, tree in trees.items()}
+        yield from survey(said)
+        yield from _estimate(said, plan)
+        sources = list(trees)
+    else:
+        sources = _staged(plan, wanted)
     stale = False
-    for step in _steps(plan, trees, said):
+    for step in _steps(plan, sources, trees, said):
         if step.stage not in wanted:
             continue
         if state.is_done(step):
@@ -215,7 +226,9 @@ def _trees(plan: Plan, *, download: bool) -> tuple[dict[str, Path], list[str]]:
         tree = plan.data / ORIGINS[name].folder
         try:
             if not _is_there(tree):
-                if plan.phantom or plan.skip_download or not download:
+                if plan.phantom:
+                    raise MissingData(f"{tree} is not there; remove {plan.data} to have all sets drawn again")
+                if plan.skip_download or not download:
                     raise MissingData(f"{tree} is not there\n{instructions(name, plan.data)}")
                 acquire(name, plan.data, roboflow_key=plan.roboflow_key)
             trees[name] = tree
@@ -226,6 +239,17 @@ def _trees(plan: Plan, *, download: bool) -> tuple[dict[str, Path], list[str]]:
     if not trees:
         raise MissingData("no source is there:\n" + "\n".join(left_out))
     return trees, left_out
+
+
+def _staged(plan: Plan, wanted: Sequence[str]) -> Sequence[str]:
+    """Find the sources that earlier stages left, where a stage that is wanted goes on from them."""
+    if plan.sources or not {"preprocess", "audit", "split"} & set(wanted):
+        return plan.sources or ()
+    left = "" if "preprocess" in wanted else "_proc"
+    found = [name for name in SOURCES if (plan.work / f"{name}{left}" / manifest.NAME).is_file()]
+    if not found:
+        raise MissingData(f"expected a stage that an earlier run left in {plan.work}, got none; begin at acquire")
+    return found
 
 
 def _is_there(tree: Path) -> bool:
@@ -317,11 +341,13 @@ class _State:
         write_json(self.path, self.done)
 
 
-def _steps(plan: Plan, trees: Mapping[str, Path], said: Mapping[str, Sequence[Claim]]) -> Iterator[_Step]:
-    stages = [plan.work / f"{name}_proc" for name in trees]
-    for name, tree in trees.items():
-        yield _ingest(plan, name, tree, said[name])
-    for name in trees:
+def _steps(
+    plan: Plan, sources: Sequence[str], trees: Mapping[str, Path], said: Mapping[str, Sequence[Claim]]
+) -> Iterator[_Step]:
+    stages = [plan.work / f"{name}_proc" for name in sources]
+    for name in sources:
+        yield _ingest(plan, name, trees.get(name, plan.data / ORIGINS[name].folder), said.get(name, ()))
+    for name in sources:
         yield _preprocess(plan, name)
     yield _audit(plan, stages)
     yield _split(plan, stages)

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from fracture.data.acquire import ORIGINS, acquire
+from fracture.doors import door
 from fracture.errors import FractureError
 
 
+@door
 def main() -> int:
     """Parse flags, fetch one source after the other, print where each is; 2 if one is missing."""
     parser = argparse.ArgumentParser(description=__doc__)

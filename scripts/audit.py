@@ -1,13 +1,13 @@
 """Look at every film of a stage or dataset and say what is wrong with it: copies, leaks, labels, boxes, shortcuts."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.audit import audit
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, audit, write audit.json and audit.html; 1 if there are leaks, 2 if there is nothing to audit."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,11 +20,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and audit.html")
     args = parser.parse_args()
-    try:
-        found = audit(args.src, out=args.out)
-    except FractureError as error:
-        print(f"audit: {error}", file=sys.stderr)
-        return 2
+    found = audit(args.src, out=args.out)
     found.save(args.out)
     print(found.text())
     print(f"written: {args.out / 'audit.html'} and audit.json")

@@ -1,13 +1,13 @@
 """Measure this machine: reading films, harmonising, searching, splitting, judging, serving; each beside a plain way."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.bench import BENCHES, run
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, measure, print as it goes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,12 +25,8 @@ def main() -> int:
     args = parser.parse_args()
     settings = vars(args)
     only = settings.pop("only")
-    try:
-        for text in run(only.split(",") if only else list(BENCHES), **settings):
-            print(text, flush=True)
-    except FractureError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+    for text in run(only.split(",") if only else list(BENCHES), **settings):
+        print(text, flush=True)
     return 0
 
 

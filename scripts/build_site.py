@@ -1,14 +1,14 @@
 """Build the static site in docs/: the page's files, synthetic films, and what models say of them, recorded."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from app.site import build
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.models.card import SHIPPED
 
 
+@door
 def main() -> int:
     """Parse flags, build, say what was written; 2 if a model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -21,11 +21,7 @@ def main() -> int:
     )
     parser.add_argument("--page-only", action="store_true", help="copy the page's files alone, for when they changed")
     args = parser.parse_args()
-    try:
-        written = build(args.out, args.weights or [SHIPPED], record=not args.page_only)
-    except FractureError as error:
-        print(f"build_site: {error}", file=sys.stderr)
-        return 2
+    written = build(args.out, args.weights or [SHIPPED], record=not args.page_only)
     print(f"{len(written)} files written, {sum(file.stat().st_size for file in written) / 1e6:.2f} MB")
     return 0
 

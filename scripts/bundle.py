@@ -5,14 +5,14 @@ bundle learns by what its films are known again, from the dataset it was made wi
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.yolo import load_dataset
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.pipeline import add_hashes, bundle, bundle_int8, measure
 
 
+@door
 def main() -> int:
     """Parse flags, bundle or measure again, print what the card says; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,18 +25,14 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="not for --run")
     parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
     args = parser.parse_args()
-    try:
-        if args.run:
-            card = bundle(args.run, long_side_px=args.long_side)
-        elif args.hashes:
-            card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
-            print(f"{known} films are known by their pixels")
-        else:
-            make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
-            card = make(folder, args.data_root or load_dataset(args.data).root)
-    except FractureError as error:
-        print(f"bundle: {error}", file=sys.stderr)
-        return 2
+    if args.run:
+        card = bundle(args.run, long_side_px=args.long_side)
+    elif args.hashes:
+        card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
+        print(f"{known} films are known by their pixels")
+    else:
+        make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
+        card = make(folder, args.data_root or load_dataset(args.data).root)
     print(f"{card.model_id} {card.version}: parity {card.measured.get('parity', 'not measured')}")
     print(f"int8: {card.measured.get('int8', 'not measured')}")
     for point in card.operating_points:

@@ -1,13 +1,13 @@
 """Measure what each choice of a training recipe buys on val, by short runs; or ways to read films with one model."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture import choices
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, measure, print the table as it grows; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -18,20 +18,16 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], help="a choice by name; may be repeated")
     parser.add_argument("--readings", type=Path, help="a bundle: compare ways to read the val films of --deal with it")
     args = parser.parse_args()
-    try:
-        if args.readings:
-            found = choices.readings(args.readings, args.deal.parent, args.out)
-        elif args.start:
-            found = choices.compare(args.src, args.deal, args.start, args.out, args.only)
-        else:
-            parser.error("expected --start or --readings")
-        rows = []
-        for row in found:
-            rows.append(row)
-            print(choices.markdown(rows).splitlines()[-1], flush=True)
-    except FractureError as error:
-        print(f"choices: {error}", file=sys.stderr)
-        return 2
+    if args.readings:
+        found = choices.readings(args.readings, args.deal.parent, args.out)
+    elif args.start:
+        found = choices.compare(args.src, args.deal, args.start, args.out, args.only)
+    else:
+        parser.error("expected --start or --readings")
+    rows = []
+    for row in found:
+        rows.append(row)
+        print(choices.markdown(rows).splitlines()[-1], flush=True)
     print("\n" + choices.markdown(rows))
     return 0
 

@@ -1,10 +1,9 @@
 """Judge a model on a source it was never made with, at the thresholds of its card, beside its own test figures."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.judge import PAGE, REPORT, Order, judge_external
 from fracture.reader import Reader
 from fracture.report import schema
@@ -13,6 +12,7 @@ from fracture.report.evaluation import RESAMPLES
 from fracture.report.text import text
 
 
+@door
 def main() -> int:
     """Parse flags, evaluate, print the figures, write the report; 2 if the source had a part in making the model."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,22 +28,18 @@ def main() -> int:
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
-    try:
-        order = Order(
-            root=args.src,
-            out=args.out,
-            split=args.split,
-            columns=tuple(args.slice),
-            with_films=not args.no_films,
-            with_shortcuts=args.shortcuts,
-            seed=args.seed,
-            resamples=args.resamples,
-        )
-        known = schema.load(args.known) if args.known else None
-        report = judge_external(Reader.load(args.weights), order, known)
-    except FractureError as error:
-        print(f"external_val: {error}", file=sys.stderr)
-        return 2
+    order = Order(
+        root=args.src,
+        out=args.out,
+        split=args.split,
+        columns=tuple(args.slice),
+        with_films=not args.no_films,
+        with_shortcuts=args.shortcuts,
+        seed=args.seed,
+        resamples=args.resamples,
+    )
+    known = schema.load(args.known) if args.known else None
+    report = judge_external(Reader.load(args.weights), order, known)
     print(text(report))
     print(f"written: {args.out / PAGE} and {REPORT}")
     return 0

@@ -1,14 +1,14 @@
 """FracAtlas as published -> a stage of films, YOLO labels and a manifest; every film accounted for."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.ingest import ingest
 from fracture.data.sources import account, claims
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, ingest, print the account; 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -16,12 +16,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("stage/fracatlas"), help="the stage to write")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
     args = parser.parse_args()
-    try:
-        found = list(claims("fracatlas", args.src))
-        print(account(found, ingest(found, args.out, copy=args.copy, inputs=(args.src,))))
-    except FractureError as error:
-        print(f"fracatlas_to_yolo: {error}", file=sys.stderr)
-        return 2
+    found = list(claims("fracatlas", args.src))
+    print(account(found, ingest(found, args.out, copy=args.copy, inputs=(args.src,))))
     print(f"every repair by film: {args.out}/report.json")
     return 0
 

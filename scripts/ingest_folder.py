@@ -1,15 +1,15 @@
 """Your own annotated films (COCO, Pascal VOC or YOLO) -> a stage of films, YOLO labels and a manifest."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.folder import FORMATS, claims
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if films, annotations or classes are not what was said."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,13 +25,9 @@ def main() -> int:
     args = parser.parse_args()
     if not args.region:
         parser.error("expected --region, which may be unknown")
-    try:
-        about = flags.said(args, Provenance(args.name, empty_is_normal=args.empty == "normal"))
-        found = list(claims(args.format, args.images, args.annotations, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy, inputs=(args.images, args.annotations))
-    except FractureError as error:
-        print(f"ingest_folder: {error}", file=sys.stderr)
-        return 2
+    about = flags.said(args, Provenance(args.name, empty_is_normal=args.empty == "normal"))
+    found = list(claims(args.format, args.images, args.annotations, about, args.data_yaml))
+    records = ingest(found, args.out, copy=args.copy, inputs=(args.images, args.annotations))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
     return 0

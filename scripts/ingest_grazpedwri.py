@@ -5,15 +5,15 @@ read any YOLO export; say with --source, --region and --licence which one it is 
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.sources import account, flags, grazpedwri
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if films, labels or classes are not what was said."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,17 +27,13 @@ def main() -> int:
     args = parser.parse_args()
     if (args.images is None) != (args.labels is None):
         parser.error("--images and --labels go together")
-    try:
-        known = grazpedwri.ABOUT if args.src else Provenance("grazpedwri", grazpedwri.ABOUT.regions)
-        about = flags.said(args, replace(known, source=args.source or known.source))
-        if args.src:
-            found = list(grazpedwri.read(args.src, about, args.data_yaml))
-        else:
-            found = list(grazpedwri.folders(args.images, args.labels, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy, inputs=(args.src, args.images, args.labels))
-    except FractureError as error:
-        print(f"ingest: {error}", file=sys.stderr)
-        return 2
+    known = grazpedwri.ABOUT if args.src else Provenance("grazpedwri", grazpedwri.ABOUT.regions)
+    about = flags.said(args, replace(known, source=args.source or known.source))
+    if args.src:
+        found = list(grazpedwri.read(args.src, about, args.data_yaml))
+    else:
+        found = list(grazpedwri.folders(args.images, args.labels, about, args.data_yaml))
+    records = ingest(found, args.out, copy=args.copy, inputs=(args.src, args.images, args.labels))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
     return 0

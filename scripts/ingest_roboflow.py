@@ -1,15 +1,15 @@
 """A Roboflow export (YOLO format) -> a stage of films, YOLO labels and a manifest; every film accounted for."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.roboflow import PRESETS, export
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if the export or its classes are not what was said."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -22,13 +22,9 @@ def main() -> int:
     args = parser.parse_args()
     if args.name and not args.region:
         parser.error("--name needs --region")
-    try:
-        about = flags.said(args, PRESETS[args.preset] if args.preset else Provenance(args.name))
-        found = list(export(args.src, about, args.data_yaml))
-        records = ingest(found, args.out, copy=args.copy, inputs=(args.src,))
-    except FractureError as error:
-        print(f"ingest: {error}", file=sys.stderr)
-        return 2
+    about = flags.said(args, PRESETS[args.preset] if args.preset else Provenance(args.name))
+    found = list(export(args.src, about, args.data_yaml))
+    records = ingest(found, args.out, copy=args.copy, inputs=(args.src,))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
     return 0

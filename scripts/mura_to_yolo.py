@@ -1,14 +1,14 @@
 """MURA v1.1 as published -> a stage of films and a manifest, and the tree a normal / abnormal classifier needs."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.sources import account
 from fracture.data.sources.mura import MODES, TREE, build, claims
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if MURA is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -17,12 +17,8 @@ def main() -> int:
     parser.add_argument("--mode", choices=MODES, default="classify", help="weakbox: a box over every abnormal film")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
     args = parser.parse_args()
-    try:
-        found = list(claims(args.src, args.mode))
-        records = build(found, args.out, args.mode, copy=args.copy, inputs=(args.src,))
-    except FractureError as error:
-        print(f"mura_to_yolo: {error}", file=sys.stderr)
-        return 2
+    found = list(claims(args.src, args.mode))
+    records = build(found, args.out, args.mode, copy=args.copy, inputs=(args.src,))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
     if args.mode == "classify":

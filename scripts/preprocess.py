@@ -1,14 +1,14 @@
 """A stage of films -> the same stage harmonised: CLAHE, long side capped, lossless grey PNG, boxes moved along."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from fracture.data.preprocess import preprocess
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.types import HarmoniseConfig
 
 
+@door
 def main() -> int:
     """Parse flags, harmonise, print the account; 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -17,12 +17,8 @@ def main() -> int:
     parser.add_argument("--max-size", type=int, default=HarmoniseConfig.long_side_px, help="long side cap in px")
     parser.add_argument("--clahe-clip", type=float, default=HarmoniseConfig.clahe_clip, help="0 turns CLAHE off")
     args = parser.parse_args()
-    try:
-        config = HarmoniseConfig(long_side_px=args.max_size, clahe_clip=args.clahe_clip)
-        records = preprocess(args.src, args.out, config)
-    except FractureError as error:
-        print(f"preprocess: {error}", file=sys.stderr)
-        return 2
+    config = HarmoniseConfig(long_side_px=args.max_size, clahe_clip=args.clahe_clip)
+    records = preprocess(args.src, args.out, config)
     aside = sum(record.split == "set_aside" for record in records)
     print(f"{len(records)} films in = {len(records) - aside} harmonised as {config.harmonise_id} + {aside} set aside")
     return 0

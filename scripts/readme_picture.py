@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from fracture.data.phantom import Wish, draw_film
+from fracture.doors import door
 from fracture.render import encode_png, overlay
 from fracture.status import Thresholds, of_film
 from fracture.types import Detections
 
 
-def main() -> None:
+@door
+def main() -> int:
     """Parse flags, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/overlay.png"))
@@ -25,7 +27,8 @@ def main() -> None:
     picture = overlay(film, boxes, said, 0.2, thresholds, "synthetic film, boxes placed by hand")
     args.out.write_bytes(encode_png(picture))
     print(f"written: {args.out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,14 +1,14 @@
 """Rebuild dataset v5 and train on it, from whatever of its sources there is. Killed, it goes on where it was."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.errors import FractureError
+from fracture.doors import door
 from fracture.rebuild import PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild
 
 
+@door
 def main() -> int:
     """Parse flags, rebuild, print what is done; 2 where it cannot be."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -43,13 +43,9 @@ def main() -> int:
     for key in given.keys() & {"sources", "fracture_names"}:
         given[key] = tuple(name.strip() for name in given[key].split(","))
     trained = {key: given.pop(key) for key in ("model", "epochs", "imgsz", "batch", "name", "hours") if key in given}
-    try:
-        plan = replace(plan, **given, training=replace(plan.training, **trained))
-        for line in rebuild(plan, first, last, dry_run=dry_run):
-            print(line, flush=True)
-    except FractureError as error:
-        print(f"run_v5: {error}", file=sys.stderr)
-        return 2
+    plan = replace(plan, **given, training=replace(plan.training, **trained))
+    for line in rebuild(plan, first, last, dry_run=dry_run):
+        print(line, flush=True)
     return 0
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from fracture.bench.processes import DidNotStart
 from fracture.bench.soak import soak
-from fracture.errors import FractureError
+from fracture.doors import door
 
 
+@door
 def main() -> int:
     """Parse flags, press, print; 1 where anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,7 +21,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         found = soak(args.weights, seconds=args.minutes * 60, clients=args.clients, every_s=args.every)
-    except (FractureError, DidNotStart, ConnectionError) as error:
+    except DidNotStart as error:
         print(f"soak: {error}", file=sys.stderr)
         return 2
     print(found.table())

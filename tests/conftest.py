@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.data.assemble import assemble
+from fracture.data.ingest import ingest
 from fracture.data.phantom import write_fracatlas
+from fracture.data.preprocess import preprocess
+from fracture.data.sources import claims
+from fracture.types import HarmoniseConfig
 
 MINI = Path(__file__).parents[1].parent / "shared/data/fracatlas-mini"
 
@@ -36,3 +41,16 @@ def mini_fracatlas():
     if not MINI.is_dir():
         pytest.skip("the real films of shared/data/fracatlas-mini are not beside this checkout")
     return MINI
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(fracatlas_tree, tmp_path_factory) -> Path:
+    """Give the dataset.yaml of a phantom FracAtlas, harmonised and split."""
+    root, _ = fracatlas_tree
+    folder = tmp_path_factory.mktemp("tiny")
+    ingest(claims("fracatlas", root), folder / "stage", copy=True)
+    preprocess(folder / "stage", folder / "proc", HarmoniseConfig(long_side_px=256))
+    assemble([folder / "proc"], folder / "dataset_v5", val=0.25, test=0.2, seed=0, copy=True)
+    names = "path: dataset_v5\ntrain: images/train\nval: images/val\ntest: images/test\nnames:\n  0: fracture\n"
+    (folder / "dataset.yaml").write_text(names)
+    return folder / "dataset.yaml"

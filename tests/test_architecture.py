@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     {"errors"},
     {"types"},
-    {"boxes", "best_guess", "page", "status", "files", "confine", "machine"},
+    {"boxes", "best_guess", "page", "doors", "status", "files", "confine", "machine"},
     {"imaging", "metrics"},
     {"data", "render", "decode_child"},
     {"models"},

@@ -1,6 +1,7 @@
 """The doors as a person uses them: real commands, real files, a small real network where one is needed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -106,3 +107,69 @@ def test_every_door_explains_itself(door):
     done = run(path, "--help", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Give a file where a folder would have to be: nobody can write below it, root neither."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inference.py", "{films}/0.png", "--out", "{file}/predictions.jsonl"),
+        ("visualize.py", "--image", "{films}/0.png", "--out", "{file}/prediction.png"),
+        ("scripts/readme_picture.py", "--out", "{file}/overlay.png"),
+        ("scripts/run_v5.py", "--phantom", "--until", "acquire", "--data", "{file}/raw", "--work", "{file}/stage"),
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_what_cannot_be_written_is_said_in_a_line(command, films, file, tmp_path):
+    done = run(ROOT / command[0], *(part.format(films=films, file=file) for part in command[1:]), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(Path(command[0]).stem + ": ")
+    assert "Not a directory" in done.stderr or "File exists" in done.stderr
+
+
+def test_a_door_called_from_a_program_leaves_standard_output_open(films, tmp_path):
+    code = f"import sys, inference; sys.argv[1:] = [{str(films / '0.png')!r}]; inference.main(); print('still open')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "still open"
+
+
+def test_a_reader_that_goes_away_ends_a_door_quietly(films, tmp_path):
+    shell = f"{sys.executable} {ROOT / 'inference.py'} {films / '0.png'} {films / '1.png'} | true"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipeError" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["torch", "ultralytics"])
+def test_training_without_its_packages_says_what_to_install(missing, tiny_dataset, tmp_path):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; import train; sys.argv[1:] = ['--data', {str(tiny_dataset)!r}, "
+        f"'--runs', {str(tmp_path / 'runs')!r}]; sys.exit(train.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"train: needs {missing}, which is not installed" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_training_from_an_exported_network_is_refused(tmp_path):
+    done = run(ROOT / "train.py", "--model", "model.onnx", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "got model.onnx" in done.stderr
+
+
+@pytest.mark.parametrize("file", [*ROOT.glob("*.py"), *ROOT.glob("scripts/*.py")], ids=lambda file: file.name)
+def test_every_door_is_one(file):
+    assert "@door\ndef main() -> int:" in file.read_text(encoding="utf-8")

@@ -570,9 +570,15 @@ def smuggle(root, films, how):
     manifest.save(records, root)
 
 
-@pytest.mark.parametrize("how", [{"format": "PNG"}, {"format": "JPEG", "quality": 40}])
-@pytest.mark.parametrize("door", ["own", "external", "predictions"])
-def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, how, door):
+@pytest.mark.parametrize(
+    ("door", "how"),
+    [
+        ("own", {"format": "PNG"}),
+        ("external", {"format": "JPEG", "quality": 40}),
+        ("predictions", {"format": "JPEG", "quality": 40}),
+    ],
+)
+def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, door, how):
     reader, films = made_with
     smuggle(root, films[:3], how)
     order = Order(root, tmp_path / "report", resamples=20)

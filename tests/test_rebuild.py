@@ -170,6 +170,33 @@ def test_stages_are_picked_by_name(again):
     assert run(again, "--phantom", "--from", "split", "--until", "audit")[0] == 2
 
 
+def test_stages_after_the_ingest_need_no_raw_set(again):
+    shutil.rmtree(again / "phantom/raw")
+    status, printed, complained = run(again, "--phantom", "--from", "preprocess", "--until", "split")
+    assert (status, done(printed)) == (0, []), complained
+    assert printed.count("unchanged") == 6
+    for source in SOURCES:
+        shutil.rmtree(again / "phantom/stage" / source)
+    status, printed, complained = run(again, "--phantom", "--from", "audit", "--dry-run")
+    assert status == 0, complained
+    assert "split: unchanged" in printed
+    shutil.rmtree(again / "phantom/stage")
+    status, printed, complained = run(again, "--phantom", "--from", "train", "--dry-run")
+    assert (status, printed.splitlines()) == (0, ["train: to do", "evaluate: to do"]), complained
+    status, _, complained = run(again, "--phantom", "--from", "split")
+    assert status == 2
+    assert "expected a stage that an earlier run left in" in complained
+
+
+def test_a_dry_run_of_the_phantom_asks_for_no_download(tmp_path):
+    status, printed, complained = run(tmp_path, "--phantom", "--dry-run")
+    assert status == 0, complained
+    assert printed.startswith("acquire: to do: synthetic films are drawn into phantom")
+    assert printed.count("to do") == 13
+    assert "http" not in printed + complained
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wrong_class_name_ends_it_before_any_work(undisturbed, tmp_path):
     shutil.copytree(undisturbed[0] / "phantom/raw", tmp_path / "phantom/raw")
     status, _, complained = run(tmp_path, *UNTIL_SPLIT, "--fracture-names", "left-neck,left-nek")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from fracture.data import manifest
 from fracture.data.stage import write_bytes, write_json
 from fracture.data.yolo import Dataset, load_dataset
-from fracture.errors import BadValue, MissingData
+from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.machine import cores
@@ -36,6 +36,7 @@ from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
 from fracture.types import HarmoniseConfig
 
+_MODELS = (".pt", ".safetensors", ".yaml")
 CONFIG = "config.json"
 FINISHED = "finished.json"
 AUGMENTATION: dict[str, float] = {
@@ -106,6 +107,11 @@ class Config:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")
         if self.restate < 0:
             raise BadValue(f"restate: expected 0 (not) or more films, got {self.restate}")
+        if Path(self.model).suffix not in {"", *_MODELS}:
+            raise BadValue(f"model: expected a name, or one of {', '.join(_MODELS)} to learn from, got {self.model}")
+        if len(self.device.replace(",", " ").split()) > 1:
+            # Ultralytics would start a process for each, of its own trainer on its own loader.
+            raise BadValue(f"device: expected one, such as 0 or cpu, got {self.device!r}; train members on one each")
         if self.val_every < 0:
             raise BadValue(f"val_every: expected 0 (never) or more, got {self.val_every}")
         if self.imgsz % 32:
@@ -163,6 +169,7 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
         raise MissingData(f"no weights at {config.state}")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)
+    _ultralytics()  # before anything is written: it may not be installed
     if not config.allow_weak:
         _refuse_weak(dataset)
     if config.members > 1:
@@ -234,7 +241,16 @@ def _train_one(config: Config, dataset: Dataset, harmonise_config: HarmoniseConf
         overrides |= {"optimizer": "AdamW", "lr0": config.learning_rate, "momentum": 0.9, "warmup_bias_lr": 0.0}
     if resume:
         overrides["resume"] = str(last)
-    _trainer_class()(overrides, config, harmonise_config).train()
+    try:
+        trainer = _trainer_class()(overrides, config, harmonise_config)
+    except (ValueError, RuntimeError, AssertionError) as error:  # what Ultralytics says of a device it cannot have
+        named = f"got device {config.device!r}: {_last_line(error)}"
+        raise BadValue(f"expected a device and films that Ultralytics can train on, {named}") from error
+    trainer.train()
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def run_config(run: Path) -> Config:
@@ -386,9 +402,19 @@ def _dataset_class() -> Any:
 def _trainer_class() -> Any:
     _ultralytics()
     import torch
-    from ultralytics.data.build import InfiniteDataLoader, seed_worker
+    from torch.utils.data import DataLoader
+    from ultralytics.data.build import seed_worker
     from ultralytics.models.yolo.detect import DetectionTrainer
     from ultralytics.utils.torch_utils import strip_optimizer
+
+    class Loader(DataLoader):  # type: ignore[misc, type-arg, unused-ignore]  # likewise
+        """Deals each epoch by itself: Ultralytics' own asks for the next one before anybody can say which it is."""
+
+        def __iter__(self) -> Iterator[Any]:  # type: ignore[override, unused-ignore]  # begins when the first is asked for
+            yield from super().__iter__()
+
+        def reset(self) -> None:
+            """Do nothing: workers start afresh with every epoch, and see the films' settings as they are then."""
 
     # Untyped base, as above.
     class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]  # likewise
@@ -402,6 +428,15 @@ def _trainer_class() -> Any:
             self.harmonise_config = harmonise_config
             super().__init__(overrides=overrides)
             self.add_callback("on_train_epoch_start", _deal_epoch)
+
+        def setup_model(self) -> Any:
+            try:
+                return super().setup_model()
+            except FractureError:
+                raise
+            except Exception as error:  # a file that is none, not there, or of another task: each library has its own
+                told = f"{self.config.model}: {type(error).__name__}: {_last_line(error)}"
+                raise BadValue(f"model: expected weights or an architecture to learn from, got {told}") from error
 
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
             model = super().get_model(cfg, weights, verbose)
@@ -487,7 +522,7 @@ def _trainer_class() -> Any:
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
             dataset = self.build_dataset(dataset_path, mode, batch_size)
             fractured = [len(label["cls"]) > 0 for label in dataset.labels]
-            return InfiniteDataLoader(
+            return Loader(
                 dataset=dataset,
                 batch_size=min(batch_size, len(dataset)),
                 num_workers=self.args.workers,

@@ -1,29 +1,11 @@
-"""A tiny dataset from phantom films, a tiny network trained on it, and the shipped network without its scope."""
+"""A tiny network trained on the tiny dataset of phantom films, and the shipped network without its scope."""
 
 import socket
 from pathlib import Path
 
 import pytest
 
-from fracture.data.assemble import assemble
-from fracture.data.ingest import ingest
-from fracture.data.preprocess import preprocess
-from fracture.data.sources import claims
 from fracture.models.card import SHIPPED
-from fracture.types import HarmoniseConfig
-
-
-@pytest.fixture(scope="session")
-def tiny_dataset(fracatlas_tree, tmp_path_factory) -> Path:
-    """Give the dataset.yaml of a phantom FracAtlas, harmonised and split."""
-    root, _ = fracatlas_tree
-    folder = tmp_path_factory.mktemp("tiny")
-    ingest(claims("fracatlas", root), folder / "stage", copy=True)
-    preprocess(folder / "stage", folder / "proc", HarmoniseConfig(long_side_px=256))
-    assemble([folder / "proc"], folder / "dataset_v5", val=0.25, test=0.2, seed=0, copy=True)
-    names = "path: dataset_v5\ntrain: images/train\nval: images/val\ntest: images/test\nnames:\n  0: fracture\n"
-    (folder / "dataset.yaml").write_text(names)
-    return folder / "dataset.yaml"
 
 
 @pytest.fixture(scope="session")

@@ -409,3 +409,60 @@ def test_a_bundle_that_fails_leaves_the_one_before(tiny_run, tiny_dataset, tmp_p
         pipeline.bundle(tmp_path / "run", long_side_px=64)
     assert cards.load(tmp_path / "run") == before
     assert not list((tmp_path / "run").glob("bundle*"))
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_workers_read_the_films_that_each_epoch_deals(tiny_dataset, tmp_path, start):
+    """Read ahead of an epoch, workers must not be dealt the films of the one before."""
+    config = tiny(tiny_dataset, tmp_path, epochs=6)
+    config.folder.mkdir(parents=True)
+    dataset = load_dataset(tiny_dataset)
+    data = {split: str(path) for split, path in dataset.splits.items()} | {"names": {0: "fracture"}}
+    (config.folder / "data.yaml").write_text(json.dumps(data))
+    overrides = {"model": "yolov8n.yaml", "data": str(config.folder / "data.yaml"), "imgsz": 64, "device": "cpu"}
+    overrides |= {"project": str(tmp_path), "name": "tiny", "exist_ok": True, **yolo.AUGMENTATION}
+    trainer = yolo._trainer_class()(overrides, config, yolo.harmonise_config_of(dataset))
+    trainer.args.workers = 2  # as on a GPU
+    loader = trainer.train_loader = trainer.get_dataloader(trainer.data["train"], 4)
+    files = [Path(file).name for file in loader.dataset.im_files]
+    fractured = [len(label["cls"]) > 0 for label in loader.dataset.labels]
+    seen = []
+    for epoch in range(start, start + 3):
+        trainer.epoch = epoch
+        trainer.run_callbacks("on_train_epoch_start")
+        enumerate(loader)  # as Ultralytics does before it is sure of the loader
+        if epoch == start + 1:
+            loader.reset()
+        dealt = [Path(file).name for batch in loader for file in batch["im_file"]]
+        sampler = yolo.EpochSampler(fractured, config.normals, config.seed)
+        sampler.epoch = epoch
+        assert dealt == [files[index] for index in sampler]
+        seen.append(dealt)
+    assert seen[0] != seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"model": "model.onnx"}, r"model: expected a name, or one of \.pt, \.safetensors, \.yaml.* got model\.onnx"),
+        ({"device": "0,1"}, "device: expected one, such as 0 or cpu, got '0,1'"),
+        ({"device": "cuda:0, 1"}, "device: expected one"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_by_name(wrong, why):
+    with pytest.raises(BadValue, match=why):
+        yolo.Config(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["no file", "no checkpoint", "no architecture"])
+def test_weights_that_are_none_are_refused(tiny_dataset, tmp_path, kind):
+    model = tmp_path / ("mine.yaml" if kind == "no architecture" else "mine.pt")
+    if kind == "no checkpoint":
+        model.write_bytes(b"weights")
+    with pytest.raises(BadValue, match=r"model: expected weights or an architecture to learn from, got .*mine"):
+        yolo.train(replace(tiny(tiny_dataset, tmp_path, epochs=1), model=str(model)))
+
+
+def test_a_device_that_is_not_there_is_refused(tiny_dataset, tmp_path):
+    with pytest.raises(BadValue, match="got device '97'"):
+        yolo.train(replace(tiny(tiny_dataset, tmp_path, epochs=1), device="97"))
