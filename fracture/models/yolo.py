@@ -244,13 +244,13 @@ def _train_one(config: Config, dataset: Dataset, harmonise_config: HarmoniseConf
     try:
         trainer = _trainer_class()(overrides, config, harmonise_config)
     except (ValueError, RuntimeError, AssertionError) as error:  # what Ultralytics says of a device it cannot have
-        named = f"got device {config.device!r}: {_last_line(error)}"
+        named = f"got device {config.device!r}: {_first_line(error)}"
         raise BadValue(f"expected a device and films that Ultralytics can train on, {named}") from error
     trainer.train()
 
 
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def run_config(run: Path) -> Config:
@@ -435,7 +435,7 @@ def _trainer_class() -> Any:
             except FractureError:
                 raise
             except Exception as error:  # a file that is none, not there, or of another task: each library has its own
-                told = f"{self.config.model}: {type(error).__name__}: {_last_line(error)}"
+                told = f"{self.config.model}: {type(error).__name__}: {_first_line(error)}"
                 raise BadValue(f"model: expected weights or an architecture to learn from, got {told}") from error
 
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
