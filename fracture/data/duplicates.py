@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from fracture.data.workers import film_map, read_film
 from fracture.errors import BadValue, BrokenFilm, FractureError
-from fracture.machine import cores
 from fracture.imaging.harmonise import harmonise
+from fracture.machine import cores
 from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
 
 NEAR = 0.95
