@@ -94,6 +94,8 @@ def read_file(reader: Reader, file: Path, sandbox: Sandbox | None = None) -> Pre
     with ExitStack() as stack:
         decoding = sandbox or stack.enter_context(open_sandbox(reader.card, 1))
         try:
+            if file.exists() and not file.is_file():  # a pipe would be waited for without end
+                return Refusal("unreadable_file", "the file cannot be opened: it is a folder, a pipe or a device")
             data = file.read_bytes()
         except OSError as error:
             return Refusal("unreadable_file", f"the file cannot be opened: {error.strerror}")

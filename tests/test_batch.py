@@ -217,3 +217,17 @@ def test_films_are_found_below_folders_and_labels_are_not(tmp_path):
     assert [path.name for path in find_films([tmp_path, tmp_path / "notes.txt"])] == ["a", "b.png", "notes.txt"]
     with pytest.raises(MissingData, match="no such file"):
         find_films([tmp_path / "gone"])
+
+
+def test_films_behind_links_are_found_once_and_what_cannot_be_looked_at_is_listed(tmp_path):
+    for name in ("store/b.png", "films/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    folder = tmp_path / "films"
+    (folder / "linked").symlink_to(tmp_path / "store")
+    (folder / "round").symlink_to(folder)
+    (folder / "twice.png").symlink_to(folder / "a.png")
+    (folder / "gone.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(folder / "pipe.png")
+    found = [path.relative_to(folder).as_posix() for path in find_films([folder])]
+    assert found == ["a.png", "gone.png", "linked/b.png", "pipe.png"]

@@ -91,7 +91,7 @@ def claims(root: Path, classes: FractureClasses = BY_NAME) -> Iterator[Claim]:
 def read(root: Path, about: Provenance, data_yaml: Path | None = None) -> Iterator[Claim]:
     """Give the claims of a tree under another name, licence or class list than the published ones."""
     tree, films = yolo_folders.films_below(root)
-    files = tree.names
+    files = tree.places
     by_stem: dict[str, list[Path]] = {}
     for film in films:
         by_stem.setdefault(film.stem, []).append(film)
