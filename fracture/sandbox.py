@@ -33,7 +33,7 @@ from fracture.types import FrameMap, HarmoniseConfig, ModelInput, freeze
 
 logger = logging.getLogger(__name__)
 
-_START_S = 30.0
+_START_S = 60.0
 """How long a child may take to start; it takes half a second on an idle machine."""
 
 _MESSAGE_MAX_BYTES = 1 << 16

@@ -29,7 +29,7 @@ PRECISIONS = ("f32", "bf16")
 _PROCESSOR = Path("/proc/cpuinfo")
 _ACCELERATORS = ("CUDAExecutionProvider", "CoreMLExecutionProvider")
 _SHAPES_BYTES = 96 << 20
-_MOST_SHAPES = 3
+_MOST_SHAPES = 2
 """How many shapes get networks of their own, and what the weights of these may take: each repacks its own copy of them,
 and has room for its layers beside. Two networks a shape take 125 MB for YOLOv8n at 640 px, 250 MB for YOLOv8s."""
 
@@ -108,8 +108,9 @@ class OpenVinoNetwork:
     """The network in OpenVINO on the CPU. Safe to share between threads, and made to be.
 
     A network compiled for one shape is a tenth to a quarter faster than one that takes any, so the first shapes that
-    come get one each; films of rarer shapes go to one that takes any. Each kind exists twice: a call that is alone gets
-    every core, calls that come together get a core each, which takes longer for one and is faster for all. In f32
+    come get one each; films of rarer shapes go to one that takes any. Those of one shape exist twice: a call that is
+    alone gets every core, calls that come together get a core each, which takes longer for one and is faster for all.
+    The one for any shape exists once: it would grow with every shape that it meets. In f32
     all of them give the same answer to the last bit; in int8 those of one shape do.
     """
 
@@ -198,6 +199,8 @@ class _Pair:
         with self._lock:
             if self._alone is None:
                 self._alone = self._network.compile(self._shape, True)
+            if self._shape is None:
+                return self._alone  # the other form of it would take 120 MB and more with every shape
             if not alone and self._together is None:
                 self._together = self._network.build(self._shape)
         together = self._together

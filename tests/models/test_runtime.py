@@ -87,6 +87,20 @@ def test_calls_one_after_another_get_the_copy_with_every_core(tiny):
     assert network.asked == [((64, 32), True)] * 3
 
 
+def test_the_network_for_any_shape_exists_once_whoever_comes_together(tiny):
+    """It has room for the layers of every shape it met; a second one would have as much."""
+    network = Watched(tiny)
+    for side in range(runtime._MOST_SHAPES):
+        network(film(1, 64, 32 * (side + 1)))
+    first = held(network, (96, 64))
+    network(film(1, 96, 32))
+    network.built_behind()
+    network(film(1, 128, 32))
+    network.go_on.set()
+    first.result(20)
+    assert [built for built in network.built if built[0] is None] == [(None, True)]
+
+
 def test_calls_that_come_together_get_the_copy_with_a_core_each_and_wait_for_none(tiny):
     network = Watched(tiny)
     first = held(network, (64, 32))
