@@ -601,8 +601,8 @@ def test_the_door_reads_another_set(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--src", "nowhere"], "ingest: expected films"),
-        (["--src", "TREE", "--fracture-names", "crack"], "ingest: expected fracture classes"),
+        (["--src", "nowhere"], "ingest_grazpedwri: expected films"),
+        (["--src", "TREE", "--fracture-names", "crack"], "ingest_grazpedwri: expected fracture classes"),
         (["--src", "TREE", "--region", "arm"], "'arm'"),
         (["--images", "TREE"], "--images and --labels go together"),
         (["--src", "TREE", "--labels", "TREE"], "--images and --labels go together"),
