@@ -24,7 +24,14 @@ KEY_SCHEME = "key"
 LEAST_KEY = 16
 CALLERS_KEPT = 10_000
 
-_FORWARDED = ("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
+GUESSES_TIMES = 10
+"""All strangers together may try so many times as many keys as one address may."""
+
+_FORWARDED: tuple[str, ...] = (
+    *("forwarded", "via", "x-forwarded", "x-real-", "x-original-", "x-client-ip", "x-cluster-client-ip", "cf-"),
+    *("true-client-ip", "fastly-client-ip", "cdn-loop", "x-envoy-", "x-amzn-", "x-azure-", "x-appengine-"),
+)
+"""How the names of headers begin by which a proxy tells that it speaks for others."""
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -45,15 +52,22 @@ class Access:
         self._origins = frozenset(settings.fracture_cors_origins)
         self._keys = _keys(settings.fracture_api_keys.get_secret_value() if settings.fracture_api_keys else "")
         self._limit = _Limit(settings.fracture_rate_per_minute)
+        self._guesses = _Limit(settings.fracture_rate_per_minute * GUESSES_TIMES)
+        self._proxies = tuple(map(_network, settings.fracture_trusted_proxies))
 
     def admit(self, request: Request, key: str | None, least: Role) -> None:
         """Let a request in. Raises RequestRefused: 401 without a known key, 403 below a role, 429 too often."""
         if key is None and (self._auth == "off" or (self._auth == "auto" and self._is_local(request))):
             return
-        address = request.client.host if request.client else ""
         role = self._keys.get(_digest(key)) if key is not None else None
-        # Guesses are counted by address: a caller with a key is not kept out by strangers who guess.
-        self._limit.count(_digest(key) if key is not None and role is not None else address.encode())
+        # Guesses are counted by address and all together: no number of addresses guesses faster, and who has a key
+        # is kept out by neither.
+        if key is not None and role is not None:
+            self._limit.count(_digest(key))
+        else:
+            self._limit.count(_household(self._caller(request)).encode())
+            if key is not None:
+                self._guesses.count(b"")
         if key is None:
             told = f"expected a key in the header {KEY_HEADER}" + ("" if self._keys else "; this service has none yet")
             raise _unknown("key_missing", told)
@@ -79,8 +93,23 @@ class Access:
             and bare in self._names
             and (origin is None or origin.lower().partition("://")[2] == name or origin in self._origins)
             and request.scope.get("http_version") != "1.0"
-            and not any(header in request.headers for header in _FORWARDED)
+            and not any(header.startswith(_FORWARDED) for header in request.headers)
         )
+
+    def _caller(self, request: Request) -> str:
+        """Give the address that calls: the peer's, or for a proxy that is trusted the one it says.
+
+        Of a chain of addresses the last that is no trusted proxy counts: whoever is before it may have written it.
+        """
+        peer = request.client.host if request.client else ""
+        chain = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+        while self._is_proxy(peer) and chain and _address(chain[-1]) is not None:
+            peer = chain.pop()
+        return peer
+
+    def _is_proxy(self, address: str) -> bool:
+        known = _address(address)
+        return known is not None and any(known in network for network in self._proxies)
 
 
 def require(role: Role) -> Any:
@@ -160,10 +189,32 @@ def _digest(key: str) -> bytes:
 
 
 def _is_loopback(address: str) -> bool:
+    known = _address(address)
+    return known is not None and known.is_loopback
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
+        return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise BadValue(f"FRACTURE_TRUSTED_PROXIES: expected addresses or networks, got {text!r}: {error}") from None
+
+
+def _household(address: str) -> str:
+    """Give what one caller is counted by: of IPv6 the first 64 bits, as a household or a server has that many."""
+    known = _address(address)
+    if isinstance(known, ipaddress.IPv6Address):
+        known = known.ipv4_mapped or known
+    if isinstance(known, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(known), 64), strict=False).network_address)
+    return str(known or address)
 
 
 def _unknown(code: str, detail: str) -> RequestRefused:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.asked import Detect, Render
 from app.problems import RequestRefused
 from app.settings import BYTES_PER_MB
 
@@ -28,7 +29,10 @@ def _body(**fields: dict[str, Any]) -> dict[str, Any]:
 
 
 # The body for OpenAPI. FastAPI cannot write it: the form is not read by FastAPI, which would put films on disk.
-FILM = _body(file=_FILE | {"description": "A film (PNG, JPEG, TIFF, DICOM). Its name is not used."})
+FILM = _body(
+    file=_FILE | {"description": "A film (PNG, JPEG, TIFF, DICOM). Its name is not used."},
+    **Render.model_json_schema()["properties"],
+)
 FILMS = _body(
     file={
         "type": "array",
@@ -40,15 +44,17 @@ FILMS = _body(
         "pattern": f"^({STUDY_ID})?$",
         "description": "Your name for the study, if any; it comes back in the answer and goes nowhere else",
     },
+    **Detect.model_json_schema()["properties"],
 )
 
 
 @dataclass(frozen=True)
 class Form:
-    """What was uploaded: files in order, and the caller's name for them."""
+    """What was uploaded: files in order, the caller's name for them, and the other fields as they came."""
 
     files: list[bytes]
     study_id: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 class _InMemory(MultiPartParser):
@@ -91,6 +97,7 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
     files: list[bytes] = []
     study_id = None
     others = False
+    fields = []
     for name, value in items:
         if isinstance(value, UploadFile):
             others |= name != "file"
@@ -100,12 +107,14 @@ async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
             if not re.fullmatch(STUDY_ID, value):
                 raise _wrong("study_id", "string_pattern_mismatch", f"String should match {STUDY_ID}")
             study_id = value
+        elif name not in {"study_id", "file"}:
+            fields.append((name, value))
     if not files:
         raise _wrong("file", "missing", "Field required")
     if others:
         detail = "expected films in the multipart field 'file' alone, got files in other fields too"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "unexpected_file", detail)
-    return Form(files, study_id)
+    return Form(files, study_id, tuple(fields))
 
 
 def _wrong(field: str, kind: str, message: str) -> RequestValidationError:

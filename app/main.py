@@ -72,6 +72,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # app.pages has one that asks no other host
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the caller named
     )
     app.always_keyed = settings.fracture_auth == "on"
     problems.install(app, telemetry.refusal)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio
 import cv2
@@ -14,8 +14,9 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
-from app import answers, forms
+from app import answers, asked, forms
 from app.access import Access, Role, require
+from app.asked import PNG
 from app.clinics import Clinics
 from app.desk import Desk
 from app.examples import ANSWERS
@@ -30,8 +31,6 @@ from fracture.render import encode_png, overlay
 from fracture.sandbox import Prepared
 from fracture.status import DEFAULT_MODE, of_film
 from fracture.types import Prediction
-
-PNG = "image/png"
 
 router = APIRouter()
 
@@ -83,45 +82,21 @@ _REFUSALS = _KEYED | documented(
 async def detect(
     request: Request,
     service: ServiceOf,
-    mode: Annotated[
-        str | None,
-        Query(
-            description=f"An operating point of the model's card, as /health lists them; {DEFAULT_MODE} unless said."
-        ),
-    ] = None,
-    conf: Annotated[
-        float | None,
-        Query(
-            ge=0,
-            le=1,
-            allow_inf_nan=False,
-            description="Boxes from this score on are in the answer. Without mode, it flags films in doubt as well.",
-        ),
-    ] = None,
-    lat: Annotated[
-        float | None,
-        Query(
-            ge=-90,
-            le=90,
-            allow_inf_nan=False,
-            description="With lng: list clinics there. A provider of maps is told the place to about 1 km.",
-        ),
-    ] = None,
-    lng: Annotated[float | None, Query(ge=-180, le=180, allow_inf_nan=False)] = None,
-    form: Annotated[
-        Literal["json", "png"] | None,
-        Query(alias="format", description="png, or Accept: image/png, gives one film with its boxes drawn."),
-    ] = None,
+    query: Annotated[asked.Detect, Query()],
 ) -> Any:
     """Read films and answer with boxes, what they rest on, and what to make of them. **Not a medical device.**
 
     One film gives its answer; several files, or the frames of one, give an answer per film and the study's status.
     """
-    threshold = _mode(service.card, mode, conf)
-    place = _place(lat, lng)
-    picture = form == "png" or (form is None and _prefers_png(request.headers.get("accept", "")))
+    _mode(service.card, query.mode, query.conf)  # before the films are read
     async with service.desk.place():
         upload = await _upload(request, service, service.settings.fracture_max_files)
+        wanted = asked.together(query, request, upload.fields)
+        threshold = _mode(service.card, wanted.mode, wanted.conf)
+        place = _place(wanted.lat, wanted.lng)
+        picture = wanted.format == "png"
+        if wanted.format is None:
+            picture = asked.prefers_png(",".join(request.headers.getlist("accept")))
         reading = _Reading(request, service)
         if picture:
             return Response(await reading.picture(upload.files, threshold), media_type=PNG)
@@ -148,11 +123,12 @@ async def detect(
 async def render(
     request: Request,
     service: ServiceOf,
-    frame: Annotated[int, Query(ge=0, le=10_000, description="Which frame of a file with several, from 0.")] = 0,
+    query: Annotated[asked.Render, Query()],
 ) -> Response:
     """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
     async with service.desk.place():
         upload = await _upload(request, service, 1)
+        frame = asked.together(query, request, upload.fields).frame
         most = service.settings.fracture_max_files
         gone = request.is_disconnected
         async with service.desk.turn(gone):
@@ -298,12 +274,6 @@ def _grey(film: Prepared) -> NDArray[np.uint8]:
 
 def _grey_png(grey: NDArray[np.uint8]) -> bytes:
     return bytes(cv2.imencode(".png", grey)[1])
-
-
-def _prefers_png(accept: str) -> bool:
-    """Tell whether a client asks for a picture and would not rather have JSON."""
-    wanted = [entry.split(";")[0].strip() for entry in accept.lower().split(",")]
-    return PNG in wanted and "application/json" not in wanted and "*/*" not in wanted
 
 
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     fracture_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins of other web pages that may call the service, as `https://viewer.example`."
     )
+    fracture_trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed when requests are counted.",
+    )
     fracture_rate_per_minute: int = Field(
         default=600, ge=1, description="Requests a minute from one key or address; calls without a key are not counted."
     )
@@ -95,7 +99,7 @@ class Settings(BaseSettings):
         description="OpenStreetMap's interpreter, or one of your own.",
     )
 
-    @field_validator("fracture_hosts", "fracture_cors_origins", mode="before")
+    @field_validator("fracture_hosts", "fracture_cors_origins", "fracture_trusted_proxies", mode="before")
     @classmethod
     def _listed(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given

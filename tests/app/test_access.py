@@ -86,7 +86,20 @@ def test_names_of_its_own_are_taken():
 
 @pytest.mark.parametrize(
     "name",
-    ["forwarded", "via", "x_real_ip", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto", "X_Forwarded_For"],
+    [
+        "forwarded",
+        "via",
+        "x_real_ip",
+        "x_forwarded_for",
+        "x_forwarded_host",
+        "x_forwarded_proto",
+        "X_Forwarded_For",
+        "cf_connecting_ip",
+        "true_client_ip",
+        "x_forwarded",
+        "x_original_forwarded_for",
+        "x_client_ip",
+    ],
 )
 def test_a_proxy_on_this_machine_speaks_for_others(name):
     assert refusal(request(**{name.lower(): "127.0.0.1"})) == "key_missing"
@@ -252,6 +265,44 @@ def test_who_guesses_is_stopped_and_keeps_nobody_else_out(serve):
     assert guesses == [401, 429, 429, 429]
     assert client.get("/health").status_code == 429  # nor may the same address go on without
     assert client.get("/health", headers={"X-API-Key": KEYS["viewer"]}).status_code == 200
+
+
+def test_many_addresses_together_guess_no_faster():
+    access = Access(Settings(fracture_api_keys=LISTED, fracture_rate_per_minute=6))
+    told = [
+        refusal_of(access, request((f"198.51.{n}.7", "192.0.2.1")), f"a guess of a key, number {n}") for n in range(20)
+    ]
+    assert (told[0], told[-1]) == ("key_unknown", "rate_limited")
+    assert told.count("key_unknown") <= 7
+    stranger = request(("203.0.113.9", "192.0.2.1"))
+    assert refusal_of(access, stranger, KEYS["viewer"]) is None
+    assert refusal_of(access, stranger) == "key_missing"
+
+
+def test_all_addresses_of_a_household_are_one_caller():
+    access = Access(Settings(fracture_rate_per_minute=6))
+    told = [refusal_of(access, request((f"2001:db8::{n}", "2001:db8:1::1"))) for n in range(1, 4)]
+    assert told == ["key_missing", "rate_limited", "rate_limited"]
+    assert refusal_of(access, request(("2001:db8:0:1::1", "2001:db8:1::1"))) == "key_missing"
+
+
+@pytest.mark.parametrize("trusted", ["", "192.0.2.0/24", "192.0.2.7, 10.0.0.0/8"])
+def test_what_a_proxy_says_counts_where_it_is_trusted(trusted):
+    access = Access(Settings(fracture_rate_per_minute=6, fracture_trusted_proxies=trusted))
+    told = [
+        refusal_of(access, request(("192.0.2.7", "192.0.2.1"), x_forwarded_for=f"evil, 10.1.1.{n}, 203.0.113.{n}"))
+        for n in range(3)
+    ]
+    assert told == ["key_missing"] * 3 if trusted else ["key_missing", "rate_limited", "rate_limited"]
+    stranger = [
+        refusal_of(access, request(("198.51.100.1", "192.0.2.1"), x_forwarded_for=f"203.0.113.{n}")) for n in (8, 9)
+    ]
+    assert stranger == ["key_missing", "rate_limited"]
+
+
+def test_a_trusted_proxy_that_is_no_address_is_refused():
+    with pytest.raises(BadValue, match="FRACTURE_TRUSTED_PROXIES: expected addresses or networks, got 'proxy'"):
+        Access(Settings(fracture_trusted_proxies="proxy"))
 
 
 def test_of_many_callers_the_latest_are_remembered(monkeypatch):

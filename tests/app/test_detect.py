@@ -260,7 +260,7 @@ def test_the_interface_is_described(client):
     assert examples["film"]["value"]["detections"][1]["certainty"] == "suspicious"
     assert [film.get("code") for film in examples["study"]["value"]["films"]] == [None, "unsupported_format", None]
     fields = described["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(fields) == {"file", "study_id"}
+    assert set(fields) == {"file", "study_id", "mode", "conf", "lat", "lng", "format"}
 
 
 def test_headers(client, detect, paint, picture):
@@ -307,3 +307,51 @@ def test_a_network_whose_answer_is_no_number_has_read_nothing(sandbox, card, pai
         answer = client.post("/detect", files={"file": ("film.png", picture(paint(SPOT)))})
     assert answer.status_code == 500
     assert answer.json()["code"] == "broken_answer"
+
+
+@pytest.mark.parametrize("field", ["mode=specific", "conf=0.99", "lat=91", "format=gif", "lng=1"])
+def test_a_field_of_the_form_asks_as_the_query_does(client, paint, picture, field):
+    name, value = field.split("=")
+    film = {"file": picture(paint(*THREE))}
+    in_form = client.post("/detect", files=film, data={name: value})
+    in_query = client.post("/detect", files=film, params={name: value})
+    assert in_form.status_code == in_query.status_code
+    if in_form.status_code == 200:
+        assert in_form.json() == in_query.json() != client.post("/detect", files=film).json()
+    else:
+        assert name in in_form.json()["detail"]
+    both = client.post("/detect", files=film, data={name: value}, params={name: value})
+    assert both.status_code == in_form.status_code
+
+
+@pytest.mark.parametrize(
+    ("form", "query", "field"),
+    [
+        ({}, {"threshold": 0.99}, "threshold"),
+        ({"threshold": 0.99}, {}, "threshold"),
+        ({"Mode": "specific"}, {}, "Mode"),
+        ({"conf": 0.5}, {"conf": 0.6}, "conf"),
+        ({"mode": ["specific", "screening"]}, {}, "mode"),
+        ({}, {"mode": ["specific", "screening"]}, "mode"),
+        ({"frame": 1}, {}, "frame"),
+    ],
+)
+def test_what_is_not_known_or_contradicts_itself_is_refused_by_name(client, paint, picture, form, query, field):
+    refused = client.post("/detect", files={"file": picture(paint())}, data=form, params=query)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert field in [error["loc"][-1] for error in refused.json()["errors"]]
+
+
+def test_render_knows_its_own_fields(client, paint, picture):
+    film = {"file": picture(paint())}
+    assert client.post("/render", files=film, data={"frame": "0", "study_id": ""}).status_code == 200
+    for wrong in ({"data": {"frame": "1"}}, {"data": {"mode": "balanced"}}, {"params": {"conf": 1}}):
+        assert client.post("/render", files=film, **wrong).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/detect/", "/render/", "/health/", "/docs/", "/viewer.js/"])
+def test_no_answer_leads_to_the_host_that_a_caller_named(client, paint, picture, path):
+    for send in (client.get, client.post):
+        answer = send(path, headers={"Host": "evil.example"}, follow_redirects=False)
+        assert answer.status_code in {401, 404, 405}
+        assert "evil.example" not in answer.text + str(answer.headers)

@@ -239,10 +239,10 @@ def test_what_nobody_foresaw_goes_before_what_was(serve):
     """Of two films of a study one is refused for the service's reasons while the other breaks something."""
 
     class Desk:
-        def turn(self, gone):
+        def turn(self, gone, *_):
             return nullcontext()
 
-        async def prepare(self, data, gone, *, most):
+        async def prepare(self, data, gone, **_):
             raise {b"refused": overloaded("no room", 1), b"broken": ValueError("broken")}[data]
 
     service = SimpleNamespace(desk=Desk(), settings=Settings())
@@ -261,7 +261,19 @@ def test_what_nobody_foresaw_goes_before_what_was(serve):
         ("IMAGE/PNG;q=0.9", {}, True),
         ("image/png, application/json", {}, False),
         ("image/*, */*", {}, False),
-        ("image/png,*/*;q=0.8", {}, False),
+        ("image/png,*/*;q=0.8", {}, True),
+        ("image/png;q=0", {}, False),
+        ("image/png;q=0, image/*", {}, False),
+        ("image/*", {}, True),
+        ("image/*;q=0.5, application/json;q=0.6", {}, False),
+        ("image/png;q=0.4, application/*;q=0.3", {}, True),
+        ("*/*, application/json;q=0.1", {}, True),
+        ("image/png;q=nonsense", {}, False),
+        ("image/png;q=1e9", {}, False),
+        ("image/png ; Q=0.0", {}, False),
+        ("text/html", {}, False),
+        ("", {}, False),
+        (",;q,/", {}, False),
         ("application/json", {"format": "png"}, True),
         ("image/png", {"format": "json"}, False),
         ("*/*", {}, False),
