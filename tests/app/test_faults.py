@@ -88,7 +88,7 @@ def test_a_child_killed_over_a_film(service, meanwhile):
     before = service.spent()
     answer = meanwhile(service.detect, LARGE)
     os.kill(service.at_work(before), signal.SIGKILL)
-    refused(answer.result(), 422, "decode_failed")
+    assert answer.result().status_code == 200  # a fresh process reads it
 
 
 def test_a_child_killed_over_one_film_of_a_study(service, meanwhile):
@@ -96,9 +96,9 @@ def test_a_child_killed_over_one_film_of_a_study(service, meanwhile):
     answer = meanwhile(service.detect, FILM, LARGE, FILM)
     os.kill(service.at_work(before), signal.SIGKILL)
     told = answer.result().json()
-    assert [film.get("code", "read") for film in told["films"]] == ["read", "decode_failed", "read"]
-    assert told["study"]["refused"] == 1
-    assert [film["detections"] for film in told["films"] if "detections" in film] == [service.expected] * 2
+    assert [film.get("code", "read") for film in told["films"]] == ["read", "read", "read"]
+    assert told["study"]["refused"] == 0
+    assert [told["films"][number]["detections"] for number in (0, 2)] == [service.expected] * 2
 
 
 def test_every_idle_child_killed(service):
