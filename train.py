@@ -34,6 +34,9 @@ def main() -> int:
     parser.add_argument(
         "--restate", type=int, default=0, help="train films in whose statistics the weights to begin with are restated"
     )
+    parser.add_argument(
+        "--other-looks", type=float, default=0.0, help="share of train films given another hospital's look, 0 to 1"
+    )
     parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")

@@ -32,6 +32,7 @@ from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.machine import cores
+from fracture.models.randomise import randomise
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
 from fracture.types import HarmoniseConfig
@@ -72,7 +73,8 @@ class Config:
     step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 Ultralytics
     chooses both optimizer and rate, else it is AdamW's. ``members`` networks are trained one after the other, which
     differ in their seeds; ``hours`` is for all. ``restate`` is the number of train films in whose statistics the
-    weights to begin with are restated (`fracture.models.start`), 0 for as they are.
+    weights to begin with are restated (`fracture.models.start`), 0 for as they are. ``other_looks`` is the share of
+    train films that are given another hospital's look (`fracture.models.randomise`).
     """
 
     model: str = "yolov8m.pt"
@@ -95,6 +97,7 @@ class Config:
     settings: Mapping[str, float] = field(default_factory=dict)
     members: int = 1
     restate: int = 0
+    other_looks: float = 0.0
 
     def __post_init__(self) -> None:
         for what, value in (
@@ -112,6 +115,8 @@ class Config:
         if len(self.device.replace(",", " ").split()) > 1:
             # Ultralytics would start a process for each, of its own trainer on its own loader.
             raise BadValue(f"device: expected one, such as 0 or cpu, got {self.device!r}; train members on one each")
+        if not 0 <= self.other_looks <= 1:
+            raise BadValue(f"other_looks: expected a share of films, 0 to 1, got {self.other_looks}")
         if self.val_every < 0:
             raise BadValue(f"val_every: expected 0 (never) or more, got {self.val_every}")
         if self.imgsz % 32:
@@ -322,12 +327,21 @@ def _on_gpu(device: str) -> bool:
 
 
 class EpochSampler:
-    """Deal an epoch: every fractured film, and ``normals`` as many normal ones, walking through all of them in turn."""
+    """Deal an epoch: every fractured film, and ``normals`` as many normal ones, walking through all of them in turn.
 
-    def __init__(self, fractured: list[bool], normals: float, seed: int) -> None:
+    Of fractured films that are copies of one film, by ``families``, an epoch takes one, drawn anew each time.
+    """
+
+    def __init__(
+        self, fractured: Sequence[bool], normals: float, seed: int, families: Sequence[str] | None = None
+    ) -> None:
         truth = np.array(fractured)
-        self.positive, self.negative = np.flatnonzero(truth), np.flatnonzero(~truth)
-        wanted = round(len(self.positive) * normals) if normals and len(self.positive) else len(self.negative)
+        positive, self.negative = np.flatnonzero(truth), np.flatnonzero(~truth)
+        copies: dict[str, list[int]] = {}
+        for film in positive.tolist():
+            copies.setdefault(families[film] if families else str(film), []).append(film)
+        self.positive = list(copies.values())
+        wanted = round(len(self.positive) * normals) if normals and self.positive else len(self.negative)
         self.share = min(wanted, len(self.negative))
         self.seed = seed
         self.epoch = 0
@@ -338,7 +352,9 @@ class EpochSampler:
     def __iter__(self) -> Iterator[int]:
         round_, offset = divmod(self.epoch * self.share, max(1, len(self.negative)))
         walk = np.concatenate([self._order(round_), self._order(round_ + 1)])
-        chosen = np.concatenate([self.positive, walk[offset : offset + self.share]])
+        draw = np.random.default_rng([self.seed, 2, self.epoch])
+        positive = [copies[draw.integers(len(copies))] if len(copies) > 1 else copies[0] for copies in self.positive]
+        chosen = np.concatenate([np.array(positive, np.int64), walk[offset : offset + self.share]])
         np.random.default_rng([self.seed, 1, self.epoch]).shuffle(chosen)
         return iter(chosen.tolist())
 
@@ -371,15 +387,33 @@ def _ultralytics() -> Any:
 @cache
 def _dataset_class() -> Any:
     _ultralytics()
+    import torch
     from ultralytics.data.dataset import YOLODataset
+    from ultralytics.utils.ops import xywhn2xyxy
 
     # Ultralytics is untyped, so its classes are Any to the type checker.
     class FilmDataset(YOLODataset):  # type: ignore[misc, unused-ignore]  # Ultralytics has no types
         """Ultralytics' dataset, its films read and scaled by `fracture.imaging`."""
 
-        def __init__(self, *args: Any, harmonise_config: HarmoniseConfig, **kwargs: Any) -> None:
+        def __init__(
+            self, *args: Any, harmonise_config: HarmoniseConfig, other_looks: float = 0.0, **kwargs: Any
+        ) -> None:
             self.harmonise_config = harmonise_config
+            self.other_looks = other_looks
             super().__init__(*args, **kwargs)
+
+        def get_image_and_label(self, index: int) -> dict[str, Any]:
+            """Give a film and its boxes; a share of train films in another look."""
+            label: dict[str, Any] = super().get_image_and_label(index)
+            # From torch's generator, which is another in each loader worker and which a checkpoint could keep.
+            rng = np.random.default_rng(int(torch.randint(2**31, ())))
+            if self.augment and rng.random() < self.other_looks:
+                height, width = label["img"].shape[:2]
+                boxes = xywhn2xyxy(self.labels[index]["bboxes"], width, height).tolist()
+                other = self.load_image(int(rng.integers(len(self))))[0][:, :, 0]
+                look = randomise(label["img"][:, :, 0], boxes, rng, other)
+                label["img"] = np.repeat(look[:, :, None], 3, axis=2)
+            return label
 
         def load_image(self, i: int, rect_mode: bool = True, resize_short: bool = False) -> Any:
             """Give network pixels before padding, (h, w) of the film and (h, w) of the pixels."""
@@ -515,6 +549,7 @@ def _trainer_class() -> Any:
                 task="detect",
                 data=self.data,
                 harmonise_config=self.harmonise_config,
+                other_looks=self.config.other_looks,
             )
 
         def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
@@ -526,13 +561,21 @@ def _trainer_class() -> Any:
                 dataset=dataset,
                 batch_size=min(batch_size, len(dataset)),
                 num_workers=self.args.workers,
-                sampler=EpochSampler(fractured, self.config.normals, self.config.seed),
+                sampler=EpochSampler(fractured, self.config.normals, self.config.seed, families_of(dataset.im_files)),
                 collate_fn=dataset.collate_fn,
                 worker_init_fn=seed_worker,
                 pin_memory=self.device.type == "cuda",
             )
 
     return Trainer
+
+
+def families_of(files: Sequence[str]) -> list[str]:
+    """Name the film that each file of a YOLO tree is a copy of, itself where it is none, by the tree's manifest."""
+    root = Path(files[0]).parents[2] if files else Path()
+    known = manifest.load(root) if (root / manifest.NAME).is_file() else []
+    family = {r.path: f"{r.source}/{r.attributes['family']}" for r in known if "family" in r.attributes}
+    return [family.get(Path(file).relative_to(root).as_posix(), file) for file in files]
 
 
 def _deal_epoch(trainer: Any) -> None:

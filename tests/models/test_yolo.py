@@ -466,3 +466,17 @@ def test_weights_that_are_none_are_refused(tiny_dataset, tmp_path, kind):
 def test_a_device_that_is_not_there_is_refused(tiny_dataset, tmp_path):
     with pytest.raises(BadValue, match="got device '97'"):
         yolo.train(replace(tiny(tiny_dataset, tmp_path, epochs=1), device="97"))
+
+
+def test_an_epoch_takes_one_copy_of_a_film_another_each_time():
+    fractured = [True] * 7 + [False] * 6
+    families = ["a", "a", "a", "b", "b", "c", "d", *"uvwxyz"]
+    seen = []
+    for epoch in range(12):
+        sampler = yolo.EpochSampler(fractured, 1.0, 0, families)
+        sampler.epoch = epoch
+        films = list(sampler)
+        assert len(films) == len(sampler) == 8
+        assert sorted(families[film] for film in films if fractured[film]) == ["a", "b", "c", "d"]
+        seen += films
+    assert set(seen) == set(range(13))
