@@ -108,21 +108,21 @@ class Config:
         ):
             if value < 1:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")
-        if self.restate < 0:
-            raise BadValue(f"restate: expected 0 (not) or more films, got {self.restate}")
+        for what, number, most in (
+            ("restate", self.restate, None),
+            ("val_every", self.val_every, None),
+            ("normals", self.normals, None),
+            ("other_looks", self.other_looks, 1),
+        ):
+            if number < 0 or (most is not None and number > most):
+                raise BadValue(f"{what}: expected 0 {'or more' if most is None else f'to {most}'}, got {number}")
         if Path(self.model).suffix not in {"", *_MODELS}:
             raise BadValue(f"model: expected a name, or one of {', '.join(_MODELS)} to learn from, got {self.model}")
         if len(self.device.replace(",", " ").split()) > 1:
             # Ultralytics would start a process for each, of its own trainer on its own loader.
             raise BadValue(f"device: expected one, such as 0 or cpu, got {self.device!r}; train members on one each")
-        if not 0 <= self.other_looks <= 1:
-            raise BadValue(f"other_looks: expected a share of films, 0 to 1, got {self.other_looks}")
-        if self.val_every < 0:
-            raise BadValue(f"val_every: expected 0 (never) or more, got {self.val_every}")
         if self.imgsz % 32:
             raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
-        if self.normals < 0:
-            raise BadValue(f"normals: expected 0 (all) or more, got {self.normals}")
         if self.films_per_step < self.batch:
             raise BadValue(f"films_per_step: expected the batch of {self.batch} or more, got {self.films_per_step}")
         if not 0 <= self.learning_rate < 1:
