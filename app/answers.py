@@ -164,9 +164,13 @@ def model(card: ModelCard) -> Model:
     return Model(id=card.model_id, version=card.version, date=card.date)
 
 
-def measured_mode(point: OperatingPoint, shown_from: float | None = None) -> OperatingMode:
-    """Describe an operating point of the card; its boxes are shown from the point on, unless said."""
-    note = f"threshold chosen on {point.measured_on}: {point.rule}"
+def measured_mode(
+    point: OperatingPoint, shown_from: float | None = None, card: ModelCard | None = None
+) -> OperatingMode:
+    """Describe an operating point, by what it does on test first; boxes are shown from it on, unless said."""
+    on_test = None if card is None else card.on_test(point)
+    note = f"{_in_words(*on_test)}; " if on_test else ""
+    note += f"threshold chosen on {point.measured_on}: {point.rule}"
     if not point.reached:
         note += "; this target was NOT reached"
     measured = Measured(
@@ -180,6 +184,17 @@ def measured_mode(point: OperatingPoint, shown_from: float | None = None) -> Ope
     return OperatingMode(
         mode=point.name, conf_threshold=point.threshold, shown_from=shown_from, note=note, measured=measured
     )
+
+
+def _in_words(films: str, sensitivity: Estimate, specificity: Estimate) -> str:
+    """Say of a hundred films what a mode does on test."""
+    found, spared = sensitivity.value, specificity.value
+    told = [
+        f"of 100 films {kind} a fracture it flagged {round(100 * share)}"
+        for kind, share in (("with", found), ("without", None if spared is None else 1 - spared))
+        if share is not None
+    ]
+    return f"{', '.join(told) or 'its rates could not be estimated'} ({films})"
 
 
 def custom_mode(threshold: float) -> OperatingMode:

@@ -140,8 +140,8 @@ async def render(
     "/model", summary="The card of the model that serves", responses=_KEYED, dependencies=[require(Role.VIEWER)]
 )
 async def model(service: ServiceOf) -> Response:
-    """Give the model card: what it is, how it is fed, its thresholds, and what was measured."""
-    return Response(json.dumps(asdict(service.card)), media_type="application/json")
+    """Give the model card: what it is, how it is fed, its thresholds, and what was measured; and the default mode."""
+    return Response(json.dumps(asdict(service.card) | {"default_mode": DEFAULT_MODE}), media_type="application/json")
 
 
 @router.get(
@@ -279,7 +279,7 @@ def _grey_png(grey: NDArray[np.uint8]) -> bytes:
 def _mode(card: ModelCard, mode: str | None, conf: float | None) -> answers.OperatingMode:
     if conf is not None and mode is None:
         return answers.custom_mode(conf)
-    return answers.measured_mode(card.operating_point(DEFAULT_MODE if mode is None else mode), conf)
+    return answers.measured_mode(card.operating_point(DEFAULT_MODE if mode is None else mode), conf, card)
 
 
 def _place(lat: float | None, lng: float | None) -> tuple[float, float] | None:

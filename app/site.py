@@ -84,6 +84,7 @@ def record_models(weights: Path, studies: Sequence[tuple[str, dict[str, bytes]]]
     card = cards.load(folder)
     points = [asdict(point) for point in card.operating_points]
     about = {"model_id": card.model_id, "version": card.version, "files": card.files, "operating_points": points}
+    about |= {"default_mode": DEFAULT_MODE, "measured": {"test": card.measured.get("test")}}
     for kind, network in _networks(card, folder):
         reader = Reader(card, network, folder)
         said = [_answer(reader, list(films.values())) for _, films in studies]
@@ -104,7 +105,7 @@ def _networks(card: ModelCard, folder: Path) -> Iterator[tuple[str, Network]]:
 def _answer(reader: Reader, films: Sequence[bytes]) -> dict[str, Any]:
     seen = [answers.Seen(source, 0, reader.read(film)) for source, film in enumerate(films)]
     floor = reader.card.operating_point(FLOOR).threshold
-    mode = answers.measured_mode(reader.card.operating_point(DEFAULT_MODE), floor)
+    mode = answers.measured_mode(reader.card.operating_point(DEFAULT_MODE), floor, reader.card)
     said = answers.answer(seen, [], mode, reader.card, None)
     return said.model_dump(mode="json", by_alias=True, exclude_unset=True)
 

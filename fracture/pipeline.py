@@ -198,6 +198,40 @@ def measure(folder: Path, root: Path) -> ModelCard:
     return card
 
 
+def add_test(folder: Path, report: Mapping[str, Any]) -> ModelCard:
+    """Write into a bundle's card what each of its modes does on test films, as a report says.
+
+    Films are counted as they are flagged by the service where the report says so, else by their scores. Raises BadValue
+    for a report of other files or thresholds, on another split than test, or on films the model was made with.
+    """
+    card = cards.load(folder)
+    # The list of films may have learnt more of them since: it is no part of what answers.
+    ours, theirs = (
+        {n: h for n, h in files.items() if n != cards.FILMS} for files in (card.files, report["model"]["files"])
+    )
+    if ours != theirs:
+        raise BadValue(f"test report: expected one of this bundle's files, got {report['model']['id']}'s")
+    if report["data"]["split"] != "test":
+        raise BadValue(f"test report: expected the split test, got {report['data']['split']!r}")
+    if report["model_was_made_with"]:
+        raise BadValue(f"test report: the model was made with {len(report['model_was_made_with'])} of its films")
+    flagged = report["film"].get("flagged") or report["film"]["at"]
+    told = {point["name"]: point["threshold"] for point in report["points"]}
+    modes = {}
+    for point in card.operating_points:
+        if told.get(point.name) != point.threshold:
+            raise BadValue(f"test report: expected {point.name} at {point.threshold:g}, got {told.get(point.name)}")
+        rates = {rate: flagged[point.name][rate] for rate in ("sensitivity", "specificity")}
+        modes[point.name] = {"threshold": point.threshold} | rates
+    data = report["data"]
+    sources = " and ".join(report["slices"].get("source", {})) or data["name"]
+    films = f"{sources} test, {data['fractured']} with and {data['normal']} without a fracture"
+    about = {"films": films, "dataset_id": data["dataset_id"], "date": report["made"]["date"], "modes": modes}
+    card = replace(card, measured=card.measured | {"test": about})
+    cards.save(card, folder)
+    return card
+
+
 def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gain: float = 1.2) -> ModelCard:
     """Quantise a bundle's network on train films, measure both on val, ship the 8-bit one where it is good enough.
 

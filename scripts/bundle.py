@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fracture.data.yolo import load_dataset
 from fracture.doors import door
-from fracture.pipeline import add_hashes, bundle, bundle_int8, measure
+from fracture.pipeline import add_hashes, add_test, bundle, bundle_int8, measure
+from fracture.report import schema
 
 
 @door
@@ -20,13 +21,19 @@ def main() -> int:
     what.add_argument("--run", type=Path, help="a folder that train.py wrote")
     what.add_argument("--measure", type=Path, help="a bundle whose thresholds and calibration are to be measured again")
     what.add_argument("--int8", type=Path, help="a bundle whose network is to be quantised")
+    what.add_argument("--tested", type=Path, help="a bundle whose card is to say what its modes do on --test-report")
     what.add_argument("--hashes", type=Path, help="a bundle whose films.csv is to have hashes of the films' pixels")
+    parser.add_argument("--test-report", type=Path, help="for --tested: report.json of evaluate.py on test films")
     parser.add_argument("--long-side", type=int, help="scale in px to read films at, the training scale if not named")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "dataset.yaml", help="not for --run")
     parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
     args = parser.parse_args()
     if args.run:
         card = bundle(args.run, long_side_px=args.long_side)
+    elif args.tested:
+        if args.test_report is None:
+            parser.error("--tested needs --test-report")
+        card = add_test(args.tested, schema.load(args.test_report))
     elif args.hashes:
         card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
         print(f"{known} films are known by their pixels")

@@ -100,3 +100,10 @@ def test_what_is_published_shows_no_film():
         assert "data:image" not in page.read_text(), page.name
     assert (RUN / "test.html").is_file()
     assert json.loads((RUN / "test.json").read_text())["shortcuts"]["findings"]
+
+
+def test_the_card_says_of_test_what_the_report_says():
+    for point in CARD.operating_points:
+        _, *told = CARD.on_test(point)
+        at = REPORTS["test"]["film"].get("flagged") or REPORTS["test"]["film"]["at"]
+        assert told == [Estimate(**at[point.name][rate]) for rate in ("sensitivity", "specificity")]

@@ -15,7 +15,7 @@ export function useKey(text) {
 /** Give what can be asked, each as {name, card}: the one model that serves. */
 export async function models() {
   const card = await json(await ask("model"));
-  return [{ name: `${card.model_id} ${card.version}`, card }];
+  return [{ name: `${card.model_id} ${card.version}`, card }]; // the card names the default mode beside its own fields
 }
 
 /** Give films to try, as studies {title, files}. A service has none: it reads films of one's own. */
@@ -25,10 +25,10 @@ export async function examples() {
 
 /**
  * Read films, in order, as one study. Their names are not sent.
- * @param {{model: object, mode?: string, place: {lat: number, lng: number} | null}} how
+ * @param {{model: object, mode?: string, conf?: number, place: {lat: number, lng: number} | null}} how
  */
-export async function detect(files, { mode, place }, signal) {
-  const query = new URLSearchParams({ ...(mode && { mode }), ...place });
+export async function detect(files, { mode, conf, place }, signal) {
+  const query = new URLSearchParams({ ...(mode && { mode }), ...(conf !== undefined && { conf }), ...place });
   return json(await ask(`detect?${query}`, { method: "POST", body: form(files), signal }));
 }
 

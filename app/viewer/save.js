@@ -6,9 +6,9 @@ const NOT_A_DEVICE = "Not a medical device. Not a diagnosis. Research and educat
 const LEAST_SIDE_PX = 900;
 const COLOURS = { bar: "#12161c", text: "#ebeef2" };
 const LINES = {
-  definite: { colour: "#40b8ff", dashes: [] },
-  suspicious: { colour: "#ffc43d", dashes: [9, 7] },
-  unrated: { colour: "#c3ccd4", dashes: [2, 5] },
+  definite: { colour: "#40b8ff", dashes: [], meaning: "solid: definite" },
+  suspicious: { colour: "#ffc43d", dashes: [9, 7], meaning: "dashed: suspicious" },
+  unrated: { colour: "#c3ccd4", dashes: [2, 5], meaning: "dotted: not rated" },
 };
 
 /** Save a film with the boxes it shows, in its window; `threshold` is the score they reach, `model` who found them. */
@@ -27,11 +27,12 @@ function picture(view, threshold, model) {
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
   const unit = Math.max(across, down) / LEAST_SIDE_PX;
   const boxes = view.detections.length;
+  const hidden = view.hidden ? `, ${plural(view.hidden, "box", "boxes")} below ${percent(threshold)} left out` : "";
+  const kinds = new Set(view.detections.map(rating));
   const lines = [
-    boxes
-      ? `${plural(boxes, "suspicious area")} marked, score ${percent(threshold)} or more`
-      : "No area marked. This does not rule out a fracture.",
-    ["solid: definite    dashed: suspicious", model].filter(Boolean).join("    "),
+    `${[view.headline, boxes ? `${plural(boxes, "area")} marked` : "no area marked"].filter(Boolean).join(": ")}${hidden}`,
+    [...Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => LINES[kind].meaning), model]
+      .filter(Boolean).join("    "),
     NOT_A_DEVICE,
   ];
   const sheet = document.createElement("canvas");

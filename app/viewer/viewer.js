@@ -11,11 +11,12 @@ const LOOKING = "Looking for fractures";
 const NOT_UNDERSTOOD = "The service's answer could not be understood.";
 const ABOUT_FILMS = new Set([400, 413, 415, 422]);
 const ABOUT_ALL_OF_THEM = new Set(["upload_too_large", "too_many_files"]);
-const FLOOR = "screening"; // the mode to ask for: its boxes hold those of all stricter ones
+const FLOOR = "screening"; // boxes are asked for from here on: they hold those of all stricter modes
 
 const study = { films: [], answer: null, place: null, running: null };
-const shown = { threshold: 0, point: null, points: [], model: null, floor: null };
+const shown = { threshold: 0, point: null, points: [], model: null, floor: null, usual: null };
 let loaded = null;
+let unloaded = false;
 let keyAsked = null;
 
 // --- films in ---
@@ -100,7 +101,7 @@ async function read() {
   const clock = tellProgress(study.films);
   try {
     await loaded;
-    const how = { model: shown.model, mode: shown.floor?.name, place: study.place };
+    const how = { model: shown.model, mode: shown.usual?.name, conf: shown.floor?.threshold, place: study.place };
     const answer = await withKey(() => api.detect(sent.map(({ file }) => file), how, running.signal));
     if (study.running === running) await take(answer, sent);
   } catch (problem) {
@@ -223,7 +224,11 @@ function updateFilm({ card, view, answer, unseen }) {
     return;
   }
   const numbered = found.map((detection, index) => [detection, index + 1]);
-  const above = numbered.filter(([{ confidence }]) => confidence >= shown.threshold);
+  // The box that the status rests on is never hidden.
+  const above = numbered.filter(([{ confidence }, number]) => confidence >= shown.threshold
+    || number - 1 === (answer.deciding_box ?? null));
+  view.headline = words.statusWords(answer.status);
+  view.hidden = found.length - above.length;
   view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
   const hidden = found.length - above.length;
   const count = `${words.plural(above.length, "box", "boxes")} shown`;
@@ -264,6 +269,7 @@ function say(problem, again = null, none = false) {
 // --- which boxes ---
 
 async function load() {
+  unloaded = false;
   try {
     const [models, studies] = [await withKey(api.models), await api.examples()];
     document.body.classList.toggle("recorded", studies.length > 0);
@@ -272,6 +278,7 @@ async function load() {
     first.checked = true;
     setModel(models[0]);
   } catch (problem) {
+    unloaded = true;
     say(problem, () => { say(null); loaded = load(); });
   }
 }
@@ -294,13 +301,14 @@ function setModel(model) {
   const floor = points.find(({ name }) => name === FLOOR) ?? points[0];
   const own = shown.model && !shown.point;
   const before = shown.point?.name;
+  const usual = points.find(({ name }) => name === model.card.default_mode) ?? floor;
   // Below the floor the service is not asked for boxes, so those modes would promise what the page cannot show.
-  Object.assign(shown, { model, floor, points: points.filter(({ threshold }) => threshold >= floor.threshold) });
+  Object.assign(shown, { model, floor, usual, points: points.filter(({ threshold }) => threshold >= floor.threshold) });
   $("#model").textContent = [model.name, model.card.training?.finished].filter(Boolean).join(", ");
   $("#slider").min = floor?.threshold ?? 0;
   for (const label of $("#modes").querySelectorAll("label")) label.remove();
   for (const point of shown.points) point.radio = choice("modes", point.name, () => setMode(point));
-  const mode = own ? null : (shown.points.find(({ name }) => name === before) ?? floor);
+  const mode = own ? null : (shown.points.find(({ name }) => name === before) ?? usual);
   if (mode) setMode(mode);
   else setThreshold($("#slider").valueAsNumber);
 }
@@ -327,7 +335,7 @@ function setThreshold(threshold, point = null) {
   $("#threshold").textContent = words.percent(threshold);
   $("#slider").setAttribute("aria-valuetext", words.percent(threshold));
   if (!point) for (const { radio } of shown.points) radio.checked = false;
-  const lines = point ? words.measuredWords(point) : ["Your own threshold: nothing was measured there."];
+  const lines = point ? words.measuredWords(point, shown.model?.card.measured?.test) : ["Your own threshold: nothing was measured there."];
   $("#measured").replaceChildren(...lines.map((line) => element("p", line)));
   for (const film of study.films) updateFilm(film);
 }
@@ -385,6 +393,8 @@ async function withKey(call) {
       if (problem.status !== 401) throw problem;
       // Another call may have asked while this one was under way.
       if (api.key() === used && !(await askKey(problem))) throw problem;
+      // What failed for want of the key, as the card, is fetched now that there is one.
+      if (unloaded && call !== api.models) loaded = load();
     }
   }
 }

@@ -4,6 +4,7 @@ const STATUS = {
   fracture: "Fracture suspected",
   doubt: "In doubt",
   "no fracture": "No box reaches a threshold", // and never that there is no fracture
+  outside: "Outside the intended use",
 };
 const RATING = { definite: "Definite, score", suspicious: "Suspicious, score", unrated: "Score" };
 
@@ -53,9 +54,14 @@ export function boxWords(detection) {
   return [`${what}: ${detection.class}`, [detection.fracture_type, detection.severity].filter(Boolean).join(", ")];
 }
 
-/** Say what was measured at an operating point, a sentence each. */
-export function measuredWords(point) {
+/** Say what was measured at an operating point, a sentence each: on test first, where its card knows that. */
+export function measuredWords(point, test = null) {
+  const on = test?.modes?.[point.name];
+  const tested = on?.threshold === point.threshold && on.sensitivity.value !== null && on.specificity.value !== null;
+  const hundred = (share) => Math.round(100 * share);
   const lines = [
+    ...(tested ? [`Of 100 films with a fracture it flagged ${hundred(on.sensitivity.value)}, of 100 without it flagged `
+      + `${hundred(1 - on.specificity.value)} (${test.films}).`] : []),
     rate(point.sensitivity, "with a fracture", "it flags about"),
     rate(point.specificity, "without a fracture", "it leaves unmarked about"),
     `Measured on ${count(point.sensitivity)} films with and ${count(point.specificity)} without a fracture `

@@ -91,6 +91,17 @@ class ModelCard:
         """Give the two scores that a status rests on; None for a model that was not measured at both."""
         return Thresholds.of(self.operating_points)
 
+    def on_test(self, point: OperatingPoint) -> tuple[str, Estimate, Estimate] | None:
+        """Give on which test films a mode was measured, and its sensitivity and specificity there; None where not.
+
+        Figures of another threshold than the mode's are none of it.
+        """
+        told = self.measured.get("test") or {}
+        at = told.get("modes", {}).get(point.name)
+        if at is None or at["threshold"] != point.threshold:
+            return None
+        return told["films"], Estimate(**at["sensitivity"]), Estimate(**at["specificity"])
+
     def operating_point(self, name: str) -> OperatingPoint:
         """Give the named operating point. Raises BadValue that lists the ones this model was measured at."""
         for point in self.operating_points:

@@ -370,4 +370,5 @@ def test_the_card_is_given_whole(client, card):
     assert told["model_id"] == "scripted-model"
     assert [point["threshold"] for point in told["operating_points"]] == [0.21, 0.47, 0.83]
     assert told["harmonise"]["clahe_clip"] == 0
-    assert set(told) == set(vars(card()))
+    assert set(told) == set(vars(card())) | {"default_mode"}
+    assert told["default_mode"] == "balanced"

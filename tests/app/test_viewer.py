@@ -166,6 +166,7 @@ class Script:
     status: str | None = "fracture"
     note: str = "a box reaches the high-specificity threshold"
     key: str | None = None
+    deciding: int | None = None
     problem: dict | None = None
     frames: int = 1
     enlarged: int = 1
@@ -188,6 +189,7 @@ class Script:
             "fracture_detected": bool(self.boxes),
             "num_detections": len(self.boxes),
             "detections": self.boxes,
+            "deciding_box": self.deciding,
             "warnings": ["The file states <b>no</b> window."],
             "recommendation": "Have a doctor read the film.",
         }
@@ -838,13 +840,49 @@ def test_without_a_key_the_page_says_so(visit, script, film):
     assert page.inner_text("#banner p") == "Expected a key."
 
 
+def test_a_key_that_is_given_later_brings_the_modes_too(visit, script, film):
+    script.key = "right-key"
+    page = visit()
+    page.click("#ask-cancel")
+    page.set_input_files("#choose", [film])
+    page.fill("#key", "right-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#modes input", state="attached")
+    settle(page)
+    assert page.locator("#modes input").count() == 3
+
+
+def test_the_page_starts_in_the_services_mode_and_never_hides_the_box_that_decided(visit, script, film):
+    script.card = CARD | {"default_mode": "specific"}
+    script.boxes, script.status = [BOXES[1], BOXES[2]], "doubt"
+    script.deciding = 0
+    page = visit()
+    upload(page, film)
+    assert script.asked[-1][1] == {"mode": "specific", "conf": "0.0334"}
+    assert page.get_by_label("specific", exact=True).is_checked()
+    assert boxes(page).count() == 1
+    slide(page, 0.99)
+    assert boxes(page).count() == 1
+    assert page.inner_text(".verdict") == "In doubt"
+
+
+def test_of_a_film_outside_the_intended_use_nothing_else_is_said(visit, script, film):
+    script.status = "outside"
+    script.boxes = [found | {"certainty": None} for found in BOXES]
+    page = visit()
+    upload(page, film)
+    assert page.inner_text(".verdict") == "Outside the intended use"
+    assert page.locator(".line.unrated").count() - page.locator(".legend .line.unrated").count() == 3
+    assert "Definite" not in page.inner_text("#films")
+
+
 def test_clinics_are_looked_up_only_when_a_position_is_given(visit, script, film):
     page = visit(permissions=["geolocation"], geolocation={"latitude": 47.07151, "longitude": 15.43949})
     upload(page, film)
     assert "lat" not in script.asked[-1][1]
     page.click("#locate")
     page.wait_for_selector("#clinic-list li")
-    assert script.asked[-1][1] == {"mode": "screening", "lat": "47.07", "lng": "15.44"}
+    assert script.asked[-1][1] == {"mode": "screening", "conf": "0.0334", "lat": "47.07", "lng": "15.44"}
     assert page.locator("#clinic-list li").all_inner_texts() == [
         "Klinik <i>am</i> Park\n640 m, Weg 1",
         "Far clinic\n3.2 km",
@@ -863,7 +901,7 @@ def test_a_position_can_be_typed(visit, script, film):
     page.fill("#lng", "0")
     page.click("#place button[type=submit]")
     page.wait_for_selector("#clinic-list li")
-    assert script.asked[-1][1] == {"mode": "screening", "lat": "-33.46", "lng": "0"}
+    assert script.asked[-1][1] == {"mode": "screening", "conf": "0.0334", "lat": "-33.46", "lng": "0"}
 
 
 def test_the_picture_and_the_answer_can_be_saved(visit, film, grey):

@@ -131,3 +131,13 @@ def test_a_kill_between_two_renames_is_made_good(bundle, renames, monkeypatch):
     make(folder, other)
     assert cards.load(folder) == other
     assert not [file for file in folder.iterdir() if file.is_dir()]
+
+
+def test_the_shipped_card_says_what_its_modes_do_on_test_and_nothing_of_other_thresholds():
+    card = cards.load(cards.SHIPPED)
+    for point in card.operating_points:
+        films, sensitivity, specificity = card.on_test(point)
+        assert "test" in films
+        assert sensitivity.n > 100
+        assert specificity.n > 100
+        assert card.on_test(replace(point, threshold=point.threshold / 2)) is None
