@@ -684,7 +684,7 @@ def test_without_a_screening_mode_the_most_sensitive_one_is_asked_for(visit, scr
     script.card = CARD | {"operating_points": CARD["operating_points"][2:0:-1]}
     page = visit()
     upload(page, film)
-    assert script.asked[-1][1] == {"mode": "balanced"}
+    assert script.asked[-1][1] == {"mode": "balanced", "conf": "0.108"}
     assert page.locator("#modes label").all_inner_texts() == ["balanced", "specific"]
     assert page.inner_text("#threshold") == "11 %"
 
@@ -1000,11 +1000,14 @@ def test_the_whole_way_with_the_shipped_model(opened, start, study):
     files, films = study
     with start() as address:
         sent = [("file", file["buffer"]) for file in files]
-        said = httpx2.post(f"{address}/detect", params={"mode": "screening"}, files=sent, timeout=60).json()
         points = httpx2.get(f"{address}/model").json()["operating_points"]
+        floor = next(point["threshold"] for point in points if point["name"] == "screening")
+        asked = {"mode": "balanced", "conf": floor}
+        said = httpx2.post(f"{address}/detect", params=asked, files=sent, timeout=60).json()
         page = opened(address)
         page.wait_for_selector("#modes input")
         upload(page, *files)
+        page.get_by_label("screening", exact=True).check()
         cards = page.locator(".film")
         scores = [[box["confidence"] for box in film.get("detections", [])] for film in said["films"]]
         assert sum(map(len, scores)) > 2, "films on which there is something to see"
