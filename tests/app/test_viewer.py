@@ -438,7 +438,7 @@ def test_a_film_is_shown_at_once_and_its_boxes_when_they_are_found(visit, script
     settle(page)
     assert boxes(page).count() == 3
     assert [path for path, *_ in script.asked] == ["/model", "/detect"]
-    assert script.asked[1][1:] == ({"mode": "screening"}, ["film-1"])
+    assert script.asked[1][1:] == ({"mode": "screening", "conf": "0.0334"}, ["film-1"])
     assert page.inner_text("#status strong") == page.inner_text(".verdict") == "Fracture suspected"
     assert "<b>no</b>" in page.inner_text(".warnings")
     assert page.inner_text(".advice") == "Have a doctor read the film."
