@@ -1,5 +1,6 @@
 """From a training run to a bundle that can be served, with its thresholds and calibration measured on validation."""
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,10 @@ from fracture import __version__, boxes
 from fracture.data import manifest
 from fracture.data.duplicates import Trace, traces
 from fracture.data.stage import write_bytes
-from fracture.data.yolo import Dataset, load_dataset
+from fracture.data.yolo import DATASET, Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
 from fracture.imaging.decode import decode
-from fracture.judge import dataset_id, load_records, predict, progress
+from fracture.judge import PREDICTIONS, dataset_id, load_records, predict, progress
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards
 from fracture.models import scope as scopes
@@ -32,7 +33,7 @@ from fracture.reader import Reader
 from fracture.report import comparison
 from fracture.report.cases import Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, choose_points, measured_on
-from fracture.types import REGIONS, Detections, ImageRecord
+from fracture.types import REGIONS, Detections, HarmoniseConfig, ImageRecord
 
 NMS_IOU = 0.5
 STRIDE = 32
@@ -188,14 +189,39 @@ def add_hashes(folder: Path, root: Path) -> tuple[ModelCard, int]:
 def measure(folder: Path, root: Path) -> ModelCard:
     """Measure a bundle's operating points and calibration on the val films of a dataset, and write them into its card.
 
-    Raises BadValue where the bundle names the films it was made with and these val films are not the same.
+    Films are prepared as the dataset's are. Where that is not how the card prepares them, the card takes it over and
+    the network learns its scope anew, as films that are prepared otherwise look otherwise. Raises BadValue where the
+    bundle names the films it was made with and these val films are not the same, or where it holds an 8-bit network,
+    which was made for films as they were.
     """
     reader = Reader.load(folder)
-    _check_val(folder, load_records(root))
-    with TemporaryDirectory() as place:
-        card = measured(reader.card, reader, root, Path(place))
-    cards.save(card, folder)
+    records = load_records(root)
+    _check_val(folder, records)
+    prepared = yolo.harmonise_config_of(load_dataset(root / DATASET))
+    with cards.renewed(folder) as made:
+        if prepared != reader.card.harmonise:
+            reader = _prepared_otherwise(reader, prepared, root, records, made)
+        card = measured(reader.card, reader, root, made)
+        # What was found on test was found at other thresholds.
+        card = replace(card, measured={what: told for what, told in card.measured.items() if what != "test"})
+        shutil.rmtree(made / PREDICTIONS)
+        cards.save(card, made)
     return card
+
+
+def _prepared_otherwise(
+    reader: Reader, prepared: HarmoniseConfig, root: Path, records: Sequence[ImageRecord], made: Path
+) -> Reader:
+    """Give a reader of films that are prepared otherwise, its network with its new scope in the folder ``made``."""
+    card, folder = replace(reader.card, harmonise=prepared), reader.folder
+    if folder is None or set(INT8) <= card.files.keys():
+        raise BadValue(f"{card.model_id}: expected a bundle without an 8-bit network, make that again afterwards")
+    [name] = [name for name in card.files if name.endswith(".onnx") and (folder / name).is_file()]
+    model = Path(shutil.copy(folder / name, made / name))
+    scope = embed_scope(model, Reader(card, reader.network), root, records)
+    files = card.files | {name: cards.file_hash(model)}
+    card = replace(card, files=files, measured=card.measured | {"scope": scope})
+    return Reader(card, OpenVinoNetwork(model), folder)
 
 
 def add_test(folder: Path, report: Mapping[str, Any]) -> ModelCard:

@@ -102,18 +102,27 @@ def describe(network: Path, films: Iterable[NDArray[np.uint8]]) -> Iterator[NDAr
 
 
 def embed(network: Path, scope: Scope) -> None:
-    """Have a network answer with one more row: how far a film lies from its scope, the limit being 1."""
+    """Have a network answer with one more row: how far a film lies from its scope, the limit being 1.
+
+    A network that has such a row already is given the new scope in the place of its old one.
+    """
     from onnx import helper, numpy_helper
 
     model = _load(network)
     answer = model.graph.output[0]
-    if any(node.name.startswith("scope_") for node in model.graph.node):
-        raise BadValue(f"{network.name}: expected a network without a scope, got one that has it")
-    _add_description(model)
-    del model.graph.output[1:]
-    constants = {
+    learnt = {
         "scope_centre": scope.centre.astype(np.float32)[None],
         "scope_whiten": (scope.whiten / scope.limit).astype(np.float32),
+    }
+    if _has_scope(model):
+        for known in model.graph.initializer:
+            if known.name in learnt:
+                known.CopyFrom(numpy_helper.from_array(learnt[known.name], known.name))
+        write_bytes(network, model.SerializeToString())
+        return
+    _add_description(model)
+    del model.graph.output[1:]
+    constants = learnt | {
         "scope_last": np.array([-1]),
         "scope_first": np.array([1]),
         "scope_nothing": np.float32(0),
@@ -147,10 +156,17 @@ def _load(network: Path) -> Any:
     return onnx.load(str(network))
 
 
+def _has_scope(model: Any) -> bool:
+    return any(node.name.startswith("scope_") for node in model.graph.node)
+
+
 def _add_description(model: Any) -> None:
     """Add the description as a second output, (1, D): mean and spread of each channel of the stage."""
     from onnx import TensorProto, helper, numpy_helper
 
+    if _has_scope(model):
+        model.graph.output.append(helper.make_tensor_value_info(_DESCRIPTION, TensorProto.FLOAT, None))
+        return
     if not any(STAGE in node.output for node in model.graph.node):
         raise BadValue(f"network: expected stages named as Ultralytics names a detector's, got none of {STAGE}")
     model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "scope_axes"))

@@ -106,9 +106,19 @@ def test_a_description_is_mean_and_spread_of_channels(shipped, unscoped):
     np.testing.assert_allclose(description, expected, atol=1e-3)
 
 
-def test_a_network_has_one_scope(known):
-    with pytest.raises(BadValue, match="expected a network without a scope"):
-        scopes.embed(*known)
+def test_a_second_scope_takes_the_place_of_the_first(shipped, known, unscoped, tmp_path):
+    network, scope = known
+    again = tmp_path / "again.onnx"
+    shutil.copy(network, again)
+    pixels = shipped.prepare(radiograph(phantom(400))).pixels
+    [described] = scopes.describe(again, [pixels])
+    np.testing.assert_allclose(described, next(iter(scopes.describe(unscoped, [pixels]))), rtol=1e-5)
+    other = scopes.Scope(scope.centre + 0.5, scope.whiten, 2 * scope.limit)
+    scopes.embed(again, other)
+    before, after = (OnnxNetwork(file)(pixels) for file in (network, again))
+    assert before.shape == after.shape
+    np.testing.assert_array_equal(before[:5], after[:5])
+    np.testing.assert_allclose(after[5], other.distances(described[None])[0], rtol=1e-3)
 
 
 def test_a_network_of_other_names_is_refused(tmp_path):
