@@ -20,10 +20,10 @@ from fracture.types import Detections, Prediction, Refusal
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 _WARNINGS = {
-    "truncated": "The file ends early: part of the film is missing, and a fracture there cannot be seen.",
     "outside_scope": "Outside the intended use: this film is unlike those the model was made with and measured on, so "
     "what it says of it means little.",
     "no_limb": "The file names a part of the trunk or the head as the one it shows.",
+    "truncated": "The file ends early: part of the film is missing, and a fracture there cannot be seen.",
     "no_window": "The file states no display window: the film's whole range was used.",
     "bad_window": "The file's display window is not valid or shows next to nothing: the film's own range was used.",
     "bad_value": "A value in the file's header cannot be read: the first valid one of it, or the usual one, was used.",
@@ -42,7 +42,7 @@ _WARNINGS = {
 
 
 def warnings_for(flags: frozenset[str]) -> list[str]:
-    """Put what decoding had to repair or assume into words a person can act on."""
+    """Put what decoding had to repair or assume into words a person can act on, what undoes all else first."""
     return [text for flag, text in _WARNINGS.items() if flag in flags]
 
 

@@ -87,12 +87,19 @@ def _films(report: Report, figures: Figures) -> str:
     for rate, title in _RATES.items():
         rows.append((title, [cell(here.get(rate)) for here in at.values()]))
         if rate in ("sensitivity", "specificity"):
+            if look_up(film, "flagged"):
+                rows.append((f"{rate} as served", [cell(look_up(film, "flagged", name, rate)) for name in names]))
             rows.append((f"{rate} on validation", [cell(points[name].get(rate)) for name in names]))
     rows += [(title, [count(look_up(here, "counts", key)) for here in at.values()]) for key, title in _COUNTS.items()]
+    as_served = (
+        " As served, the film's flags count too: one outside the intended use is never flagged."
+        if look_up(film, "flagged")
+        else ""
+    )
     areas = table(["", "value"], [(title, [cell(film.get(name), False)]) for name, title in _AREAS.items()], "flat")
     return (
-        "<h3>By film</h3><p>A film is flagged when its best box scores at or above the threshold.</p>"
-        f"{table(['', *names], rows) if names else ''}{_prevalence(at)}{areas}"
+        f"<h3>By film</h3><p>A film is flagged when its best box scores at or above the threshold.{as_served}"
+        f"</p>{table(['', *names], rows) if names else ''}{_statuses(film, 'film')}{_prevalence(at)}{areas}"
         f'<div class="plots">{plot(figures, "roc", "ROC. Each cross is an operating point with its intervals.")}'
         f"{plot(figures, 'film_pr', 'PPV against sensitivity, with as many fractured films as there are here.')}"
         f"{plot(figures, 'scores', 'Scores of the films; lines are the thresholds.')}</div>"
@@ -135,17 +142,23 @@ def _case(report: Report, unit: str) -> str:
         (rate, [cell(look_up(case, rate, status)) for status in _STATUS]) for rate in ("sensitivity", "specificity")
     ]
     areas = [("AUC", [cell(case.get("auc"), False)]), ("AUC, noisy or", [cell(case.get("auc_noisy_or"), False)])]
-    status = [
-        (name, [count(look_up(held, "fractured")), count(look_up(held, "normal"))])
-        for name, held in (look_up(case, "status") or {}).items()
-    ]
     rule = escape(str(case.get("rule") or "not stated"))
     size = f"{case.get('cases') or 0:,} {many}, {case.get('fractured') or 0:,} of them with a fracture."
     return (
         f"{head}<p>{size} Films of one {unit} are put together by the rule <b>{rule}</b>.</p>"
         f"{table(['counted as a fracture', *_STATUS.values()], rows)}"
-        f"{table([f'status of the {unit}', 'fractured', 'normal'], status)}{table(['', 'value'], areas, 'flat')}"
+        f"{_statuses(case, unit)}{table(['', 'value'], areas, 'flat')}"
     )
+
+
+def _statuses(part: Any, unit: str) -> str:
+    """Give how many of each kind got each status, and what share of the kind that is."""
+    kinds = ("fractured", "normal")
+    rows = []
+    for name, held in (look_up(part, "status") or {}).items():
+        shares = [cell(look_up(held, f"share_of_{kind}")) for kind in kinds]
+        rows.append((name, [count(look_up(held, kind)) for kind in kinds] + shares))
+    return table([f"status of the {unit}", *kinds, *(f"share of {kind}" for kind in kinds)], rows)
 
 
 def _boxes(report: Report, figures: Figures) -> str:

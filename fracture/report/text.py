@@ -45,6 +45,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"{_with_interval(at['specificity']):<24} {_value(boxes_at['false_positives_per_film'])}"
             f"{'' if point['reached'] else '  target not reached'}"
         )
+    if film.get("status"):
+        yield _statuses(film["status"])
     for unit in ("study", "patient"):
         if report[unit]:
             yield from _cases(report[unit])
@@ -57,9 +59,13 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cases(cases: Mapping[str, Any]) -> Iterator[str]:
-    statuses = ", ".join(f"{name} {count['fractured']} / {count['normal']}" for name, count in cases["status"].items())
     yield f"by {cases['unit']}: {cases['cases']}, {cases['fractured']} fractured; AUC {_with_interval(cases['auc'])}"
-    yield f"  fractured / normal called {statuses}"
+    yield _statuses(cases["status"])
+
+
+def _statuses(held: Mapping[str, Any]) -> str:
+    statuses = ", ".join(f"{name} {count['fractured']} / {count['normal']}" for name, count in held.items())
+    return f"  fractured / normal called {statuses}"
 
 
 def _slices(report: Mapping[str, Any]) -> Iterator[str]:

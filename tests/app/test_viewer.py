@@ -619,7 +619,7 @@ def test_several_films_are_one_study_side_by_side(visit, script, film, grey, pic
     assert first.locator(".problem").is_hidden()
     assert third.locator(".boxes g").count() == 0
     assert page.inner_text("#status strong") == "Fracture suspected"
-    said = "A box reaches the high-specificity threshold. Have a doctor read the films. 1 file was not read."
+    said = "A box reaches the high-specificity threshold. 1 file was not read. Have a doctor read the films."
     assert page.inner_text("#status span") == said
     assert page.inner_text("#facts") == "Read by scripted 7, 2031-05-06"
     upload(page, film)
@@ -921,6 +921,78 @@ def test_the_picture_and_the_answer_can_be_saved(visit, film, grey):
     answer = json.loads(Path(saved.value.path()).read_text())
     assert answer["detections"] == BOXES
     assert answer["disclaimer"] == DISCLAIMER
+
+
+def legend(page):
+    """Save the picture of the one film and give the lines written below it."""
+    page.evaluate(
+        """() => {
+            window.written = [];
+            const write = CanvasRenderingContext2D.prototype.fillText;
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+                window.written.push(text);
+                return write.call(this, text, ...where);
+            };
+        }"""
+    )
+    with page.expect_download():
+        page.click("[data-do=save]")
+    written = page.evaluate("() => window.written")
+    scores, lines = [text for text in written if text.endswith(" %")], [text for text in written if text[-1] != "%"]
+    return scores, lines
+
+
+def test_a_saved_picture_names_the_threshold_it_was_drawn_at_and_what_it_leaves_out(visit, film):
+    page = visit()
+    upload(page, film)
+    slide(page, "0.1")
+    assert legend(page) == (
+        ["15 %", "71 %"],
+        [
+            "Fracture suspected: 2 areas marked, 1 box below 10 % left out",
+            "solid: definite, score 23 % or more    dashed: suspicious, score 3.3 % or more    shown from 10 % on",
+            "scripted 7, 2031-05-06",
+            DISCLAIMER,
+        ],
+    )
+
+
+def test_the_box_that_decided_is_said_to_stay_below_the_slider(visit, script, film):
+    script.deciding = 0
+    page = visit()
+    upload(page, film)
+    slide(page, "0.9")
+    said = "1 box shown, 2 hidden by the slider; the one below the slider is what the status rests on."
+    assert page.inner_text(".count") == said
+    scores, lines = legend(page)
+    assert scores == ["71 %"]
+    assert lines[0] == "Fracture suspected: 1 area marked, 2 boxes below 90 % left out"
+    assert lines[1].endswith("shown from 90 % on, and the box that decided")
+
+
+def test_a_note_that_counts_files_not_read_is_not_told_twice(visit, script, film):
+    script.note = "in doubt all the same; 1 film not read"
+    page = visit()
+    upload(page, film, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no film"})
+    assert page.inner_text("#status span") == "In doubt all the same; 1 film not read. Have a doctor read the films."
+
+
+def test_a_mode_says_first_what_it_does_on_test(visit, script, film):
+    said = {"threshold": 0.108, "sensitivity": rate(0.632, 171), "specificity": rate(0.89, 503)}
+    test = {"films": "made-up test, 171 with and 503 without a fracture", "modes": {"balanced": said}}
+    script.card = CARD | {"measured": {"test": test}}
+    page = visit()
+    upload(page, film)
+    page.get_by_label("balanced", exact=True).check()
+    first, second, *rest = page.locator("#measured p").all_inner_texts()
+    assert first == (
+        "On films that were kept for a test, of 100 with a fracture it flagged 63, of 100 without one 11 "
+        "(made-up test, 171 with and 503 without a fracture)."
+    )
+    assert second == "On the films that this mode was set on:"
+    assert rest[0] == "Of 100 films with a fracture it flags about 70 (63 to 75)."
+    page.get_by_label("screening", exact=True).check()
+    assert "kept for a test" not in page.inner_text("#measured"), "nothing was measured at this threshold on test"
 
 
 def test_films_can_be_dropped_and_pasted(visit, script, film):

@@ -255,3 +255,6 @@ def test_a_log_passes_over_what_is_no_line_of_its_own(tmp_path, text):
 def test_a_truncated_film_is_put_into_words_and_colour_is_no_news():
     assert "ends early" in warnings_for(frozenset({"truncated", "colour"}))[0]
     assert warnings_for(frozenset({"colour", "inverted"})) == []
+    said = warnings_for(frozenset({"truncated", "outside_scope", "low_contrast", "no_window"}))
+    assert said[0].startswith("Outside the intended use")
+    assert len(said) == 4

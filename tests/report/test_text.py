@@ -21,6 +21,14 @@ def test_figures_are_there_with_their_intervals(report):
     assert "target recall 0.9     0.034" in said
 
 
+def test_films_are_counted_by_the_status_they_are_served_with(report):
+    report["film"]["status"] = {
+        "outside": {"fractured": 1, "normal": 4},
+        "refused": {"fractured": 2, "normal": 0},
+    }
+    assert "  fractured / normal called outside 1 / 4, refused 2 / 0\n" in text(report)
+
+
 def test_a_target_that_was_not_reached_says_so_at_its_threshold(report):
     lines = text(report).splitlines()
     [at] = [line for line in lines if line.strip().startswith("guaranteed recall")]
