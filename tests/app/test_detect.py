@@ -80,6 +80,21 @@ def test_modes_are_the_cards(detect, paint, picture):
     assert "suspected in 3 places" in found["screening"]["recommendation"]
 
 
+def test_a_mode_says_first_what_it_does_on_test(serve, detect, card, paint, picture):
+    def rate(value, n):
+        return {"value": value, "low": 0.0, "high": 1.0, "n": n, "n_groups": n, "method": "wilson", "note": ""}
+
+    told = {"threshold": 0.47, "sensitivity": rate(0.63, 171), "specificity": rate(0.89, 503)}
+    test = {"films": "made-up test, 171 with and 503 without a fracture", "modes": {"balanced": told}}
+    client = serve(card=card(measured={"test": test}))
+    said = {mode: detect(picture(paint()), client=client, mode=mode).json() for mode in ("balanced", "screening")}
+    assert said["balanced"]["operating_mode"]["note"] == (
+        "of 100 films with a fracture it flagged 63, of 100 films without a fracture it flagged 11 "
+        "(made-up test, 171 with and 503 without a fracture); threshold chosen on made-up val: rule of balanced"
+    )
+    assert said["screening"]["operating_mode"]["note"].startswith("threshold chosen on")
+
+
 def test_a_missed_target_and_a_rate_that_cannot_be_estimated_are_said(detect, paint, picture):
     mode = detect(picture(paint()), mode="specific").json()["operating_mode"]
     assert "NOT reached" in mode["note"]

@@ -281,3 +281,16 @@ def test_an_empty_report_is_a_page():
     assert "There is no operating point" in shown
     assert "Not checked" in shown
     assert "None" not in shown.replace("None.", "")
+
+
+def test_films_are_counted_by_the_status_they_are_served_with(report):
+    held = {"fractured": 2, "normal": 31, "share_of_normal": report["points"][0]["specificity"]}
+    report["film"] |= {"status": {"outside": held, "refused": {"fractured": 1, "normal": 0}}, "flagged": {}}
+    served = {"sensitivity": report["points"][0]["sensitivity"], "specificity": report["points"][0]["specificity"]}
+    report["film"]["flagged"] = {point["name"]: served for point in report["points"]}
+    shown = text(page(report, {}, {}))
+    assert re.search(r"status of the film\s*fractured\s*normal\s*share of fractured\s*share of normal", shown)
+    assert re.search(r"outside\s*2\s*31", shown)
+    assert re.search(r"refused\s*1\s*0", shown)
+    assert "sensitivity as served" in shown
+    assert "one outside the intended use is never flagged" in shown
