@@ -11,9 +11,9 @@ const LINES = {
   unrated: { colour: "#c3ccd4", dashes: [2, 5], meaning: "dotted: not rated" },
 };
 
-/** Save a film with the boxes it shows, in its window; `threshold` is the score they reach, `model` who found them. */
-export async function savePicture(view, threshold, model, fileName) {
-  const drawn = picture(view, threshold, model);
+/** Save a film with the boxes it shows, in its window; `shown` has the threshold, `model` is who found them. */
+export async function savePicture(view, shown, model, fileName) {
+  const drawn = picture(view, shown, model);
   save(await new Promise((done) => drawn.toBlob(done, "image/png")), fileName);
 }
 
@@ -21,20 +21,23 @@ export function saveJson(content, fileName) {
   save(new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" }), fileName);
 }
 
-function picture(view, threshold, model) {
+function picture(view, { threshold, model: { card } }, model) {
   const { width, height } = view.size;
   const scale = Math.max(1, LEAST_SIDE_PX / Math.max(width, height));
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
   const unit = Math.max(across, down) / LEAST_SIDE_PX;
   const boxes = view.detections.length;
   const hidden = view.hidden ? `, ${plural(view.hidden, "box", "boxes")} below ${percent(threshold)} left out` : "";
+  const besides = view.besides ? ", and the box that decided" : "";
   const kinds = new Set(view.detections.map(rating));
+  const from = leasts(card.operating_points);
   const lines = [
     `${[view.headline, boxes ? `${plural(boxes, "area")} marked` : "no area marked"].filter(Boolean).join(": ")}${hidden}`,
-    [...Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => LINES[kind].meaning), model]
-      .filter(Boolean).join("    "),
+    [...Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => LINES[kind].meaning + (from[kind] ?? "")),
+      boxes ? `shown from ${percent(threshold)} on${besides}` : ""].filter(Boolean).join("    "),
+    model,
     NOT_A_DEVICE,
-  ];
+  ].filter(Boolean);
   const sheet = document.createElement("canvas");
   sheet.width = across;
   sheet.height = Math.round(down + (lines.length * 22 + 16) * unit);
@@ -51,6 +54,16 @@ function picture(view, threshold, model) {
     brush.fillText(line, 10 * unit, down + (22 * row + 24) * unit, across - 20 * unit);
   });
   return sheet;
+}
+
+/** Name the score from which a box is rated so: the card's two thresholds, as the service's own pictures name them. */
+function leasts(points) {
+  const [screening, specific] = ["screening", "specific"].map((name) => points.find((point) => point.name === name));
+  if (!screening || !specific) return {};
+  const text = (score) => `, score ${percent(score)} or more`;
+  return {
+    definite: text(specific.threshold), suspicious: text(Math.min(screening.threshold, specific.threshold)),
+  };
 }
 
 function box(brush, detection, [sx, sy], unit) {

@@ -76,7 +76,7 @@ function use(film, what) {
     dragWindows: () => { view.dragMoves = false; },
     invert: () => view.invert(),
     reset: () => view.reset(),
-    save: () => savePicture(view, shown.threshold, words.modelWords(study.answer), `${fileName(film)}.png`),
+    save: () => savePicture(view, shown, words.modelWords(study.answer), `${fileName(film)}.png`),
   };
   if (!what) return;
   actions[what]();
@@ -202,7 +202,7 @@ function update() {
   const unread = failed ? `${words.plural(failed, "file was", "files were")} not read.` : "";
   $("#status").dataset.status = whole?.status ?? "";
   $("#status strong").textContent = study.running ? LOOKING : whole ? words.statusWords(whole.status) : "";
-  $("#status span").textContent = whole ? `${words.studyWords(whole)} ${unread}` : unread;
+  $("#status span").textContent = whole ? words.studyWords(whole, unread) : unread;
   $("#facts").textContent = whole ? `Read by ${words.modelWords(study.answer)}` : "";
   $("#save-json").disabled = !study.answer;
   updateClinics();
@@ -232,7 +232,10 @@ function updateFilm({ card, view, answer, unseen }) {
   view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
   const hidden = found.length - above.length;
   const count = `${words.plural(above.length, "box", "boxes")} shown`;
-  card.querySelector(".count").textContent = hidden ? `${count}, ${hidden} hidden by the slider.` : `${count}.`;
+  // A box below the slider is shown only where the status rests on it.
+  view.besides = above.some(([{ confidence }]) => confidence < shown.threshold);
+  const besides = view.besides ? "; the one below the slider is what the status rests on" : "";
+  card.querySelector(".count").textContent = `${count}${hidden ? `, ${hidden} hidden by the slider` : ""}${besides}.`;
   card.querySelector(".found").replaceChildren(...above.map(([detection, number]) => row(view, detection, number)));
   const notes = [...(answer.warnings ?? [])];
   if (unseen) notes.push("The picture of this film cannot be shown; the boxes are where they are on it.");

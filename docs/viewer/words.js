@@ -32,8 +32,9 @@ export function statusWords(status) {
 }
 
 /** Say what a study's status rests on, and what to do. */
-export function studyWords({ note }) {
-  return `${sentence(note)} Have a doctor read the films.`;
+export function studyWords({ note }, unread) {
+  const said = /not read/.test(note) ? "" : unread; // a note that counts files not read need not be told again
+  return [sentence(note), said, "Have a doctor read the films."].filter(Boolean).join(" ");
 }
 
 /** Name the model that answered, and its day where that is known. */
@@ -60,8 +61,9 @@ export function measuredWords(point, test = null) {
   const tested = on?.threshold === point.threshold && on.sensitivity.value !== null && on.specificity.value !== null;
   const hundred = (share) => Math.round(100 * share);
   const lines = [
-    ...(tested ? [`Of 100 films with a fracture it flagged ${hundred(on.sensitivity.value)}, of 100 without it flagged `
-      + `${hundred(1 - on.specificity.value)} (${test.films}).`] : []),
+    ...(tested ? [`On films that were kept for a test, of 100 with a fracture it flagged ${hundred(on.sensitivity.value)}, `
+      + `of 100 without one ${hundred(1 - on.specificity.value)} (${test.films}).`,
+    "On the films that this mode was set on:"] : []),
     rate(point.sensitivity, "with a fracture", "it flags about"),
     rate(point.specificity, "without a fracture", "it leaves unmarked about"),
     `Measured on ${count(point.sensitivity)} films with and ${count(point.specificity)} without a fracture `
