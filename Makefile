@@ -19,7 +19,7 @@ help:
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 	@echo "make abuse   10,000 mutilated films against the service, 2,000 streams for inference.py (half an hour)"
 	@echo "make schema  the service against its own OpenAPI document"
-	@echo "make soak    ten minutes at sixteen clients, answers and memory watched"
+	@echo "make soak    ten minutes at sixteen clients, then 5,000 films of many sizes, answers and memory watched"
 
 serve: $(SERVE)/.complete
 	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
@@ -53,6 +53,7 @@ schema: $(FULL)/.complete
 
 soak: $(FULL)/.complete
 	$(FULL)/bin/python scripts/soak.py
+	$(FULL)/bin/python scripts/soak.py --sizes --requests 5000 --clients 4 --minutes 60
 
 # uv installs in seconds; where it cannot be had, pip does the same work.
 define install

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fracture.data import manifest
 from fracture.data.stage import file_state
 from fracture.errors import FractureError, MissingData
@@ -106,6 +109,18 @@ def read_file(reader: Reader, file: Path, sandbox: Sandbox | None = None) -> Pre
             return Refusal(error.code, str(error))
         except OSError as error:  # the processes that decode are killed from outside, or none can be had
             return Refusal("not_decoded", str(error))
+
+
+def network_inputs(reader: Reader, files: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Give films one by one as the network is fed them, decoded in a `Sandbox` as `read_files` has them decoded.
+
+    Raises what `Sandbox.prepare` raises.
+    """
+    with open_sandbox(reader.card, 1) as sandbox:
+        for file in files:
+            data = file.read_bytes()
+            (film,) = sandbox.prepare(data, marked=is_ours(file, data))
+            yield film.model_input.pixels
 
 
 def open_sandbox(card: ModelCard, workers: int) -> Sandbox:

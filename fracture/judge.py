@@ -20,10 +20,10 @@ from fracture.data import assemble, duplicates, manifest
 from fracture.data.code import code_id
 from fracture.data.duplicates import Trace, traces
 from fracture.data.stage import file_state, stamp, write_bytes, write_json
+from fracture.data.workers import film_map
 from fracture.data.yolo import CLASSES
-from fracture.errors import BadValue, FractureError, MissingData
+from fracture.errors import BadValue, MissingData
 from fracture.files import check_apart
-from fracture.imaging.decode import decode
 from fracture.metrics.uncertainty import proportion
 from fracture.models import card as cards
 from fracture.models.card import file_hash
@@ -35,7 +35,7 @@ from fracture.report import comparison, schema
 from fracture.report.cases import EVERY_FILM, Cases, films_of, join
 from fracture.report.evaluation import RESAMPLES, Ask, asked_points, choose_points, counts, evaluate
 from fracture.report.figures import figures
-from fracture.report.gallery import picture
+from fracture.report.gallery import Shown, picture_of
 from fracture.report.page import page
 from fracture.status import Thresholds, of_film
 from fracture.types import FEW, HarmoniseConfig, ImageRecord, OperatingPoint
@@ -513,14 +513,12 @@ def _pictures(order: Order, report: Mapping[str, Any], cases: Cases) -> dict[str
     at = {point["name"]: point["threshold"] for point in report["points"]}
     worst = at[report["worst"]["point"]]
     thresholds = Thresholds(at.get("screening", worst), at.get("specific", worst))
-    pictures = {}
+    wanted = []
     flags = cases.flags or (frozenset[str](),) * len(cases.records)
     for record, found, noted in zip(cases.records, cases.detections, flags, strict=True):
         if record.image_id in names:
-            try:
-                film = decode((order.root / record.path).read_bytes())
-            except (FractureError, OSError):
-                continue  # predictions can be scored where the films are not; the page says that it is not shown
             said = of_film(found.score.tolist(), noted, thresholds, thresholds.least("suspicious"))
-            pictures[record.image_id] = picture(film.pixels, record.boxes or (), found, said)
-    return pictures
+            wanted.append((record.image_id, Shown(order.root / record.path, record.boxes or (), found, said)))
+    # Predictions can be scored where the films are not, and no model has read these then; the page says what it lacks.
+    pictures = film_map(picture_of, [shown for _, shown in wanted], lambda *_: "")
+    return {name: drawn for (name, _), drawn in zip(wanted, pictures, strict=True) if drawn}

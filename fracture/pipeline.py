@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture import __version__, boxes
+from fracture.batch import network_inputs
 from fracture.data import manifest
 from fracture.data.duplicates import Trace, traces
 from fracture.data.stage import write_bytes
 from fracture.data.yolo import DATASET, Dataset, load_dataset
 from fracture.errors import BadValue, MissingData
-from fracture.imaging.decode import decode
 from fracture.judge import PREDICTIONS, dataset_id, load_records, predict, progress
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards
@@ -114,7 +114,7 @@ def embed_scope(model: Path, reader: Reader, root: Path, records: Sequence[Image
     described = {}
     for split in ("train", "val"):
         films = films_of(records, split)
-        pixels = (reader.prepare(decode((root / film.path).read_bytes())).pixels for film in films)
+        pixels = network_inputs(reader, [root / film.path for film in films])
         described[split] = np.array(list(progress(scopes.describe(model, pixels), len(films))))
     groups = [film.group_id or film.image_id for film in films_of(records, "train")]
     scope, unseen = scopes.fit(described["train"], described["val"], groups)
@@ -275,7 +275,7 @@ def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gai
     card = replace(card, files={name: known for name, known in card.files.items() if name not in INT8})
     whole = Reader(card, OpenVinoNetwork(exported[0]), folder)
     films = calibration_films(records, cards.films(folder))
-    pixels = [whole.prepare(decode((root / film.path).read_bytes())).pixels for film in films]
+    pixels = list(network_inputs(whole, [root / film.path for film in films]))
     with TemporaryDirectory() as place:
         made = Path(place)
         recipe = quantise(exported[0], pixels, made)
@@ -413,8 +413,7 @@ def compare(
     """
     worst_iou, worst_score, worst_edge, count, read = 1.0, 0.0, 0.0, 0, 0
     rows = 4 + len(reference.card.classes)
-    for film in films:
-        pixels = reference.prepare(decode(film.read_bytes())).pixels
+    for pixels in network_inputs(reference, films):
         expected, got = (reader.network(pixels)[:rows].astype(np.float64) for reader in (reference, other))
         check_numbers(expected)
         check_numbers(got)

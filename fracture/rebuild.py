@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,10 @@ from fracture.data.phantom import write_all
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import account, claims
 from fracture.data.stage import file_state, stamp, write_json
+from fracture.data.workers import film_map, read_film
 from fracture.data.yolo import DATASET
 from fracture.errors import BadValue, FractureError, MissingData
 from fracture.files import walk
-from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.machine import cores
 from fracture.models import yolo
@@ -276,22 +277,26 @@ def _estimate(said: Mapping[str, Sequence[Claim]], plan: Plan) -> Iterator[str]:
     for found in said.values():
         there = [claim.file for claim in found if not claim.problem and claim.file.is_file()]
         sample = there[:: max(1, len(there) // _SAMPLE)][:_SAMPLE]
-        started, weight, read = time.perf_counter(), 0, 0
-        for file in sample:
-            try:
-                weight += len(encode_png(harmonise(decode(file.read_bytes()), plan.harmonise)))
-                read += 1
-            except FractureError:
-                continue  # ingest will set it aside and say why
-        if read:
+        tried = film_map(partial(_try, config=plan.harmonise), sample, lambda *_: None, 1)
+        if read := [cost for cost in tried if cost]:
             # Every film is read three times: to be ingested, to be harmonised, and, smaller, to be compared.
-            seconds += 2.5 * (time.perf_counter() - started) / read * len(there) / cores()
-            size += weight / read * len(there)
+            seconds += 2.5 * sum(cost[0] for cost in read) / len(read) * len(there) / cores()
+            size += sum(cost[1] for cost in read) / len(read) * len(there)
     batches = sum(len(found) for found in said.values()) * (1 - plan.val - plan.test) / plan.training.batch
     yield (
         f"estimated: {seconds / 60:.1f} min and {size / 1e9:.2f} GB up to the split; then up to {plan.training.epochs} "
         f"epochs of at most {batches:.0f} steps at {plan.training.imgsz} px, the first of which tells how long"
     )
+
+
+def _try(file: Path, config: HarmoniseConfig) -> tuple[float, int] | None:
+    """Give the seconds that preparing a film takes and its bytes then, None for one that ingest will set aside."""
+    began = time.perf_counter()
+    try:
+        size = len(encode_png(harmonise(read_film(file), config)))
+    except FractureError:
+        return None
+    return time.perf_counter() - began, size
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ e1002683; Badgeley et al., npj Digit Med 2 (2019) 31; Geirhos et al., Nat Mach I
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from scipy import linalg
 from scipy.stats import rankdata
 
 from fracture.data.phantom import Wish, draw_phantom
+from fracture.data.workers import film_map, read_film
 from fracture.errors import BadValue, FractureError
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.metrics.screening import auc, drawn_auc
 from fracture.metrics.uncertainty import bootstrap, count_groups, group_members, proportion
 from fracture.reader import Reader
-from fracture.types import SMALL_FILM_PX, Box, Estimate, ImageRecord, ModelInput, Radiograph
+from fracture.types import SMALL_FILM_PX, Box, Estimate, HarmoniseConfig, ImageRecord, ModelInput, Radiograph
 
 RING = 0.08
 """How much of a film's short side is masked along every edge: where letters, collimator edges and lost rows lie."""
@@ -62,7 +64,8 @@ def check(
 
     ``films`` are labelled films and where they lie, ``scores`` (films,) what the model said of them. ``masking`` masks
     the border of films, ``synthetic`` draws things onto phantoms and masks them, ``probes`` asks whether a film gives
-    away what it should not; as that is a question about films, ``around`` may hold further labelled ones.
+    away what it should not; as that is a question about films, ``around`` may hold further labelled ones. These are
+    decoded in processes that may die over one. ``films`` are decoded here: a sandbox did it before, to score them.
     ``findings`` are sentences; none means that none of these checks found anything, and no more. Raises BadValue for
     an unlabelled film, and what `fracture.imaging.decode` raises for one it cannot read.
     """
@@ -93,14 +96,14 @@ def check(
         "left_out": dict(reasons),
     }
     probed, unreadable = list(records), 0
-    for record, file in progress(around, len(around)) if around else ():
-        try:
-            prepared = harmonise(decode(file.read_bytes()), reader.card.harmonise)
-        except (FractureError, OSError):
+    look = partial(_features_of, config=reader.card.harmonise, long_side_px=reader.card.long_side_px)
+    looks = film_map(look, [file for _, file in around], lambda *_: None)
+    for (record, _), seen in zip(around, progress(looks, len(around)) if around else (), strict=True):
+        if seen is None:
             unreadable += 1
-            continue
-        features.append(film_features(prepared, reader.card.long_side_px))
-        probed.append(record)
+        else:
+            features.append(seen)
+            probed.append(record)
     rows = _probes(probed, features, rng)
     gap = _mean(scores, fractured) - _mean(scores, ~fractured)
     synthetic = _synthetic(reader, phantoms, rng, resamples, progress)
@@ -112,6 +115,13 @@ def check(
         "synthetic": [_as_json(row) for row in synthetic],
         "probes": [_as_json(row) for row in rows],
     }
+
+
+def _features_of(file: Path, config: HarmoniseConfig, long_side_px: int) -> Floats | None:
+    try:
+        return film_features(harmonise(read_film(file), config), long_side_px)
+    except FractureError:
+        return None
 
 
 def masked_border(film: Radiograph, share: float = RING) -> Radiograph:

@@ -18,14 +18,19 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="a run's folder or an .onnx; the shipped model if not named")
     parser.add_argument("--most", type=float, default=1.0, help="MB a minute that memory may grow by")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks at memory")
+    parser.add_argument("--requests", type=int, help="end after so many answers, if that is sooner")
+    parser.add_argument(
+        "--sizes", action="store_true", help="films of many sizes; memory of the service alone is judged"
+    )
     args = parser.parse_args()
+    how = {"clients": args.clients, "every_s": args.every, "most": args.requests, "sizes": args.sizes}
     try:
-        found = soak(args.weights, seconds=args.minutes * 60, clients=args.clients, every_s=args.every)
+        found = soak(args.weights, seconds=args.minutes * 60, **how)
     except DidNotStart as error:
         print(f"soak: {error}", file=sys.stderr)
         return 2
     print(found.table())
-    faults = found.faults(args.most)
+    faults = found.parent_faults() if args.sizes else found.faults(args.most)
     print("\n".join(f"soak: {fault}" for fault in faults), file=sys.stderr, end="\n" if faults else "")
     return 1 if faults else 0
 

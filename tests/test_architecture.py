@@ -95,6 +95,23 @@ def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
     assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
 
 
+DECODE_HERE = {
+    "fracture/decode_child.py": "the process for it",
+    "fracture/data/workers.py": "what the processes for it call",
+    "fracture/reader.py": "for whoever reads a film of their own",
+    "fracture/models/yolo.py": "films that preprocess wrote",
+    "fracture/shortcuts.py": "films that a sandbox decoded for their scores",
+}
+"""Who may call the decoder, and why: over a stranger's film it may end the process it runs in."""
+
+
+def test_films_of_strangers_are_decoded_in_processes_that_may_die() -> None:
+    names = {f"fracture.imaging.decode.{name}" for name in ("decode", "frames")}
+    files = {str(file.relative_to(ROOT)): set(_imports(file)) & names for file in _sources()}
+    callers = {file for file, found in files.items() if found and not file.startswith("fracture/bench/")}
+    assert callers == DECODE_HERE.keys()
+
+
 def test_nobody_imports_a_door() -> None:
     doors = {path.stem for path in ROOT.glob("*.py")} | {"scripts"}
     for file in _sources():

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fracture.batch import find_films, open_sandbox, read_file, read_files
+from fracture.batch import find_films, network_inputs, open_sandbox, read_file, read_files
 from fracture.data import manifest
 from fracture.data.phantom import draw_film
 from fracture.errors import EmptyFile, MissingData
+from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png
 from fracture.reader import Reader
 from fracture.sandbox import ChildKilled
@@ -231,3 +232,15 @@ def test_films_behind_links_are_found_once_and_what_cannot_be_looked_at_is_liste
     os.mkfifo(folder / "pipe.png")
     found = [path.relative_to(folder).as_posix() for path in find_films([folder])]
     assert found == ["a.png", "gone.png", "linked/b.png", "pipe.png"]
+
+
+def test_a_network_is_fed_the_same_from_the_sandbox(tmp_path):
+    reader = Reader.load()
+    film = draw_film(np.random.default_rng(3), fractured=True)[0]
+    data = cv2.imencode(".png", film)[1].tobytes()
+    (tmp_path / "film.png").write_bytes(data)
+    (fed,) = network_inputs(reader, [tmp_path / "film.png"])
+    assert np.array_equal(fed, reader.prepare(decode(data)).pixels)
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(EmptyFile):
+        list(network_inputs(reader, [tmp_path / "empty.png"]))

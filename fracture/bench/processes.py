@@ -150,14 +150,19 @@ def memory_mb(pid: int) -> tuple[float, float]:
             try:
                 told = (_PROC / str(one) / "smaps_rollup").read_text(encoding="ascii")
             except PermissionError:
-                pages = int((_PROC / str(one) / "statm").read_text(encoding="ascii").split()[1])
-                resident = pages * os.sysconf("SC_PAGE_SIZE") // 1024
+                resident = int(own_mb(one) * 1024)
                 told = f"Rss: {resident} kB\nPss: {resident} kB"
             for line in told.splitlines():
                 name, *rest = line.split()
                 if name in kb:
                     kb[name] += int(rest[0])
     return kb["Rss:"] / 1024, kb["Pss:"] / 1024
+
+
+def own_mb(pid: int) -> float:
+    """Give the memory a process holds without its children, as RSS. Raises OSError where it is gone."""
+    pages = int((_PROC / str(pid) / "statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _stat(pid: int) -> list[str]:

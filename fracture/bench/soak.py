@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.bench.load import BACK_OFF_S, PATIENCE_S, Line, request
-from fracture.bench.processes import free_port, memory_mb, started
+from fracture.bench.processes import free_port, memory_mb, own_mb, started
 from fracture.data.phantom import draw_film
 from fracture.data.phantom.dicom_files import Style, dicom
 from fracture.models import card as cards
@@ -26,12 +26,25 @@ PATH = "/detect?conf=0.01"
 SAMPLE_EVERY_S = 5.0
 LARGE_PX = 2304, 2880
 
+# Of films of mixed sizes: how many films there are, the fewest and the most pixels, and how often one is sent.
+SIZES = {
+    "small film": (16, 200, 50_000, 6),
+    "film": (60, 100_000, 5_000_000, 20),
+    "large film": (8, 6_000_000, 29_500_000, 5),
+    "film too large": (2, 31_000_000, 64_000_000, 5),
+}
+MOST_PARENT_MB = 700.0
+LEVEL_OVER = 1000
+"""Answers; over the last ones the most memory may exceed that over as many before by `LEVEL_BY`."""
+LEVEL_BY = 1.03
+
 
 @dataclass
 class Soak:
     """What came of it. ``answers`` counts the right ones by what was sent, ``wrong`` the others by that and status.
 
-    ``memory`` has the second, and the RSS and PSS in MB of the service and its children then.
+    ``memory`` has the second, and the RSS and PSS in MB of the service and its children then. ``parent_mb`` is the RSS
+    of the service without its children, after every answer.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -39,6 +52,7 @@ class Soak:
     latencies_ms: list[float] = field(default_factory=list)
     memory: list[tuple[float, float, float]] = field(default_factory=list)
     seconds: float = 0.0
+    parent_mb: list[float] = field(default_factory=list)
 
     def slope_mb_per_min(self) -> float:
         """Give how fast RSS grew over the second half, by least squares. Raises LinAlgError for too few samples."""
@@ -50,7 +64,22 @@ class Soak:
         """Give what must not be."""
         slope = self.slope_mb_per_min()
         grew = [f"memory grew by {slope:.2f} MB a minute"] if slope >= most_mb_per_min else []
-        return [*(f"{count} x {what}" for what, count in self.wrong.items()), *grew]
+        return [*self._wrong(), *grew]
+
+    def parent_faults(self, most_mb: float = MOST_PARENT_MB) -> list[str]:
+        """Give what must not be where films have many sizes: their memory is the children's, and the parent's level."""
+        found = self._wrong()
+        if (most := max(self.parent_mb, default=0.0)) > most_mb:
+            found.append(f"the service without its children held {most:.0f} MB, expected at most {most_mb:.0f}")
+        if len(self.parent_mb) < 2 * LEVEL_OVER:
+            return [*found, f"expected {2 * LEVEL_OVER} answers or more, got {len(self.parent_mb)}"]
+        before, last = (max(self.parent_mb[a:b]) for a, b in ((-2 * LEVEL_OVER, -LEVEL_OVER), (-LEVEL_OVER, None)))
+        if last > before * LEVEL_BY:
+            found.append(f"its memory went from {before:.0f} to {last:.0f} MB over the last {LEVEL_OVER} answers")
+        return found
+
+    def _wrong(self) -> list[str]:
+        return [f"{count} x {what}" for what, count in self.wrong.items()]
 
     def table(self) -> str:
         """Give the figures as text."""
@@ -64,20 +93,36 @@ class Soak:
             f"memory of all processes (RSS): {first_mb:.0f} MB at first, {most_mb:.0f} at most, {last_mb:.0f} at last",
             f"  as PSS {pss_mb:.0f} MB; grew by {self.slope_mb_per_min():+.2f} MB a minute over the second half",
         ]
+        thousands = [max(self.parent_mb[i : i + LEVEL_OVER]) for i in range(0, len(self.parent_mb), LEVEL_OVER)]
+        if thousands:
+            each = ", ".join(f"{mb:.0f}" for mb in thousands)
+            lines.append(f"memory of the service alone, the most in every {LEVEL_OVER} answers: {each} MB")
         return "\n".join(lines)
 
 
-def soak(weights: Path | None, *, seconds: float, clients: int, every_s: float = SAMPLE_EVERY_S) -> Soak:
-    """Start the service and let clients send films for so long, refused ones among them.
+def soak(
+    weights: Path | None,
+    *,
+    seconds: float,
+    clients: int,
+    every_s: float = SAMPLE_EVERY_S,
+    most: int | None = None,
+    sizes: bool = False,
+) -> Soak:
+    """Start the service and let clients send films for so long, refused ones among them, or until ``most`` answers.
+
+    They are a `mixture` of kinds, or of ``sizes``.
 
     Raises DidNotStart, or ConnectionError where a film alone is not answered as it should be.
     """
     port = free_port()
     settings = {"FRACTURE_HOST": "127.0.0.1", "FRACTURE_PORT": str(port)}
     settings["FRACTURE_WEIGHTS"] = str(weights or cards.SHIPPED)
-    requests = {name: (request(PATH, *films), code) for name, (films, code) in mixture().items()}
+    sent = mixture_of_sizes() if sizes else mixture()
+    requests = {name: (request(PATH, *films), code) for name, (films, code) in sent.items()}
+    names = [name for name in requests for _ in range(SIZES[_kind(name)][-1] if sizes else 1)]
     with started([sys.executable, "-m", "app"], port, "/readyz", settings) as running:
-        return asyncio.run(_soak(running.pid, port, requests, seconds, clients, every_s))
+        return asyncio.run(_soak(running.pid, port, requests, names, seconds, most, clients, every_s))
 
 
 def mixture() -> dict[str, tuple[list[bytes], str | None]]:
@@ -105,11 +150,35 @@ def mixture() -> dict[str, tuple[list[bytes], str | None]]:
     }
 
 
+def mixture_of_sizes() -> dict[str, tuple[list[bytes], str | None]]:
+    """Give films as `mixture` does, of sizes from a stamp to more than the service takes by its own settings."""
+    rng = np.random.default_rng(0)
+    drawn = draw_film(rng, fractured=True)[0]
+    films: dict[str, tuple[list[bytes], str | None]] = {}
+    for kind, (count, fewest_px, most_px, _) in SIZES.items():
+        for pixels in np.geomspace(fewest_px, most_px, count):
+            aspect = np.exp(rng.uniform(-0.9, 0.9))
+            width, height = int((pixels * aspect) ** 0.5), int((pixels / aspect) ** 0.5)
+            film = _encode(".png", cv2.resize(drawn, (width, height), interpolation=cv2.INTER_NEAREST))
+            films[f"{kind}, {width} x {height}"] = [film], "film_too_large" if "too large" in kind else None
+    return films
+
+
+def _kind(name: str) -> str:
+    return name.partition(",")[0]
+
+
 async def _soak(
-    pid: int, port: int, requests: Mapping[str, tuple[bytes, str | None]], seconds: float, clients: int, every_s: float
+    pid: int,
+    port: int,
+    requests: Mapping[str, tuple[bytes, str | None]],
+    names: Sequence[str],
+    seconds: float,
+    most: int | None,
+    clients: int,
+    every_s: float,
 ) -> Soak:
     expected = await _alone(port, requests)
-    names = list(requests)
     found = Soak()
     began = time.perf_counter()
 
@@ -122,12 +191,14 @@ async def _soak(
     async def client(number: int) -> None:
         rng = np.random.default_rng(number)
         line = Line(port)
-        while time.perf_counter() - began < seconds:
-            name = names[rng.integers(len(names))]
+        while time.perf_counter() - began < seconds and (most is None or len(found.parent_mb) < most):
+            name = names[int(rng.integers(len(names)))]
             start = time.perf_counter()
             answer = await _ask(line, requests[name][0])
+            with suppress(OSError):  # it is gone
+                found.parent_mb.append(own_mb(pid))
             if answer == expected[name]:
-                found.answers[name] += 1
+                found.answers[_kind(name)] += 1
                 found.latencies_ms.append((time.perf_counter() - start) * 1000)
             else:
                 same = "another answer than alone" if answer[0] == expected[name][0] else f"status {answer[0]}"

@@ -1,10 +1,14 @@
 """The worst films as pictures: what a person drew, what the model marked, and what it almost marked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.data.workers import read_film
+from fracture.errors import FractureError
 from fracture.page import film_svg
 from fracture.status import Said
 from fracture.types import Box, Detections
@@ -17,6 +21,25 @@ _LOOKS = {
     None: (_UNRATED, 'stroke-width="2" stroke-dasharray="2 5"'),
 }
 _BELOW = (_UNSURE, 'stroke-width="2" stroke-dasharray="1.5 4" opacity="0.7"')
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A film's file, and what is drawn over it as `picture` takes it."""
+
+    file: Path
+    truth: Sequence[Box]
+    detections: Detections
+    said: Said
+
+
+def picture_of(film: Shown) -> str:
+    """Give the picture of a film in a file, nothing where it cannot be read: work for `film_map`."""
+    try:
+        pixels = read_film(film.file).pixels
+    except FractureError:
+        return ""
+    return picture(pixels, film.truth, film.detections, film.said)
 
 
 def picture(pixels: NDArray[np.float32], truth: Sequence[Box], detections: Detections, said: Said) -> str:

@@ -5,11 +5,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from fracture.bench import soak as module
 from fracture.bench.processes import can_account
-from fracture.bench.soak import Soak, mixture, soak
+from fracture.bench.soak import SIZES, Soak, mixture, mixture_of_sizes, soak
 from tests.app.running import write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,37 @@ def test_the_mixture_holds_films_and_what_is_refused():
     assert len(sent) - len(refusals) >= 5
     assert any(len(films) > 1 for films, _ in sent.values())
     assert mixture() == sent, "the same in every run"
+
+
+def test_films_of_many_sizes_most_of_them_ordinary():
+    sent = mixture_of_sizes()
+    assert mixture_of_sizes() == sent, "the same in every run"
+    pixels = {name: np.prod(cv2.imdecode(np.frombuffer(film, np.uint8), 0).shape) for name, ([film], _) in sent.items()}
+    assert min(pixels.values()) < 250
+    assert 60e6 < max(pixels.values()) <= 64e6
+    assert all((code is None) == (pixels[name] < 30e6) for name, (_, code) in sent.items())
+    assert len(set(pixels.values())) == sum(count for count, *_ in SIZES.values())
+    weight = {kind: count * often for kind, (count, _, _, often) in SIZES.items()}
+    assert weight["film"] > 0.8 * sum(weight.values())
+
+
+def of_parent(*thousands):
+    return Soak(parent_mb=[mb for mb in thousands for _ in range(1000)])
+
+
+@pytest.mark.parametrize(
+    ("found", "faults"),
+    [
+        (of_parent(300, 500, 500), []),
+        (of_parent(300, 500, 514), []),
+        (of_parent(300, 500, 516), ["its memory went from 500 to 516 MB over the last 1000 answers"]),
+        (of_parent(710, 500, 500), ["the service without its children held 710 MB, expected at most 700"]),
+        (of_parent(500), ["expected 2000 answers or more, got 1000"]),
+        (Soak(), ["expected 2000 answers or more, got 0"]),
+    ],
+)
+def test_the_service_alone_stays_small_and_level(found, faults):
+    assert found.parent_faults() == faults
 
 
 PROGRAM = """
@@ -125,12 +158,12 @@ FILMS = {"good": ([b"a film"], None), "bad": ([b"no film"], "unsupported_format"
 def scripted(monkeypatch, tmp_path):
     """Give the way to soak a program that answers as a script says, in the service's place."""
 
-    def run(script):
+    def run(script, **how):
         (tmp_path / "app.py").write_text(script + PROGRAM)  # which ``python -m app`` finds first, started from here
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(module, "mixture", lambda: FILMS)
         monkeypatch.setattr(module, "BACK_OFF_S", 0.01)  # or a slow machine gets too few answers to see each fault
-        return soak(None, seconds=1.5, clients=3, every_s=0.1)
+        return soak(None, seconds=1.5, clients=3, every_s=0.1, **how)
 
     return run
 
@@ -143,6 +176,7 @@ def test_right_answers_are_counted_refusals_among_them(scripted):
     assert 1.5 <= found.seconds < 3
     assert 8 <= len(found.memory) <= 16
     assert all(5 < pss_mb <= rss_mb < 100 for _, rss_mb, pss_mb in found.memory)
+    assert len(found.parent_mb) == found.answers.total()
 
 
 def test_answers_that_are_not_as_they_are_alone_are_counted(scripted):
@@ -153,6 +187,12 @@ def test_answers_that_are_not_as_they_are_alone_are_counted(scripted):
     }
     assert len(found.faults(1e9)) == 6
     assert found.answers.total() == len(found.latencies_ms)
+
+
+def test_so_many_answers_are_enough(scripted):
+    found = scripted(ALWAYS, most=20)
+    assert 20 <= len(found.parent_mb) == found.answers.total() <= 22
+    assert all(5 < mb < 100 for mb in found.parent_mb)
 
 
 def test_a_service_that_is_gone_is_a_fault(scripted):
