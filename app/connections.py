@@ -6,6 +6,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 HEAD_S = 5.0
+_BUSY = object()
 
 
 class Connection(H11Protocol):
@@ -14,7 +15,7 @@ class Connection(H11Protocol):
     A few hundred such connections are all a process may hold; it then answers nobody.
     """
 
-    _last: RequestResponseCycle | None = None
+    _last: RequestResponseCycle | object | None = None
 
     # asyncio's type is a bare transport; uvicorn narrows it likewise.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -25,8 +26,10 @@ class Connection(H11Protocol):
     def _look(self) -> None:
         if self.transport.is_closing():
             return
-        if self.conn.their_state is h11.IDLE and self.cycle is self._last:
+        idle = self.conn.their_state is h11.IDLE
+        if idle and self.cycle is self._last:
             self.timeout_keep_alive_handler()
             return
-        self._last = self.cycle
+        # An answer that has just ended was not idleness: its client's next request may be on its way.
+        self._last = self.cycle if idle else _BUSY
         self.loop.call_later(HEAD_S, self._look)
