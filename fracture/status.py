@@ -162,7 +162,8 @@ def of_film(
     )
     places = len(certainty) if thresholds is None and detected else sum(map(bool, certainty))
     advice = _advice(status, places, flags)
-    return Said(status, detected, certainty, 0 if rated and not outside else None, flags, advice)
+    decided = 0 if rated and not (outside or at_most_doubt) else None
+    return Said(status, detected, certainty, decided, flags, advice)
 
 
 def of_study(films: Sequence[Said], refused: int) -> StudySaid:

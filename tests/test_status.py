@@ -246,3 +246,10 @@ def test_a_study_is_what_its_films_make_it(films, refused, random):
     assert of_study(shuffled, refused) == said
     assert ("reaches the high-specificity threshold" in said.note) == (said.status is FRACTURE)
     assert (said.status is NONE) <= said.note.startswith("no box")
+
+
+@pytest.mark.parametrize("flag", ["low_contrast", "for_processing"])
+def test_of_a_film_that_cannot_be_read_no_box_decides_though_it_is_shown(flag):
+    said = film(0.95, 0.3, flags=[flag])
+    assert (said.status, said.deciding_box, said.shown) == (DOUBT, None, 1)
+    assert said.certainty == ("suspicious",)
