@@ -85,9 +85,10 @@ def send(line: socket.socket, message: dict[str, Any], *blobs: bytes | memoryvie
 def _import_all() -> None:
     """Import what decoders would import over a film: no file can be opened then.
 
-    A DICOM file names its character set, which may be any that Python knows, and pydicom has Pillow try all its formats
-    on a codestream.
+    A DICOM file names its character set, which may be any that Python knows. pydicom has Pillow try all its formats on
+    a codestream, and some functions of numpy import its masked arrays.
     """
+    import_module("numpy.ma")
     for module in pkgutil.iter_modules(encodings.__path__):
         with suppress(ImportError):  # some are of other systems
             import_module(f"encodings.{module.name}")

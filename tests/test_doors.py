@@ -153,7 +153,8 @@ def test_a_reader_that_goes_away_ends_a_door_quietly(films, tmp_path):
 @pytest.mark.parametrize("missing", ["torch", "ultralytics"])
 def test_training_without_its_packages_says_what_to_install(missing, tiny_dataset, tmp_path):
     code = (
-        f"import sys; sys.modules[{missing!r}] = None; import train; sys.argv[1:] = ['--data', {str(tiny_dataset)!r}, "
+        # Set to None only behind the imports: scipy takes a module of that name for torch itself.
+        f"import sys, train; sys.modules[{missing!r}] = None; sys.argv[1:] = ['--data', {str(tiny_dataset)!r}, "
         f"'--runs', {str(tmp_path / 'runs')!r}]; sys.exit(train.main())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -42,6 +42,7 @@ from fracture.imaging.harmonise import encode_png, harmonise, network_pixels
 from fracture.models.card import SHIPPED
 from fracture.sandbox import ChildKilled, Sandbox
 from fracture.types import FrameMap, HarmoniseConfig, ModelInput
+from tests.hostile import dicom as hostile_dicom
 
 CONFIG = HarmoniseConfig(long_side_px=600)
 SCALE, STRIDE = 448, 32
@@ -761,19 +762,20 @@ def test_a_call_of_32_bits_ends_the_child(stubbed):
         stubbed(textwrap.dedent(code)).prepare(ATTACK)
 
 
-def test_no_film_makes_a_child_import_anything():
+def test_no_film_makes_a_child_import_anything(tmp_path):
     """Nothing can be opened once a child is confined: whatever decoders import late must be there before."""
     code = f"""
-        import sys
+        import json, pathlib, sys
         from fracture.decode_child import _import_all
         from fracture.errors import FractureError
         from fracture.imaging.decode import frames
         from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
         from fracture.types import HarmoniseConfig
         _import_all()
+        films = json.loads(pathlib.Path(sys.argv[1]).read_text())
         late = []
         sys.addaudithook(lambda event, what: late.append(what[0]) if event in ("import", "open") else None)
-        for film in sys.argv[1:]:
+        for film in films:
             try:
                 for one in frames(bytes.fromhex(film)):
                     network_pixels(harmonise(one, HarmoniseConfig()), {SCALE})
@@ -790,8 +792,10 @@ def test_no_film_makes_a_child_import_anything():
     films += [encoded(PIXELS[:40, :50], "JPEG"), encoded(PIXELS[:40, :50] > 9, "TIFF", compression="group4")]
     films += [dx_small(syntax) for syntax in SYNTAXES]
     films += [film[: len(film) // 2] for film in films]
+    films += [case.data for case in hostile_dicom.CASES.values() if not case.bomb and len(case.data) < 50_000]
+    (tmp_path / "films.json").write_text(json.dumps([film.hex() for film in [*films, *charsets]]))
     told = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *(film.hex() for film in [*films, *charsets])],
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "films.json")],
         capture_output=True,
         text=True,
         check=False,

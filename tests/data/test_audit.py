@@ -315,6 +315,7 @@ def test_films_worth_a_look(dataset):
     found = kinds(dataset)
     assert found == {
         "blank": [("s/01",)],
+        "flagged": [("s/01",)],
         "saturated": [("s/03",)],
         "odd_shape": [("s/05",), ("s/09",)],
         "repeated": [("s/07",)],

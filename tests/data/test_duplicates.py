@@ -187,7 +187,7 @@ def test_a_film_that_vanished_or_is_none_is_said(tmp_path):
 
 def test_a_look_says_why_there_is_nothing_to_see(tmp_path):
     thumbnails, looks = look_at([tmp_path / "gone.png", save(tmp_path / "a.png", film(0))])
-    assert looks[0].problem == "No such file or directory"
+    assert looks[0].problem == "the film cannot be opened: No such file or directory"
     assert not thumbnails[0].any()
     assert looks[1].problem is None
     assert looks[1].size_px == film(0).shape[::-1]
