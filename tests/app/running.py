@@ -78,9 +78,9 @@ class Service:
 
 
 def is_idle(child):
-    """Tell whether a child has started, after which it may hold few files, and waits; or is dead and not missed yet."""
+    """Tell whether a child has started, after which it may open no file, and waits; or is dead and not missed yet."""
     with suppress(OSError):
-        few = re.search(r"Max open files +32 ", Path(f"/proc/{child}/limits").read_text())
+        few = re.search(r"Max open files +0 ", Path(f"/proc/{child}/limits").read_text())
         return state(child) in "SZ" and (few or state(child) == "Z")
     return True
 
