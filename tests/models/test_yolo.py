@@ -411,6 +411,7 @@ def test_a_bundle_that_fails_leaves_the_one_before(tiny_run, tiny_dataset, tmp_p
     assert not list((tmp_path / "run").glob("bundle*"))
 
 
+@pytest.mark.long  # forked workers of torch can wait for ever where other tests left threads behind
 @pytest.mark.parametrize("start", [0, 2])
 def test_workers_read_the_films_that_each_epoch_deals(tiny_dataset, tmp_path, start):
     """Read ahead of an epoch, workers must not be dealt the films of the one before."""
