@@ -14,6 +14,12 @@ from fracture.report.cases import Cases
 from fracture.types import Detections, HarmoniseConfig, Radiograph
 
 PARTS = ("as it is", "exposure left alone")
+CHOICES = (
+    choices.Choice("as it is"),
+    choices.Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
+    choices.Choice("exposure left alone", settings={"hsv_v": 0}),
+    choices.Choice("two fused", together=PARTS),
+)
 CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0, range_tail=None), {"m.onnx": "0"})
 
 
@@ -77,7 +83,7 @@ def compared(fracatlas_tree, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
         patch.setattr(choices, "RESAMPLES", 20)
-        patch.setattr(choices, "CHOICES", (*choices.CHOICES, choices.Choice("two fused", together=PARTS)))
+        patch.setattr(choices, "CHOICES", CHOICES)
         wanted = ["no CLAHE", "two fused"]
 
         def run():

@@ -245,6 +245,6 @@ def test_one_stage_given_twice_is_refused(phantom, tmp_path):
 
 def test_a_stage_is_no_place_for_a_dataset(phantom):
     before = (phantom.harmonised / "manifest.csv").read_bytes()
-    with pytest.raises(BadValue, match="no dataset of ours"):
+    with pytest.raises(BadValue, match="expected an output beside what is read"):
         assemble([phantom.harmonised], phantom.harmonised, val=0.1, test=0.1, seed=0)
     assert (phantom.harmonised / "manifest.csv").read_bytes() == before
