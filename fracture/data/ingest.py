@@ -88,7 +88,9 @@ class Provenance:
     """What a person says about a set of films because its files do not: name, anatomy, licence, what its classes mean.
 
     ``empty_is_normal`` says what an empty label means: somebody looked and found no fracture (the usual case), or, in a
-    set that holds fractured films only, that nobody drew.
+    set that holds fractured films only, that nobody drew. ``parts_published`` says that the folders train, valid and
+    test of the set are its published split: what others report stands on its valid and test films, so their groups stay
+    out of training.
     """
 
     source: str
@@ -98,6 +100,7 @@ class Provenance:
     classes: FractureClasses = BY_NAME
     external: bool = False
     empty_is_normal: bool = True
+    parts_published: bool = False
 
     def claim(self, native: str, file: Path, objects: Sorted, *, looked: bool, **known: Any) -> Claim:
         """Claim what was drawn on a film of this set. Where nobody looked nothing is known of it: it is not normal."""
@@ -107,6 +110,9 @@ class Provenance:
             "boxes": objects.boxes if looked else None,
         }
         known["notes"] = (*known.get("notes", ()), *objects.notes)
+        part = known.get("attributes", {}).get("export_split")
+        if part and self.parts_published:
+            known["attributes"] = {"official_split": part} | known["attributes"]
         return Claim(
             image_id=f"{self.source}/{native}",
             file=file,

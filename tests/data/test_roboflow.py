@@ -14,6 +14,7 @@ from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.sources import claims
 from fracture.data.sources.roboflow import HUMERUS, export
+from fracture.data.split import deal
 from fracture.errors import BadValue, MissingData
 
 DOOR = Path(__file__).parents[2] / "scripts/ingest_roboflow.py"
@@ -221,6 +222,19 @@ def test_the_door_ingests_any_export(monkeypatch, capsys, humerus_tree, tmp_path
         "CC0",
         "them",
     )
+
+
+def test_films_of_published_parts_never_train(monkeypatch, humerus_tree, tmp_path):
+    said = ["--name", "arm", "--region", "humerus", "--all-fracture", "--parts-published"]
+    assert door(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said) == 0
+    records = manifest.load(tmp_path / "out")
+    parts = {record.image_id: record.attributes["export_split"] for record in records}
+    assert set(parts.values()) == {"train", "val", "test"}
+    assert {record.image_id: record.attributes["official_split"] for record in records} == parts
+    dealt = {record.image_id: record.split for record in deal(records, [], val=0.2, test=0, seed=0)}
+    held = {record.group_id for record in records if parts[record.image_id] != "train"}
+    assert held
+    assert not [r for r in records if r.group_id in held and dealt[r.image_id] in {"train", "val"}]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--data-yaml", type=Path, help="the file that names the classes, if not beside films or labels")
     parser.add_argument("--licence", help="on what terms the films may be used, where the set does not state it")
     parser.add_argument("--attribution", help="whom to name for the films, where the set does not state it")
+    parser.add_argument(
+        "--parts-published",
+        action="store_true",
+        help="the set's folders train, valid and test are its published split: films of the last two never train",
+    )
     parser.add_argument("--external", action="store_true", help="these films test a model, they never train one")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
 
@@ -44,5 +49,7 @@ def said(args: Namespace, about: Provenance) -> Provenance:
         "classes": args.classes,
         "licence": args.licence,
         "attribution": args.attribution,
+        "external": args.external,
+        "parts_published": args.parts_published,
     }
-    return replace(about, external=args.external, **{key: value for key, value in given.items() if value is not None})
+    return replace(about, **{key: value for key, value in given.items() if value is not None})
