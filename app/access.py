@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -27,11 +28,17 @@ CALLERS_KEPT = 10_000
 GUESSES_TIMES = 10
 """All strangers together may try so many times as many keys as one address may."""
 
-_FORWARDED: tuple[str, ...] = (
-    *("forwarded", "via", "x-forwarded", "x-real-", "x-original-", "x-client-ip", "x-cluster-client-ip", "cf-"),
-    *("true-client-ip", "fastly-client-ip", "cdn-loop", "x-envoy-", "x-amzn-", "x-azure-", "x-appengine-"),
+_FORWARDED = re.compile(
+    r"forward|proxy|client-?(ip|addr|cert|verify)"
+    r"|(^|[-_])(via|ip|ips|addr|hops?|cdn|edge|original|originating|remote|real)([-_]|$)|^x-(host|scheme|rewrite)"
+    r"|^(x-)?(akamai|amzn?|appengine|arr|azure|cf|cloud|envoy|fastly|fly|front-end|goog|haproxy|incap"
+    r"|nf|ngrok|ssl|sucuri|surrogate|tailscale|tls|traefik|varnish|vercel|zscaler)(-|$)"
 )
-"""How the names of headers begin by which a proxy tells that it speaks for others."""
+"""How headers are named by which a proxy tells that it speaks for others, or for whom.
+
+Whoever is taken for one in error needs a key, and no more; who is not is let in without. So this is wide.
+"""
+_WITH_PORT = re.compile(r"\[(.*)\](?::\d+)?|([\d.]+):\d+")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -93,7 +100,7 @@ class Access:
             and bare in self._names
             and (origin is None or origin.lower().partition("://")[2] == name or origin in self._origins)
             and request.scope.get("http_version") != "1.0"
-            and not any(header.startswith(_FORWARDED) for header in request.headers)
+            and not any(map(_FORWARDED.search, request.headers))
         )
 
     def _caller(self, request: Request) -> str:
@@ -194,10 +201,13 @@ def _is_loopback(address: str) -> bool:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, as proxies write it: with its port or without. IPv4 within IPv6 is IPv4."""
+    bare = _WITH_PORT.fullmatch(text)
     try:
-        return ipaddress.ip_address(text)
+        known = ipaddress.ip_address(bare[1] or bare[2] if bare else text)
     except ValueError:
         return None
+    return getattr(known, "ipv4_mapped", None) or known
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -210,8 +220,6 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def _household(address: str) -> str:
     """Give what one caller is counted by: of IPv6 the first 64 bits, as a household or a server has that many."""
     known = _address(address)
-    if isinstance(known, ipaddress.IPv6Address):
-        known = known.ipv4_mapped or known
     if isinstance(known, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(known), 64), strict=False).network_address)
     return str(known or address)

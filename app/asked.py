@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fracture.status import DEFAULT_MODE
 
 JSON, PNG = "application/json", "image/png"
+STUDY_ID = "^[A-Za-z0-9._-]{1,64}$"
 
 
 class Detect(BaseModel, extra="forbid"):
@@ -39,6 +40,12 @@ class Detect(BaseModel, extra="forbid"):
     )
 
 
+class Study(Detect):
+    """What /detect can be asked in a form: a name too, which has no place in an address, as addresses are logged."""
+
+    study_id: str | None = Field(default=None, pattern=STUDY_ID)
+
+
 class Render(BaseModel, extra="forbid"):
     """What /render can be asked."""
 
@@ -48,24 +55,24 @@ class Render(BaseModel, extra="forbid"):
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
-def together(query: Asked, request: Request, fields: Iterable[tuple[str, str]]) -> Asked:
-    """Give what query and form ask together. An empty field of a form, which a browser sends, asks nothing.
+def together(known: type[Asked], request: Request, fields: Iterable[tuple[str, str]]) -> Asked:
+    """Give what query and form ask together. A known field that is empty, as a browser sends it, asks nothing.
 
     Raises RequestValidationError for a field that is not known or not valid, and for a name with two values.
     """
     given = [("query", name, text) for name, text in request.query_params.multi_items()]
-    given += [("body", name, text) for name, text in fields if text]
+    given += [("body", name, text) for name, text in fields if text or name not in known.model_fields]
     merged: dict[str, object] = {}
     for where, name, text in given:
         try:
-            value = getattr(type(query).model_validate({name: text}), name)
+            value = getattr(known.model_validate({name: text}), name)
         except ValidationError as refused:
             problems: list[Any] = [*refused.errors(include_url=False)]
             raise RequestValidationError([one | {"loc": (where, *one["loc"])} for one in problems]) from None
         if merged.setdefault(name, value) != value:
             message = "expected one value, got two that differ"  # unquoted: it may be where somebody is
             raise RequestValidationError([{"loc": (where, name), "type": "contradiction", "msg": message}])
-    return type(query).model_validate(merged)
+    return known.model_validate(merged)
 
 
 def prefers_png(accept: str) -> bool:

@@ -1,6 +1,5 @@
 """The multipart form of an upload, read in memory: no film touches a disk, whatever its size."""
 
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -10,12 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.asked import Detect, Render
+from app.asked import STUDY_ID, Detect, Render
 from app.problems import RequestRefused
 from app.settings import BYTES_PER_MB
 
 MOST_FIELDS = 8
-STUDY_ID = r"[A-Za-z0-9._-]{1,64}"
 
 _FILE = {"type": "string", "format": "binary"}
 
@@ -41,7 +39,7 @@ FILMS = _body(
         "description": "Films (PNG, JPEG, TIFF, DICOM); several are one study. Names are not used.",
     },
     study_id={  # without a type: in a form, a number is text like any other
-        "pattern": f"^({STUDY_ID})?$",
+        "pattern": f"{STUDY_ID}|^$",
         "description": "Your name for the study, if any; it comes back in the answer and goes nowhere else",
     },
     **Detect.model_json_schema()["properties"],
@@ -50,15 +48,18 @@ FILMS = _body(
 
 @dataclass(frozen=True)
 class Form:
-    """What was uploaded: files in order, the caller's name for them, and the other fields as they came."""
+    """What was uploaded: files in order, and the other fields as they came."""
 
     files: list[bytes]
-    study_id: str | None = None
     fields: tuple[tuple[str, str], ...] = ()
 
 
 class _InMemory(MultiPartParser):
     spool_max_size = 1 << 62  # from where a SpooledTemporaryFile goes to disk: never
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
 
 
 def too_large(most_bytes: int) -> RequestRefused:
@@ -78,12 +79,18 @@ async def read(request: Request, most_files: int, most_bytes: int) -> Form:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise _wrong("file", "missing", "Field required")
     parser = _InMemory(request.headers, request.stream(), max_files=most_files, max_fields=MOST_FIELDS)
+    unread = "the multipart form cannot be read"
     try:
         form = await parser.parse()
     except (MultiPartException, UnicodeError) as error:  # the latter from charsets that decode nothing
         if isinstance(error, MultiPartException) and error.message.startswith("Too many files"):
             raise too_many(most_files) from None
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", "the multipart form cannot be read") from None
+        if isinstance(error, MultiPartException) and error.message.startswith("Too many fields"):
+            unread = f"expected a form of at most {MOST_FIELDS} fields besides its films"
+        raise _bad(unread) from None
+    if not parser.ended:  # the parser drops a part that is cut short, and would not say so
+        await form.close()
+        raise _bad("the multipart form ends before its last boundary")
     try:
         upload = await _form(form.multi_items())
     finally:
@@ -95,26 +102,25 @@ async def read(request: Request, most_files: int, most_bytes: int) -> Form:
 
 async def _form(items: list[tuple[str, UploadFile | str]]) -> Form:
     files: list[bytes] = []
-    study_id = None
     others = False
     fields = []
     for name, value in items:
-        if isinstance(value, UploadFile):
-            others |= name != "file"
-            if name == "file":
-                files.append(await value.read())
-        elif name == "study_id" and value:
-            if not re.fullmatch(STUDY_ID, value):
-                raise _wrong("study_id", "string_pattern_mismatch", f"String should match {STUDY_ID}")
-            study_id = value
-        elif name not in {"study_id", "file"}:
+        if not isinstance(value, UploadFile):
             fields.append((name, value))
+        elif name == "file":
+            files.append(await value.read())
+        else:
+            others = True
     if not files:
         raise _wrong("file", "missing", "Field required")
     if others:
         detail = "expected films in the multipart field 'file' alone, got files in other fields too"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "unexpected_file", detail)
-    return Form(files, study_id, tuple(fields))
+    return Form(files, tuple(fields))
+
+
+def _bad(detail: str) -> RequestRefused:
+    return RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", detail)
 
 
 def _wrong(field: str, kind: str, message: str) -> RequestValidationError:

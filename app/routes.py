@@ -91,7 +91,7 @@ async def detect(
     _mode(service.card, query.mode, query.conf)  # before the films are read
     async with service.desk.place():
         upload = await _upload(request, service, service.settings.fracture_max_files)
-        wanted = asked.together(query, request, upload.fields)
+        wanted = asked.together(asked.Study, request, upload.fields)
         threshold = _mode(service.card, wanted.mode, wanted.conf)
         place = _place(wanted.lat, wanted.lng)
         picture = wanted.format == "png"
@@ -106,7 +106,7 @@ async def detect(
     for _, error in reading.refusals:
         service.telemetry.refusal(error.code)
     refused = [answers.refused_film(error, source) for source, error in reading.refusals]
-    answer = answers.answer(reading.seen, refused, threshold, service.card, upload.study_id)
+    answer = answers.answer(reading.seen, refused, threshold, service.card, wanted.study_id)
     if place is not None:
         answer.orthopedic_consult = await service.clinics.near(*place)
     return answer
@@ -128,7 +128,7 @@ async def render(
     """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
     async with service.desk.place():
         upload = await _upload(request, service, 1)
-        frame = asked.together(query, request, upload.fields).frame
+        frame = asked.together(type(query), request, upload.fields).frame
         most = service.settings.fracture_max_files
         gone = request.is_disconnected
         async with service.desk.turn(gone):

@@ -38,12 +38,12 @@ _OUTSIDE = frozenset({OUTSIDE_SCOPE, "no_limb"})
 _DOUBT_AT_MOST = frozenset({"low_contrast", "for_processing"})
 
 _KEPT_FROM_NO_FRACTURE = (
-    (_OUTSIDE, "outside the intended use"),
-    (frozenset({"truncated"}), "cut short"),
-    (frozenset({"low_contrast"}), "with too little contrast to be read"),
-    (frozenset({"for_processing"}), "not processed to be looked at"),
+    (_OUTSIDE, "is outside the intended use", "are outside the intended use"),
+    (frozenset({"truncated"}), "is cut short", "are cut short"),
+    (frozenset({"low_contrast"}), "has too little contrast to be read", "have too little contrast to be read"),
+    (frozenset({"for_processing"}), "was not processed to be looked at", "were not processed to be looked at"),
 )
-"""What keeps a study from being one without a fracture, in words, by flags of its films."""
+"""What keeps a study from being one without a fracture, by flags of its films: in words for one and for several."""
 
 _REPAIRS = {
     "truncated": "Part of the film is missing, so the absence of a fracture cannot be concluded: send the whole film.",
@@ -128,7 +128,7 @@ class Said:
 
 @dataclass(frozen=True)
 class StudySaid:
-    """What is said of a study, and what it rests on in words."""
+    """What is said of a study, and what it rests on in words: how many files were refused is told beside it."""
 
     status: Status | None
     note: str
@@ -176,29 +176,30 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
     said = {film.status for film in films}
     judged = [film for film in films if not film.flags & (_OUTSIDE | _DOUBT_AT_MOST)]
     a_box = f"a box on at least one of {len(films)} films" if len(films) > 1 else "a box"
-    kept = [(what, sum(bool(film.flags & flags) for film in films)) for flags, what in _KEPT_FROM_NO_FRACTURE]
+    kept = _kept(films)
     if said == {Status.OUTSIDE}:
-        return StudySaid(Status.OUTSIDE, _outside_note(len(films), refused, kept[1:]))
+        which = "the film" if len(films) == 1 else "every film that was read"
+        note = f"{which} is outside the intended use, so what the boxes say counts for nothing"
+        return StudySaid(Status.OUTSIDE, _told(note, kept[1:]))
     if None in said:
-        return StudySaid(None, "this model was not measured at both thresholds that a status needs" + _count(kept))
+        return StudySaid(None, _told("this model was not measured at both thresholds that a status needs", kept))
     if Status.FRACTURE in said:
-        return StudySaid(Status.FRACTURE, f"{a_box} reaches the high-specificity threshold" + _count(kept))
+        return StudySaid(Status.FRACTURE, _told(f"{a_box} reaches the high-specificity threshold", kept))
     if any(film.status is Status.DOUBT and film.deciding_box is not None for film in judged):
         note = f"{a_box} reaches the high-sensitivity threshold, none the high-specificity one"
-        return StudySaid(Status.DOUBT, note + _count(kept))
+        return StudySaid(Status.DOUBT, _told(note, kept))
     if not judged:
-        note = "there is no film from which a fracture could be told or ruled out"
-    elif len(judged) < len(films):
+        return StudySaid(Status.DOUBT, _told("a fracture can be neither told nor ruled out", kept))
+    if len(judged) < len(films):
         which = "film" if len(judged) == 1 else f"{len(judged)} films"
         note = f"no box on the {which} that can be judged reaches a threshold; this does not rule out a fracture"
     else:
         on_any = f" on any of {len(films)} films" if len(films) > 1 else ""
         note = f"no box{on_any} reaches a threshold; this does not rule out a fracture"
-    if said == {Status.NO_FRACTURE} and not refused:
-        return StudySaid(Status.NO_FRACTURE, note)
-    if judged:
-        note += "; in doubt all the same"
-    return StudySaid(Status.DOUBT, note + _count([("not read", refused), *kept]))
+    kept += ["not every file could be read"] if refused else []
+    if kept:
+        note += f". The study stays in doubt, as {_listed(kept)}."
+    return StudySaid(Status.DOUBT if kept else Status.NO_FRACTURE, note)
 
 
 def _film_status(best: float | None, flags: frozenset[str], thresholds: Thresholds | None) -> Status | None:
@@ -240,12 +241,23 @@ def _advice(status: Status | None, places: int, flags: frozenset[str]) -> str:
     return " ".join([*repairs, said])
 
 
-def _outside_note(films: int, refused: int, kept: Sequence[tuple[str, int]]) -> str:
-    which = "the film is" if films == 1 else f"all {films} films that were read are"
-    return f"{which} outside the intended use: what the boxes say counts for nothing" + _count(
-        [("not read", refused), *kept]
-    )
+def _kept(films: Sequence[Said]) -> list[str]:
+    """Say what keeps films from being judged, or from being without a fracture."""
+    told = []
+    for flags, one, several in _KEPT_FROM_NO_FRACTURE:
+        count = sum(bool(film.flags & flags) for film in films)
+        if count:
+            who = "the film" if len(films) == 1 else "1 film" if count == 1 else f"{count} films"
+            told.append(f"{who} {one if count == 1 else several}")
+    return told
 
 
-def _count(kept: Iterable[tuple[str, int]]) -> str:
-    return "".join(f"; {n} {'film' if n == 1 else 'films'} {what}" for what, n in kept if n)
+def _told(note: str, kept: Sequence[str]) -> str:
+    if not kept:
+        return note
+    more = _listed(kept)
+    return f"{note}. {more[0].upper()}{more[1:]}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)

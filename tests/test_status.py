@@ -194,7 +194,7 @@ def test_status_flag_boxes_and_advice_never_contradict_each_other(scores, flags,
             [(0.1,)],
             2,
             DOUBT,
-            "no box reaches a threshold; this does not rule out a fracture; in doubt all the same; 2 films not read",
+            "this does not rule out a fracture. The study stays in doubt, as not every file could be read.",
         ),
     ],
 )
@@ -210,19 +210,26 @@ def test_a_study_with_films_that_cannot_be_judged():
     said = of_study([outside, outside], 1)
     assert said.status is OUTSIDE
     assert said.note == (
-        "all 2 films that were read are outside the intended use: what the boxes say counts for nothing; "
-        "1 film not read"
+        "every film that was read is outside the intended use, so what the boxes say counts for nothing"
     )
     said = of_study([outside, none], 0)
     assert said.status is DOUBT
     assert said.note == (
-        "no box on the film that can be judged reaches a threshold; this does not rule out a fracture; "
-        "in doubt all the same; 1 film outside the intended use"
+        "no box on the film that can be judged reaches a threshold; this does not rule out a fracture. "
+        "The study stays in doubt, as 1 film is outside the intended use."
     )
     said = of_study([poor], 0)
     assert said.status is DOUBT
+    assert said.note == ("a fracture can be neither told nor ruled out. The film has too little contrast to be read.")
+    said = of_study([outside, cut, cut, none], 1)
     assert said.note == (
-        "there is no film from which a fracture could be told or ruled out; 1 film with too little contrast to be read"
+        "a box on at least one of 4 films reaches the high-specificity threshold. "
+        "1 film is outside the intended use and 2 films are cut short."
+    )
+    said = of_study([none, outside, film(flags=["truncated"]), film(flags=["for_processing"])], 1)
+    assert said.note.endswith(
+        "The study stays in doubt, as 1 film is outside the intended use, 1 film is cut short, "
+        "1 film was not processed to be looked at and not every file could be read."
     )
     assert of_study([outside, cut], 0).status is FRACTURE
     assert of_study([outside, poor], 0).status is DOUBT

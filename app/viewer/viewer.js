@@ -198,7 +198,7 @@ function update() {
   tidy();
   for (const film of study.films) updateFilm(film);
   const whole = study.running ? null : study.answer?.study;
-  const failed = study.films.filter(({ answer }) => answer && !answer.detections).length;
+  const failed = whole?.refused ?? study.films.filter(({ answer }) => answer && !answer.detections).length;
   const unread = failed ? `${words.plural(failed, "file was", "files were")} not read.` : "";
   $("#status").dataset.status = whole?.status ?? "";
   $("#status strong").textContent = study.running ? LOOKING : whole ? words.statusWords(whole.status) : "";

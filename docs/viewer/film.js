@@ -197,7 +197,7 @@ export class FilmView {
     this.tell();
     this.canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.overlay.classList.toggle("hidden", this.boxesHidden);
-    const taken = [{ x: 0, y: 0, width: this.hud.offsetWidth, height: this.hud.offsetHeight }];
+    const taken = [];
     for (const { detection, rects, label } of this.marks) {
       const [x0, y0, x1, y1] = detection.bbox_xyxy.map((edge, index) => this.onScreen(edge, index % 2 === 0));
       const place = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };

@@ -31,10 +31,9 @@ export function statusWords(status) {
   return status === null ? "No status" : (STATUS[status] ?? String(status));
 }
 
-/** Say what a study's status rests on, and what to do. */
+/** Say what a study's status rests on, how much of it was `unread`, and what to do. */
 export function studyWords({ note }, unread) {
-  const said = /not read/.test(note) ? "" : unread; // a note that counts files not read need not be told again
-  return [sentence(note), said, "Have a doctor read the films."].filter(Boolean).join(" ");
+  return [sentence(note), unread, "Have a doctor read the films."].filter(Boolean).join(" ");
 }
 
 /** Name the model that answered, and its day where that is known. */

@@ -99,10 +99,33 @@ def test_names_of_its_own_are_taken():
         "x_forwarded",
         "x_original_forwarded_for",
         "x_client_ip",
+        "client_ip",
+        "x_proxyuser_ip",
+        "proxy_connection",
+        "x_originating_ip",
+        "x_remote_addr",
+        "x_forward_for",
+        "fly_client_ip",
+        "x_nf_client_connection_ip",
+        "x_bluecoat_via",
+        "x_sucuri_clientip",
+        "tailscale_user_login",
+        "max_forwards",
+        "x_host",
     ],
 )
 def test_a_proxy_on_this_machine_speaks_for_others(name):
     assert refusal(request(**{name.lower(): "127.0.0.1"})) == "key_missing"
+
+
+def test_what_clients_say_of_themselves_makes_them_no_proxy():
+    """What browsers, curl and Python's clients send, and what programs add."""
+    names = (
+        "User-Agent Accept Accept-Encoding Accept-Language Connection Content-Type Content-Length Cookie Referer DNT "
+        "Sec-CH-UA Sec-CH-UA-Platform Sec-Fetch-Site Sec-GPC Priority Pragma Cache-Control Upgrade-Insecure-Requests "
+        "TE Expect Range If-None-Match Transfer-Encoding Traceparent X-Request-ID X-Requested-With X-B3-TraceId Baggage"
+    )
+    assert refusal(request(**dict.fromkeys(names.lower().split(), "1"))) is None
 
 
 def test_a_proxy_that_says_nothing_is_known_by_its_old_protocol():
@@ -298,6 +321,24 @@ def test_what_a_proxy_says_counts_where_it_is_trusted(trusted):
         refusal_of(access, request(("198.51.100.1", "192.0.2.1"), x_forwarded_for=f"203.0.113.{n}")) for n in (8, 9)
     ]
     assert stranger == ["key_missing", "rate_limited"]
+
+
+@pytest.mark.parametrize(
+    "wrote", ["203.0.113.{}:4711", "[2001:db8:{}::1]", "[2001:db8:{}::1]:4711", "::ffff:203.0.113.{}"]
+)
+def test_an_address_is_known_however_a_proxy_writes_it(wrote):
+    """With its port, as some do, and from a proxy whose own address is IPv4 within IPv6."""
+    access = Access(Settings(fracture_rate_per_minute=6, fracture_trusted_proxies="192.0.2.0/24"))
+    told = [
+        refusal_of(access, request(("::ffff:192.0.2.7", "192.0.2.1"), x_forwarded_for=wrote.format(n)))
+        for n in (1, 2, 2)
+    ]
+    assert told == ["key_missing", "key_missing", "rate_limited"]
+
+
+def test_this_machine_is_known_where_its_address_is_written_as_ipv6():
+    assert refusal(request(("::ffff:127.0.0.1", "::ffff:127.0.0.1"))) is None
+    assert refusal(request(("::ffff:192.0.2.7", "::ffff:127.0.0.1"))) == "key_missing"
 
 
 def test_a_trusted_proxy_that_is_no_address_is_refused():

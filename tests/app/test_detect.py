@@ -349,6 +349,10 @@ def test_a_field_of_the_form_asks_as_the_query_does(client, paint, picture, fiel
         ({"mode": ["specific", "screening"]}, {}, "mode"),
         ({}, {"mode": ["specific", "screening"]}, "mode"),
         ({"frame": 1}, {}, "frame"),
+        ({"threshold": ""}, {}, "threshold"),
+        ({"study_id": ["17", "18"]}, {}, "study_id"),
+        ({}, {"study_id": "17"}, "study_id"),
+        ({"file": "the name of a film"}, {}, "file"),
     ],
 )
 def test_what_is_not_known_or_contradicts_itself_is_refused_by_name(client, paint, picture, form, query, field):
@@ -359,8 +363,12 @@ def test_what_is_not_known_or_contradicts_itself_is_refused_by_name(client, pain
 
 def test_render_knows_its_own_fields(client, paint, picture):
     film = {"file": picture(paint())}
-    assert client.post("/render", files=film, data={"frame": "0", "study_id": ""}).status_code == 200
-    for wrong in ({"data": {"frame": "1"}}, {"data": {"mode": "balanced"}}, {"params": {"conf": 1}}):
+    assert client.post("/render", files=film, data={"frame": "0"}).status_code == 200
+    assert client.post("/render", files=film, data={"frame": ""}).status_code == 200
+    for wrong in (
+        *({"data": one} for one in ({"frame": "1"}, {"mode": "balanced"}, {"study_id": "17"})),
+        {"params": {"conf": 1}},
+    ):
         assert client.post("/render", files=film, **wrong).status_code == 422
 
 

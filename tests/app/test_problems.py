@@ -147,6 +147,23 @@ def test_more_files_than_a_study_has(serve, paint, picture):
     assert SECRET not in response.text
 
 
+@pytest.mark.parametrize("lost", range(2, 100, 9))
+def test_a_form_that_is_cut_short_is_no_smaller_study(client, paint, picture, lost):
+    """The last film of it would be missing without a word."""
+    kind = "multipart/form-data; boundary=film"
+    part = b'--film\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%s\r\n' % picture(paint())
+    whole = 2 * part + b"--film--"
+    answers = [client.post("/detect", content=body, headers={"Content-Type": kind}) for body in (whole, whole[:-lost])]
+    assert answers[0].json()["study"]["films"] == 2
+    assert "last boundary" in check(answers[1], 400, "bad_request")
+
+
+def test_a_form_of_too_many_fields_says_how_many_it_may_have(client, paint, picture):
+    data = {"conf": ["0.5"] * 9}
+    response = client.post("/detect", files={"file": picture(paint())}, data=data)
+    assert "at most 8 fields" in check(response, 400, "bad_request")
+
+
 @pytest.mark.parametrize("study_id", ["Jane Doe", "a" * 65, "a/b", "ü"])
 def test_a_name_of_a_study_that_may_hold_a_patients(client, paint, picture, study_id):
     response = client.post("/detect", files={"file": picture(paint())}, data={"study_id": study_id})

@@ -140,7 +140,10 @@ def test_a_study_is_what_its_worst_film_is_whatever_the_mode(study, films, statu
 def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
     said = study([], [], NO_FILM, cut(paint, picture)).json()
     assert said["study"]["status"] == "doubt"
-    assert said["study"]["note"].endswith("in doubt all the same; 1 film not read; 1 film cut short")
+    assert said["study"]["note"].endswith(
+        "The study stays in doubt, as 1 film is cut short and not every file could be read."
+    )
+    assert said["study"]["refused"] == 1
     assert study([], NO_FILM).json()["study"]["status"] == "doubt"
     assert study([], cut(paint, picture)).json()["study"]["status"] == "doubt"
     assert study([SURE], NO_FILM).json()["study"]["status"] == "fracture"
@@ -149,7 +152,7 @@ def test_a_study_that_lacks_a_film_is_in_doubt(study, paint, picture):
 def test_a_film_that_is_cut_short_is_in_doubt_itself(study, paint, picture):
     alone = study(cut(paint, picture)).json()
     assert (alone["status"], alone["study"]["status"]) == ("doubt", "doubt")
-    assert "in doubt all the same; 1 film cut short" in alone["study"]["note"]
+    assert "The study stays in doubt, as the film is cut short." in alone["study"]["note"]
     assert "reaches the" not in alone["study"]["note"]
     assert study(cut(paint, picture, 255)).json()["status"] == "fracture"
 
@@ -171,7 +174,7 @@ def test_of_a_film_of_another_kind_nothing_else_is_said(card, score):
     both = answers.answer([answers.Seen(n, 0, film) for n, film in enumerate((usual, strange))], [], mode, card(), None)
     assert [film.status for film in both.films] == ["no fracture", "outside"]
     assert both.study.status == "doubt"
-    assert both.study.note.endswith("; in doubt all the same; 1 film outside the intended use")
+    assert both.study.note.endswith(". The study stays in doubt, as 1 film is outside the intended use.")
     assert "outside" not in answers.answer([answers.Seen(0, 0, usual)], [], mode, card(), None).study.note
 
 

@@ -970,11 +970,31 @@ def test_the_box_that_decided_is_said_to_stay_below_the_slider(visit, script, fi
     assert lines[1].endswith("shown from 90 % on, and the box that decided")
 
 
-def test_a_note_that_counts_files_not_read_is_not_told_twice(visit, script, film):
-    script.note = "in doubt all the same; 1 film not read"
+@pytest.mark.parametrize(
+    "note", ["no box reaches a threshold", "not every film was read, whatever is not read elsewhere"]
+)
+def test_files_that_were_not_read_are_counted_as_the_answer_counts_them(visit, script, film, note):
+    """Whatever words its note has."""
+    script.note = note
     page = visit()
     upload(page, film, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no film"})
-    assert page.inner_text("#status span") == "In doubt all the same; 1 film not read. Have a doctor read the films."
+    said = f"{note[0].upper()}{note[1:]}. 1 file was not read. Have a doctor read the films."
+    assert page.inner_text("#status span") == said
+
+
+def test_nothing_lies_over_a_film_that_nobody_points_at(visit, film):
+    """Side markers stand in corners."""
+    page = visit()
+    upload(page, film)
+    page.mouse.move(2, 2)
+    view = page.locator(".viewport").bounding_box()
+    for x, y in itertools.product((3, view["width"] / 2, view["width"] - 3), (3, view["height"] - 3)):
+        there = page.evaluate(
+            "(at) => document.elementsFromPoint(...at).map(one => one.className.baseVal ?? one.className)",
+            [view["x"] + x, view["y"] + y],
+        )
+        assert there[: there.index("viewport")] in ([], ["boxes"], ["boxes", ""], [""]), there
+    assert "window 255, level 128" in page.inner_text(".tools")
 
 
 def test_a_mode_says_first_what_it_does_on_test(visit, script, film):
