@@ -107,3 +107,10 @@ def test_the_card_says_of_test_what_the_report_says():
         _, *told = CARD.on_test(point)
         at = REPORTS["test"]["film"].get("flagged") or REPORTS["test"]["film"]["at"]
         assert told == [Estimate(**at[point.name][rate]) for rate in ("sensitivity", "specificity")]
+
+
+def test_what_is_said_of_an_8_bit_network_was_measured_on_the_films_of_the_modes():
+    told = CARD.measured["int8"]
+    lost = f"{100 * (told['map50']['float'] - told['map50']['int8']):.2f} points of AP50 where"
+    assert [lost in (ROOT / page).read_text() for page in ("README.md", "MODEL_CARD.md")] == [True, True]
+    assert told["measured_on"] == CARD.calibration.fitted_on

@@ -45,6 +45,8 @@ def test_the_card_takes_over_how_films_are_prepared(bundle, tiny_dataset):
     assert card.files != before.files
     assert {point.name for point in card.operating_points} >= {"screening", "balanced"}
     assert card.measured["parity"] == before.measured["parity"]
+    assert before.measured["int8"]
+    assert "int8" not in card.measured, "what was measured of an 8-bit network was so on films as they were"
     records = manifest.load(dataset.root)
     assert card.measured["scope"]["train_films"] == len(films_of(records, "train"))
     reader = Reader.load(bundle)

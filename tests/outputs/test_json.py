@@ -76,6 +76,27 @@ def test_every_box_names_its_class_and_its_guess():
     assert "best guess" in first["notes"]
 
 
+def prose(content):
+    """Give every text of several words in it."""
+    if isinstance(content, str):
+        return [content] if " " in content else []
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return [text for part in parts for text in prose(part)]
+
+
+def test_a_rows_prose_is_small_beside_its_facts_and_is_said_once():
+    """However many boxes there are: what is guessed of each follows from its numbers."""
+    count = 30
+    edges = np.linspace(1, 90, count) / 3
+    found = Detections(np.stack([edges, edges, edges + 9, edges + 7], 1), 1 / (edges + 2), np.zeros(count, np.int64))
+    row = line("a.png", Prediction((200, 100), found, "model", "h1-x", frozenset({"truncated", "no_window"})), CLASSES)
+    told = prose(json.loads(row))
+    assert told == warnings_for(frozenset({"truncated", "no_window"}))
+    assert sum(map(len, told)) < len(row) / 10
+    assert "guess" not in row
+    assert {name for box in json.loads(row)["detections"] for name in box} == {"bbox_xyxy", "confidence", "class"}
+
+
 def test_a_person_gets_rounded_numbers_and_a_file_exact_ones():
     found = Detections(np.array([[1 / 3, 0.0, 9.0, 9.0]]), np.array([2 / 3]), np.array([0]))
     (shown,) = detections_json(found, (9, 9), CLASSES)
