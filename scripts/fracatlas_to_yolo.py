@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fracture.data.ingest import ingest
+from fracture.data.ingest import check_kept, ingest
 from fracture.data.sources import account, claims
 from fracture.doors import door
 
@@ -17,8 +17,10 @@ def main() -> int:
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
     args = parser.parse_args()
     found = list(claims("fracatlas", args.src))
-    print(account(found, ingest(found, args.out, copy=args.copy, inputs=(args.src,))))
+    records = ingest(found, args.out, copy=args.copy, inputs=(args.src,))
+    print(account(found, records))
     print(f"every repair by film: {args.out}/report.json")
+    check_kept(records)
     return 0
 
 

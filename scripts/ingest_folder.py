@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fracture.data.ingest import Provenance, ingest
+from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.folder import FORMATS, claims
 from fracture.doors import door
@@ -30,6 +30,7 @@ def main() -> int:
     records = ingest(found, args.out, copy=args.copy, inputs=(args.images, args.annotations))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
+    check_kept(records)
     return 0
 
 

@@ -8,7 +8,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.data.ingest import Provenance, ingest
+from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags, grazpedwri
 from fracture.doors import door
 
@@ -36,6 +36,7 @@ def main() -> int:
     records = ingest(found, args.out, copy=args.copy, inputs=(args.src, args.images, args.labels))
     print(account(found, records))
     print(f"every repair by film: {args.out / 'report.json'}")
+    check_kept(records)
     return 0
 
 

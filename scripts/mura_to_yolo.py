@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from fracture.data.ingest import check_kept
 from fracture.data.sources import account
 from fracture.data.sources.mura import MODES, TREE, build, claims
 from fracture.doors import door
@@ -26,6 +27,7 @@ def main() -> int:
     else:
         weak = sum(record.weak for record in records)
         print(f"{weak} films with a weak box: nobody drew it, training refuses such films by default")
+    check_kept(records)
     return 0
 
 

@@ -154,6 +154,14 @@ def ingest(
     return records
 
 
+def check_kept(records: Sequence[ImageRecord]) -> None:
+    """Raise BadValue, with the most frequent reasons, where no film is left to work with."""
+    reasons = Counter(record.attributes["reason"] for record in records if record.split == "set_aside")
+    if reasons.total() == len(records):
+        few = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+        raise BadValue(f"expected films that can be used, all {len(records)} were set aside: {few}")
+
+
 def count_classes(claims: Iterable[Claim]) -> dict[str, dict[str, int]]:
     """Count the drawn objects of a source by class name: ``kept`` as fractures, ``dropped`` as something else."""
     kept, dropped = Counter[str](), Counter[str]()

@@ -41,6 +41,7 @@ __all__ = ["NO_LIMB", "dicom_frames", "is_dicom"]
 _MAGIC = slice(128, 132)
 _EXECUTABLES = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _HEADER_BYTES = 1 << 20
+_FIRST_ELEMENT = 1 << 10
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
@@ -182,8 +183,9 @@ def _read(data: bytes, max_bytes: int, flags: set[str]) -> Dataset:
         known = False
     if not known:
         raise UnsupportedFormat(f"expected a transfer syntax with a codec here, this one is {_name(syntax)}")
-    if syntax == uid.DeflatedExplicitVRLittleEndian:
+    if syntax == uid.DeflatedExplicitVRLittleEndian and _plain_syntax(data[start : start + _FIRST_ELEMENT]) is None:
         data, start, syntax = _inflate(data[start:], max_bytes), 0, uid.ExplicitVRLittleEndian
+    syntax = _told(syntax, data[start : start + _FIRST_ELEMENT])
     found = read_elements(data, start, implicit=syntax.is_implicit_VR, little=syntax.is_little_endian)
     dataset = found.dataset
     if "SOPClassUID" not in dataset:
@@ -195,6 +197,13 @@ def _read(data: bytes, max_bytes: int, flags: set[str]) -> Dataset:
     if found.damaged:
         flags.add("header_damaged")
     return dataset
+
+
+def _told(stated: uid.UID, head: bytes) -> uid.UID:
+    """Give the syntax of a data set: as its first element tells where it contradicts what is stated of its bytes."""
+    found = _plain_syntax(head)
+    contradicts = stated.is_deflated or (found is not None and found.is_little_endian != stated.is_little_endian)
+    return found if found is not None and contradicts else stated
 
 
 def _meta(data: bytes, start: int) -> tuple[Dataset, int]:
@@ -412,7 +421,7 @@ def _film(
     else:
         check_no_window(window)
         flags.add("colour")
-        grey = luma(dataset, stored, bits, flags)
+        grey = luma(dataset, stored, absent, bits, flags)
     grey[absent] = 0
     return Radiograph(
         np.clip(np.nan_to_num(grey, nan=0.0), 0, 1).astype(np.float32, copy=False),

@@ -133,6 +133,10 @@ def _head(data: bytes, at: int, order: str, implicit: bool) -> _Head | None:
         return _Head(tag, None, struct.unpack_from(f"{order}I", data, at + 4)[0], at + 8, True)
     short, long = (f"{order}H", at + 6, at + 8), (f"{order}I", at + 8, at + 12)
     known = [short] if vr in _SHORT else [long] if vr in _LONG else []
+    if known == [long] and data[at + 6 : at + 8] != b"\0\0":
+        # These two bytes are zero before a length of 4 bytes (PS3.5 7.1.2). Some writers put one of 2 bytes there.
+        (length,) = struct.unpack_from(short[0], data, short[1])
+        known = [short] if _goes_on(data, short[2] + length, order, tag) else [long]
     # A VR of no standard: its length has 2 or 4 bytes, or it is none and the element is implicit. What follows tells.
     for form, where, start in known or [short, long, (f"{order}I", at + 4, at + 8)]:
         if start > len(data):

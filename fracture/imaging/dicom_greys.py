@@ -16,7 +16,7 @@ from pydicom.pixels import apply_color_lut
 
 from fracture.errors import BadValue, BrokenFilm
 from fracture.imaging.dicom_elements import code, items, numbers, raw
-from fracture.imaging.greys import unstated
+from fracture.imaging.greys import ASSUMED_RANGE, unstated
 
 Pixels = NDArray[Any]
 """Integers or floats of any width, as the header has them."""
@@ -88,10 +88,21 @@ def _rescaled(dataset: Dataset, index: int, stored: Pixels, flags: set[str]) -> 
     slope = _first(source, "RescaleSlope", flags, zero=False)
     intercept = _first(source, "RescaleIntercept", flags)
     slope, intercept = 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
-    if tables or not (math.isfinite(slope) and math.isfinite(intercept)):
+    if tables or not _tells_apart(values, slope, intercept, whole=stored.dtype.kind != "f"):
         flags.add("bad_rescale")
         return values
     return values if (slope, intercept) == (1, 0) else values * slope + intercept
+
+
+def _tells_apart(values: Pixels, slope: float, intercept: float, *, whole: bool) -> bool:
+    """Tell whether rescaled values stay numbers and apart: by steps of 1, or of floats 65,536 from end to end."""
+    if (slope, intercept) == (1, 0):
+        return True
+    there = values if whole else values[np.isfinite(values)]
+    low, high = float(there.min(initial=math.inf)), float(there.max(initial=-math.inf))
+    furthest = max(abs(end * slope + intercept) for end in (low, high))
+    step = abs(slope) * (1 if whole else (high - low) / (1 << 16))
+    return furthest <= np.finfo(values.dtype).max and bool(np.spacing(values.dtype.type(furthest)) <= step)
 
 
 def states_view(dataset: Dataset, index: int) -> bool:
@@ -242,18 +253,20 @@ def _look_up(values: Pixels, first: int, table: Pixels) -> Pixels:
     return found
 
 
-def luma(dataset: Dataset, stored: Pixels, bits: int, flags: set[str]) -> Pixels:
-    """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, to the bit as Pillow does."""
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+def luma(dataset: Dataset, stored: Pixels, absent: NDArray[np.bool_], bits: int, flags: set[str]) -> Pixels:
+    """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, to the bit as Pillow does.
+
+    Colours of more than 8 bits may be a detector's 12 in 16: they are read over the film's own range.
+    """
+    painted = dataset.PhotometricInterpretation == "PALETTE COLOR"
+    if painted:
         stored, bits = _painted(dataset, stored, flags)
-    elif 8 < bits <= 16:
-        used = next((used for used in _DETECTOR_BITS if int(stored.max()) < 2**used), bits)
-        if used < bits:
-            flags.add(f"assumed_{used}_bit")
-            bits = used
     if stored.ndim == 3:
         red, green, blue = np.moveaxis(stored.astype(np.uint32 if bits <= 16 else np.uint64), -1, 0)
         stored = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    if bits > 8 and not painted:
+        flags.add(ASSUMED_RANGE)
+        return unstated(stored, absent)
     return stored.astype(np.float32) / np.float32(2**bits - 1)
 
 

@@ -1,23 +1,49 @@
-"""What a PNG's chunks tell of a file that cannot be read (PNG 1.2, sections 3 and 4)."""
+"""A PNG's chunks (PNG 1.2, sections 3 and 4): those that pixels depend on, and what a broken file lacks."""
 
 import struct
+from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LEGAL_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PALETTE = 3
+_CLEAR_BYTES = {b"\0": 2, b"\2": 6}
+"""Of tRNS, by colour type: a sample of grey, or of three colours."""
 _MAX_SIDE = (1 << 31) - 1
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each chunk, where it begins and where it ends, which may be behind the end of the file."""
+    at = len(SIGNATURE)
+    while at + 8 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, at)
+        yield kind, at, at + 12 + length
+        if kind == b"IEND":
+            break
+        at += 12 + length
+
+
+def pixels_only(png: bytes, key: str) -> bytes:
+    """Give a PNG without what its pixels do not depend on, for a reader that one odd chunk of that kind has stopped.
+
+    Critical chunks stay, whose names begin with a capital (3.3), transparency that its colours can have (4.2.1.1), EXIF
+    and the text under ``key``.
+    """
+    kept: list[bytes | memoryview] = [png[: len(SIGNATURE)]]
+    colour = png[25:26]
+    for kind, at, end in _chunks(png):
+        length = end - at - 12
+        stays = kind[:1].isupper() or kind == b"eXIf"
+        stays |= kind == b"tRNS" and (0 < length <= 256 if colour == b"\3" else length == _CLEAR_BYTES.get(colour))
+        stays |= kind == b"tEXt" and png.startswith(key.encode() + b"\0", at + 8)
+        if stays:
+            kept.append(memoryview(png)[at:end])
+    return b"".join(kept)
 
 
 def what_is_missing(png: bytes) -> str:
     """Name what a PNG that cannot be read lacks, for its refusal."""
-    at, seen, whole = len(SIGNATURE), set[bytes](), False
-    while at + 8 <= len(png):
-        length, kind = struct.unpack_from(">I4s", png, at)
-        whole = at + 12 + length <= len(png)
-        seen.add(kind)
-        if kind == b"IEND" or not whole:
-            break
-        at += 12 + length
+    ends = {kind: end for kind, _, end in _chunks(png)}
+    seen, whole = set(ends), max(ends.values(), default=0) <= len(png)
     start = png.find(b"IHDR") + 4
     if b"IHDR" not in seen:
         return "it has no header (IHDR)"

@@ -93,6 +93,16 @@ def raster_frames(data: bytes, max_pixels: int) -> Iterator[Radiograph]:
 
 
 def _film(data: bytes, max_pixels: int) -> Radiograph:
+    if data.startswith(png.SIGNATURE):
+        try:
+            return _read(data, max_pixels, recover=False)
+        except BrokenFilm:
+            data = png.pixels_only(data, HARMONISE_KEY)
+    return _read(data, max_pixels, recover=True)
+
+
+def _read(data: bytes, max_pixels: int, *, recover: bool) -> Radiograph:
+    """Read a PNG or JPEG; with ``recover`` as far as it goes."""
     if data.startswith(jpeg.SIGNATURE):
         jpeg.check_process(data)
     with _truncation_switch:
@@ -106,6 +116,8 @@ def _film(data: bytes, max_pixels: int) -> Radiograph:
         try:
             native = _native(image, data)
         except _PILLOW_ERRORS:
+            if not recover:
+                raise
             native = _recovered(data)
             flags.add("truncated")
     except _PILLOW_ERRORS as error:
@@ -196,11 +208,13 @@ second one. Grey and alpha of 16 bits are as many bytes as four colours of 8."""
 
 
 def _load(image: ImageFile.ImageFile) -> int:
-    """Load a file's pixels and give its EXIF orientation."""
+    """Load a file's pixels and give its EXIF orientation; EXIF that cannot be read says nothing of it."""
     with _truncation_switch:
-        orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
         image.load()
-    return orientation
+        try:
+            return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        except _PILLOW_ERRORS:
+            return 1
 
 
 def _wide_colour(image: ImageFile.ImageFile, data: bytes, raw: str) -> Native:

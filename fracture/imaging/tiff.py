@@ -10,13 +10,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import BrokenFilm, FilmTooLarge, NoPixels, TooCostly, UnsupportedFormat
+from fracture.errors import BrokenFilm, FilmTooLarge, FractureError, NoPixels, TooCostly, UnsupportedFormat
 from fracture.imaging.jpeg import check_process, check_scans, is_ycc, read_frame
 from fracture.imaging.limits import check_size
 from fracture.imaging.native import Channel, Native, from_ink, luma, over_black
@@ -30,6 +31,10 @@ _MAX_ENTRIES = 1 << 12
 _MAX_SAMPLES = 8
 _MAX_LEFT_OUT = 1000
 """Of pages that are no films of their own; a pyramid has ten, and no page is free."""
+_MAX_COMPARED = 32
+"""A pyramid's pages are among the first; those behind are not looked at for copies."""
+_SMALL_PX, _ALIKE = 16, 0.98
+"""Smaller copies are told by so many pixels a side, which correlate by more than that with those of the larger page."""
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
     *(254, 255, 256, 257, 258, 259, 262, 266),
@@ -166,17 +171,45 @@ class _Layout:
 
 
 def tiff_pages(data: bytes, max_pixels: int) -> Iterator[Native]:
-    """Yield every page that is a film of its own: no reduced copy (thumbnail, level of a pyramid) and no mask.
+    """Yield every page that is a film of its own: no smaller copy (thumbnail, level of a pyramid) and no mask.
 
-    A lone page is a film whatever it calls itself. Raises the refusals of `fracture.imaging.decode.frames`.
+    Such a page says so, or shows what a larger one of the same shape does. A lone page is a film whatever it calls
+    itself. Raises the refusals of `fracture.imaging.decode.frames`.
     """
+    every = _films(data)
+    pages: list[_Directory] = []
+    trouble: FractureError | None = None
+    try:
+        for page in islice(every, _MAX_COMPARED):
+            pages.append(page)  # noqa: PERF402 (those before a broken one are films)
+    except FractureError as error:
+        trouble = error
+    seen: dict[int, NDArray[Any]] = {}
+
+    def small(number: int) -> NDArray[Any]:
+        if number not in seen:
+            seen[number] = _small(_native(data, pages[number], max_pixels))
+        return seen[number]
+
+    for number, page in enumerate(pages):
+        larger = [other for other, one in enumerate(pages) if _same_shape(page, one)]
+        if not any(_alike(small(number), small(other)) for other in larger):
+            yield _native(data, page, max_pixels)
+    if trouble:
+        raise trouble
+    for page in every:
+        yield _native(data, page, max_pixels)
+
+
+def _films(data: bytes) -> Iterator[_Directory]:
+    """Yield the directories of all pages but those that say of themselves that they are copies or masks."""
     order: Literal["<", ">"] = ">" if data.startswith(b"M") else "<"
     big = data[2:4] in {b"+\0", b"\0+"}
     if big and data[4:8] != struct.pack(f"{order}HH", 8, 0):
         raise BrokenFilm("expected a BigTIFF with offsets of 8 bytes")
     (at,) = _unpack(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4, "the file ends within its header")
     visited: set[int] = set()
-    found = left_out = 0
+    found = 0
     reduced = None
     while at:
         if at in visited:
@@ -185,24 +218,46 @@ def tiff_pages(data: bytes, max_pixels: int) -> Iterator[Native]:
         page = _directory(data, at, order, big, f"page {len(visited)}")
         at = page.following
         kind = page.get(_SUBFILE, 0) | (_REDUCED_BIT if page.get(_OLD_SUBFILE, 1) == 2 else 0)
-        if kind & _MASK_BIT or page.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _MASK:
-            left_out += 1
-        elif kind & _REDUCED_BIT:
-            left_out += 1
-            reduced = page
-        else:
-            found += 1
-            yield _native(data, page, max_pixels)
-        if left_out > _MAX_LEFT_OUT:
+        if not kind & _MASK_BIT and page.get(_PHOTOMETRIC, _BLACK_IS_ZERO) != _MASK:
+            if kind & _REDUCED_BIT:
+                reduced = page
+            else:
+                found += 1
+                yield page
+        if len(visited) - found > _MAX_LEFT_OUT:
             raise TooCostly(f"expected at most {_MAX_LEFT_OUT} reduced pages and masks, the TIFF holds more")
     if not visited:
         raise BrokenFilm("the TIFF has no page")
-    if not found:
-        if reduced is None or len(visited) > 1:
-            raise NoPixels("expected a film, all pages of the TIFF are reduced copies or masks")
-        if _SUB in reduced.tags:
-            raise UnsupportedFormat("expected a film, the TIFF holds a thumbnail and a camera's raw picture (SubIFDs)")
-        yield _native(data, reduced, max_pixels)
+    if found:
+        return
+    if reduced is None or len(visited) > 1:
+        raise NoPixels("expected a film, all pages of the TIFF are reduced copies or masks")
+    if _SUB in reduced.tags:
+        raise UnsupportedFormat("expected a film, the TIFF holds a thumbnail and a camera's raw picture (SubIFDs)")
+    yield reduced
+
+
+def _same_shape(page: _Directory, other: _Directory) -> bool:
+    """Tell whether the other page is larger and as high for its width, but for the rounding of a pixel."""
+    (width, height), (wide, high) = ((one.get(_WIDTH, 0), one.get(_LENGTH, 0)) for one in (page, other))
+    return 0 < width < wide and 0 < height < high and abs(wide * height - width * high) <= wide + high
+
+
+def _small(native: Native) -> NDArray[Any]:
+    """Shrink a page to few pixels, each the mean of its part; where it is smaller than that they repeat."""
+    means = native.values
+    for axis in (0, 1):
+        size = means.shape[axis]
+        starts = np.arange(_SMALL_PX) * size // _SMALL_PX
+        sums = np.add.reduceat(means, starts, axis=axis, dtype=np.float64)
+        means = sums / np.expand_dims(np.maximum(np.diff(starts, append=size), 1), 1 - axis)
+    return -means if native.white_is_zero else means
+
+
+def _alike(small: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Tell whether two shrunk pages show the same; one that shows nothing is like no other."""
+    small, other = small - small.mean(), other - other.mean()
+    return bool((small * other).sum() > _ALIKE * np.sqrt((small**2).sum() * (other**2).sum()))
 
 
 def _unpack(form: str, data: bytes, at: int, otherwise: str) -> tuple[Any, ...]:
@@ -266,7 +321,7 @@ def _layout(page: _Directory, max_pixels: int) -> _Layout:
     if planar not in {1, 2}:
         raise BrokenFilm(f"PlanarConfiguration of {page.name}: expected 1 or 2, got {planar}")
     tiled = _TILES in page.tags
-    rows = page.need(_TILE_LENGTH) if tiled else min(page.get(_ROWS, height), height)
+    rows = page.need(_TILE_LENGTH) if tiled else min(page.get(_ROWS, height) or height, height)
     columns = page.need(_TILE_WIDTH) if tiled else width
     if not (rows and columns):
         raise BrokenFilm(f"expected strips or tiles of at least 1 x 1, those of {page.name} are {columns} x {rows}")
@@ -347,8 +402,11 @@ def _channels(data: bytes, page: _Directory, layout: _Layout) -> NDArray[Any]:
         top, left = cell // across * layout.rows, cell % across * layout.columns
         name = f"{what} {number + 1} of {count} of {page.name}"
         rows = layout.rows if layout.tiled else min(layout.rows, layout.height - top)
-        packed = data[starts[number] : starts[number] + lengths[number]]
-        if len(packed) < lengths[number]:
+        length = lengths[number]
+        if layout.compression == _NONE and not 0 < length <= len(data) - starts[number]:
+            length = max(0, len(data) - starts[number])  # what it takes is known, whatever the count says
+        packed = data[starts[number] : starts[number] + length]
+        if len(packed) < length:
             raise BrokenFilm(f"{name} ends beyond the end of the file")
         read = _jpeg if layout.compression == _JPEG else _cells
         cells = read(packed, page, layout, rows, name)

@@ -197,3 +197,33 @@ class TestDamage:
             decode(inserted(plain(), 0x00100010, opened * 2000))
         out = io.BytesIO(b"\x11\0\x10\x10LO\0\0" * 100_000)
         same_film(inserted(plain(), 0x0020000D, out.getvalue()))
+
+
+@pytest.mark.parametrize("stated", [b"UN", b"OB", b"SQ", b"UT"])
+@pytest.mark.parametrize("tag", [0x00280010, 0x00280100, 0x00280004, 0x00280103, 0x00080060])
+def test_a_length_of_two_bytes_where_the_vr_has_four(tag: int, stated: bytes) -> None:
+    data = plain()
+    place = at(data, tag) + 4
+    same_film(data[:place] + stated + data[place + 2 :])
+
+
+@pytest.mark.parametrize(
+    ("real", "said"),
+    [
+        (uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian),
+        (uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian),
+        (uid.ExplicitVRBigEndian, uid.ExplicitVRLittleEndian),
+        (uid.ExplicitVRBigEndian, uid.ImplicitVRLittleEndian),
+        (uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian),
+    ],
+)
+def test_bytes_in_another_order_than_stated(real: uid.UID, said: uid.UID) -> None:
+    right = film(ramp(), **WINDOW)
+    right.file_meta.TransferSyntaxUID = real
+    if real == uid.ExplicitVRBigEndian:
+        right.PixelData = ramp().astype(">u2").tobytes()
+    data = save(right)
+    old, new = (name.encode() + b"\0" * (len(name) % 2) for name in (real, said))
+    element = b"\x02\0\x10\0UI" + struct.pack("<H", len(old)) + old
+    assert element in data
+    same_film(data.replace(element, b"\x02\0\x10\0UI" + struct.pack("<H", len(new)) + new))

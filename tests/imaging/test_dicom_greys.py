@@ -146,11 +146,33 @@ class TestWindowsThatShowNothing:
 
 
 class TestColour16:
-    def test_twelve_bits_in_sixteen_are_read_as_twelve(self) -> None:
-        rgb = np.stack([deep()] * 3, axis=-1)
-        shown = decode(film(rgb))
-        np.testing.assert_allclose(shown.pixels, deep() / 4095, atol=1e-3)
-        assert shown.flags == {"colour", "assumed_12_bit"}
+    def test_twelve_bits_in_sixteen_are_read_as_their_grey_twin(self) -> None:
+        shown = decode(film(np.stack([deep()] * 3, axis=-1)))
+        np.testing.assert_allclose(shown.pixels, decode(film(deep())).pixels, atol=1e-6)
+        assert shown.flags == {"colour", "assumed_range"}
+
+    @pytest.mark.parametrize("marker", [0, 65535])
+    def test_a_marker_at_either_end_does_not_decide_the_greys(self, marker: int) -> None:
+        grey = np.random.default_rng(1).integers(800, 4000, (80, 90)).astype("u2")
+        grey[2:9, 3:20] = marker
+        shown = decode(film(np.stack([grey] * 3, axis=-1)))
+        np.testing.assert_allclose(shown.pixels, decode(film(grey)).pixels, atol=1e-6)
+        assert len(np.unique(np.rint(shown.pixels[20:] * 255))) > 200
+
+
+class TestRescale:
+    @pytest.mark.parametrize(
+        ("slope", "intercept"),
+        [("0", "0"), ("1e300", "0"), ("1e-300", "0"), ("1", "1e30"), ("1", "-1e300"), ("1e30", "1e300"), ("1", "1e9")],
+    )
+    def test_one_that_leaves_no_values_is_ignored(self, slope: str, intercept: str) -> None:
+        shown = decode(film(deep(), RescaleSlope=slope, RescaleIntercept=intercept))
+        np.testing.assert_array_equal(shown.pixels, decode(film(deep())).pixels)
+        assert shown.flags == {"bad_rescale", "no_window"}
+
+    @pytest.mark.parametrize(("slope", "intercept"), [("1e-3", "0"), ("1e30", "0"), ("1", "-1024"), ("0.25", "1e5")])
+    def test_one_that_keeps_them_apart_is_applied(self, slope: str, intercept: str) -> None:
+        assert decode(film(deep(), RescaleSlope=slope, RescaleIntercept=intercept)).flags == {"no_window"}
 
 
 def test_stretching_is_as_before() -> None:

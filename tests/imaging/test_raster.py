@@ -137,6 +137,44 @@ def test_what_comes_behind_the_first_picture_of_a_jpeg_is_no_film():
     assert [one.size_px for one in frames(out.getvalue())] == [(WIDTH, HEIGHT)]
 
 
+ODD_CHUNKS = {
+    "gAMA": b"",
+    "sRGB": b"",
+    "pHYs": b"\0",
+    "cHRM": b"\0",
+    "tRNS": b"",
+    "eXIf": b"\xff",
+    "zTXt": b"a\0\0" + zlib.compress(bytes(5_000_000)),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+@pytest.mark.parametrize("kind", ODD_CHUNKS)
+def test_an_odd_chunk_that_pixels_do_not_depend_on_costs_no_film(kind, count):
+    if kind == "tRNS" and count == 4:
+        pytest.skip("transparency of its own and tRNS exclude each other")
+    values = wide(count)
+    odd, plain = (decode(png16(values, *more)) for more in ([chunk(kind.encode(), ODD_CHUNKS[kind])], []))
+    np.testing.assert_array_equal(odd.pixels, plain.pixels)
+    assert odd.flags == plain.flags
+
+
+def test_what_stands_beside_an_odd_chunk_is_kept():
+    values = wide()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mark = chunk(b"tEXt", b"fracture:harmonise_id\0h1-0123456789ab")
+    film = decode(png16(values, chunk(b"pHYs", b"\0"), mark, chunk(b"eXIf", exif.tobytes()[6:])))
+    np.testing.assert_array_equal(film.pixels, np.rot90(decode(png16(values)).pixels, -1))
+    assert film.harmonise_id == "h1-0123456789ab"
+
+
+def test_a_film_with_an_odd_chunk_that_ends_early_is_read_as_far_as_it_goes():
+    data = png16(wide(), chunk(b"pHYs", b"\0"))
+    film = decode(data[: len(data) * 3 // 4])
+    assert "truncated" in film.flags
+
+
 def test_the_identifiers_r_g_and_b_say_what_the_components_are():
     colours = np.dstack([smooth(), smooth()[::-1], smooth()[:, ::-1]])
     data = jpeg(colours, quality=98, subsampling=0, keep_rgb=True)

@@ -4,6 +4,7 @@ import io
 import struct
 from itertools import islice
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -265,6 +266,55 @@ def test_pages_of_a_study_stay_films():
     assert len(list(frames(data))) == 2
 
 
+def anatomy(seed=0):
+    """Draw a film large enough to have smaller copies, as smooth as films are."""
+    coarse = np.random.default_rng(seed).normal(size=(9, 7)).astype(np.float32)
+    film = cv2.resize(coarse, (280, 360), interpolation=cv2.INTER_CUBIC)
+    return np.rint((film - film.min()) / np.ptp(film) * 255).astype(np.uint8)
+
+
+def shrunk(film, way, step):
+    height, width = film.shape
+    return cv2.resize(film, (width // step, height // step), interpolation=way)
+
+
+@pytest.mark.parametrize("way", [cv2.INTER_AREA, cv2.INTER_LINEAR])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("colour", [False, True])
+def test_smaller_copies_that_do_not_say_so_are_no_films(way, first, colour):
+    film = anatomy()
+    levels = [shrunk(film, way, step) for step in (3, 4, 8)]
+    if colour:
+        levels = [np.repeat(level[..., None], 3, axis=-1) for level in levels]
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for page in (*levels[:2], film, levels[2]) if first else (film, *levels):
+            tile = {"tile": (64, 64)} if page.shape[0] > 64 else {}
+            writer.write(page, photometric="minisblack" if page.ndim == 2 else "rgb", metadata=None, **tile)
+    np.testing.assert_array_equal(np.rint(decode(out.getvalue()).pixels * 255), film)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        shrunk(anatomy(1), cv2.INTER_AREA, 2),
+        shrunk(anatomy()[:, ::-1].copy(), cv2.INTER_AREA, 2),
+        shrunk(np.roll(anatomy(), 40, axis=0), cv2.INTER_AREA, 2),
+        shrunk(anatomy(), cv2.INTER_AREA, 2)[:-40].copy(),
+        np.zeros((180, 140), np.uint8),
+        anatomy(),
+    ],
+    ids=["another", "mirrored", "moved", "cropped", "blank", "as large"],
+)
+def test_smaller_films_that_show_something_else_stay_films(other):
+    assert len(list(frames(study((anatomy(), 0), (other, 0))))) == 2
+
+
+@pytest.mark.parametrize("changes", [{279: 0}, {279: 1 << 20}, {278: 0}])
+def test_odd_counts_cost_no_film_where_what_is_needed_is_known(changes):
+    np.testing.assert_array_equal(decode(tiff(changes)).pixels, decode(tiff()).pixels)
+
+
 def test_a_lone_page_is_a_film_whatever_it_calls_itself():
     assert decode(study((samples("u1"), 1))).size_px == (WIDTH, HEIGHT)
     with pytest.raises(NoPixels, match="reduced copies or masks"):
@@ -282,7 +332,8 @@ def test_a_lone_page_is_a_film_whatever_it_calls_itself():
         ({256: None}, BrokenFilm, "no ImageWidth"),
         ({262: None}, BrokenFilm, "no PhotometricInterpretation"),
         ({273: None}, BrokenFilm, "StripOffsets"),
-        ({279: 1 << 20}, BrokenFilm, "beyond the end"),
+        ({259: 32773, 279: 1 << 20}, BrokenFilm, "more bytes than the file"),
+        ({273: 1 << 20}, BrokenFilm, "ends before its last row"),
         ({279: 99}, BrokenFilm, "ends before its last row"),
         ({258: 16}, BrokenFilm, "ends before its last row"),
         ({259: 5}, BrokenFilm, "cannot be decompressed|ends before its last row"),
