@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from fracture.batch import find_films, read_files
 from fracture.doors import door
+from fracture.files import check_apart
 from fracture.outputs.json import line
 from fracture.reader import Reader
 from fracture.types import Refusal
@@ -26,6 +27,8 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, help="predictions.jsonl to write; standard output if not named")
     args = parser.parse_args()
+    if args.out:
+        check_apart(args.out, *args.films)
     reader, films = Reader.load(args.weights), find_films(args.films)
     refused = 0
     with args.out.open("w", encoding="utf-8") if args.out else nullcontext(sys.stdout) as out:

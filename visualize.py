@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fracture.batch import is_ours, open_sandbox
 from fracture.doors import door
+from fracture.files import check_apart
 from fracture.reader import Reader
 from fracture.render import encode_png, overlay
 from fracture.status import DEFAULT_MODE, of_film
@@ -25,6 +26,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.conf is not None and not 0 <= args.conf <= 1:
         parser.error(f"argument --conf: expected a score within 0..1, got {args.conf:g}")
+    check_apart(args.out, args.image)
     reader = Reader.load(args.weights)
     data = args.image.read_bytes()
     with open_sandbox(reader.card, 1) as sandbox:

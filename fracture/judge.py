@@ -124,6 +124,7 @@ def judge_predictions(source: Source, order: Order) -> dict[str, Any]:
     Raises BadValue for a target recall without predictions for val, and where most films had a part in making the
     program. That is known of the model that comes with the package, and where the source says so.
     """
+    check_apart(order.out, *(path for path in source.paths if path.is_dir()))
     records = load_records(order.root)
     loaded = merge(
         [

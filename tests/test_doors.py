@@ -109,6 +109,44 @@ def test_every_door_explains_itself(door):
     assert "usage:" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inference.py", "{films}", "--out", "{films}/predictions.jsonl"),
+        ("inference.py", "{films}/0.png", "--out", "{films}/0.png"),
+        ("inference.py", "{films}", "--out", "{films}/../link/deep/predictions.jsonl"),
+        ("visualize.py", "--image", "{films}/0.png", "--out", "{films}/0.png"),
+        ("visualize.py", "--image", "{films}/0.png", "--out", "{films}/../link/0.png"),
+    ],
+)
+def test_no_output_takes_the_place_of_a_film_or_stands_among_them(command, films, tmp_path):
+    link = films.parent / "link"
+    link.symlink_to(films)
+    try:
+        before = {path: path.read_bytes() for path in films.iterdir() if path.is_file()}
+        done = run(ROOT / command[0], *(part.format(films=films) for part in command[1:]), cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "expected an output beside what is read" in done.stderr
+        assert {path: path.read_bytes() for path in films.iterdir() if path.is_file()} == before
+    finally:
+        link.unlink()
+
+
+def test_an_ingest_that_keeps_no_film_says_why_and_ends_with_two(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"no film")
+    listed = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "fracture"}]}
+    (tmp_path / "a.json").write_text(json.dumps(listed | {"annotations": []}))
+    args = ("--format", "coco", "--images", images, "--annotations", tmp_path / "a.json", "--out", tmp_path / "stage")
+    done = run(ROOT / "scripts/ingest_folder.py", *args, "--name", "own", "--region", "hand", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "1 films in = 0 kept + 1 set aside" in done.stdout
+    assert "all 1 were set aside: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "stage/report.json").is_file()
+
+
 @pytest.fixture
 def file(tmp_path):
     """Give a file where a folder would have to be: nobody can write below it, root neither."""
