@@ -256,7 +256,10 @@ def _xml_text(data: bytes, where: str) -> str:
                 return text
         except (LookupError, ValueError):
             continue
-    raise BadValue(f"{where}: expected text in {stated}, as it declares, got bytes that are none, nor UTF-8")
+    why = (
+        "as it declares, got bytes that are none, nor UTF-8" if bom or declared else "for it declares no other encoding"
+    )
+    raise BadValue(f"{where}: expected text in {stated}, {why}")
 
 
 def voc_objects(root: ElementTree.Element, where: str) -> tuple[tuple[int, int] | None, tuple[Drawn, ...]]:

@@ -175,7 +175,7 @@ def test_latin_1_is_read_where_it_is_declared_and_refused_where_it_is_not(tmp_pa
     _, (drawn,) = read_voc(write(tmp_path / "x.xml", voc_in("latin-1", "ISO-8859-1", "H\u00fcfte")))
     assert drawn.name == "H\u00fcfte"
     for declared in (None, "utf-8", "ascii"):
-        with pytest.raises(BadValue, match=r"x\.xml: expected text in .*, as it declares"):
+        with pytest.raises(BadValue, match=r"x\.xml: expected text in .*, (as it declares|for it declares no other)"):
             read_voc(write(tmp_path / "x.xml", voc_in("latin-1", declared, "H\u00fcfte")))
 
 

@@ -49,6 +49,21 @@ def said(claim):
     return claim.fractured, claim.boxes
 
 
+def test_films_are_found_by_their_content_under_any_suffix(tmp_path):
+    names = {"noext": "noext", "1.2.840.5": "1.2.840.5", "1.2.840.6": "1.2.840.6", "c.jfif": "c", "d.IMA": "d"}
+    for name, stem in names.items():
+        film(tmp_path / "images" / "x.png", len(stem)).rename(tmp_path / "images" / name)
+        label(tmp_path / "labels" / f"{stem}.txt")
+    film(tmp_path / "images" / "unlabelled.tmp.png").rename(tmp_path / "images" / "unlabelled.bin")
+    (tmp_path / "images" / "Thumbs.db").write_bytes(b"no film")
+    label(tmp_path / "data.yaml", NAMES)
+    found = read(tmp_path / "images", tmp_path / "labels")
+    assert {claim.file.name for claim in found.values()} == {*names, "unlabelled.bin"}
+    for claim in found.values():
+        assert claim.problem is None
+        assert claim.boxes == (None if claim.file.name == "unlabelled.bin" else (pytest.approx(BREAK_BOX),))
+
+
 def test_a_roboflow_export_is_read_from_its_root(tmp_path):
     root = export(tmp_path, train__a=BREAK + METAL, valid__b="", test__c=METAL)
     label(root / "README.roboflow.txt", "exported")

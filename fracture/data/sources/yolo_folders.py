@@ -23,12 +23,15 @@ from fracture.data.names import fold
 from fracture.data.names import stem as film_stem
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
 from fracture.errors import BadValue, MissingData
-from fracture.files import Tree, walk
+from fracture.files import Tree, may_be_film, walk
+from fracture.imaging.dicom import is_dicom
+from fracture.imaging.raster import is_raster
 
 CLASS_LISTS = ("data.yaml", "data.yml", "meta.yaml", "meta.yml")
 NO_LABEL = "no label: nobody said"
 
 _FILMS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom")
+_HEAD_BYTES = 4096
 _NOT_LABELS = re.compile(r"(readme.*|license.*|classes|train|val|valid|test)", re.IGNORECASE)
 _COPY = re.compile(rf"(.+?)(?:_(?:{'|'.join(suffix[1:] for suffix in _FILMS)}))?\.rf\.[0-9a-z]+", re.IGNORECASE)
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "validation": "val", "test": "test"}
@@ -68,12 +71,27 @@ def claims(images: Path, labels: Path, about: Provenance, data_yaml: Path | None
 
 
 def films_below(root: Path) -> tuple[Tree, list[Path]]:
-    """Find all files of a folder, and among them the films by their suffix. Raises MissingData where there are none."""
+    """Find all files of a folder, and among them the films: by their suffix, else by how their content begins.
+
+    Raises MissingData where there are none.
+    """
     tree = walk(root)
-    found = [path for path in tree.files if path.suffix.lower() in _FILMS]
+    found = [
+        path for path in tree.files if path.suffix.lower() in _FILMS or (may_be_film(path) and _begins_as_film(path))
+    ]
     if not found:
         raise MissingData(f"expected films ({', '.join(_FILMS)}) in {root}, found none{tree.why}")
     return tree, found
+
+
+def _begins_as_film(path: Path) -> bool:
+    """Tell of a file under another suffix or none: one that cannot be opened may be a film, and is found out later."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return True
+    return is_raster(head) or is_dicom(head)
 
 
 def class_names(folders: Iterable[Path], data_yaml: Path | None = None) -> tuple[str, ...] | None:
@@ -179,7 +197,7 @@ def _pair(films: Sequence[Path], tree: Tree, texts: Sequence[Path], labels: Path
         for text in set(texts) - set(pairs.values()) if pairs else texts:
             known.setdefault(spelled(text.relative_to(labels).as_posix()), []).append(text)
         for film, name in named:
-            beside = name.relative_to(tree.root).with_suffix(".txt")
+            beside = name.relative_to(tree.root).with_name(f"{_stem(name)}.txt")
             places = (_swap(beside, "images", "labels"), beside, _swap(beside, "images"))
             found = [known[key] for place in places if (key := spelled(place.as_posix())) in known]
             if film not in pairs and found and len(found[0]) == 1:
@@ -200,8 +218,13 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
     """Sort films and labels by their name without any suffix of a film: some tools write x.png.txt."""
     found: dict[str, list[Path]] = {}
     for path in paths:
-        found.setdefault(fold(film_stem(path.stem)), []).append(path)
+        found.setdefault(fold(film_stem(_stem(path))), []).append(path)
     return found
+
+
+def _stem(path: Path) -> str:
+    """Give a name without its suffix; the last number of a DICOM UID is none."""
+    return path.name if path.suffix[1:].isdecimal() else path.stem
 
 
 def _swap(inside: PurePath, folder: str, *instead: str) -> PurePath:
