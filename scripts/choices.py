@@ -13,6 +13,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--src", type=Path, default=Path("stage/fracatlas"), help="an ingested stage, not harmonised")
     parser.add_argument("--deal", type=Path, default=Path("dataset_v5/manifest.csv"), help="names the test films")
+    parser.add_argument(
+        "--further", type=Path, action="append", default=[], help="a stage of another source to learn from; may repeat"
+    )
+    parser.add_argument("--away", type=Path, help="a stage of another source, which all are judged on and none learn")
     parser.add_argument("--start", type=Path, help="a .safetensors state dict to begin at")
     parser.add_argument("--out", type=Path, default=Path("choices"), help="runs and choices.json")
     parser.add_argument("--only", action="append", default=[], help="a choice by name; may be repeated")
@@ -21,7 +25,9 @@ def main() -> int:
     if args.readings:
         found = choices.readings(args.readings, args.deal.parent, args.out)
     elif args.start:
-        found = choices.compare(args.src, args.deal, args.start, args.out, args.only)
+        found = choices.compare(
+            choices.Films(args.src, args.deal, tuple(args.further), args.away), args.start, args.out, args.only
+        )
     else:
         parser.error("expected --start or --readings")
     rows = []

@@ -1,5 +1,6 @@
 """Choices are compared on the same films, none of them of the test; readings are merged where they agree."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ CHOICES = (
     choices.Choice("as it is"),
     choices.Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
     choices.Choice("exposure left alone", settings={"hsv_v": 0}),
+    choices.Choice("further sources", sources=True),
     choices.Choice("two fused", together=PARTS),
 )
 CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0, range_tail=None), {"m.onnx": "0"})
@@ -61,14 +63,16 @@ def test_tiles_are_read_where_a_film_is_large_and_only_there():
 
 @pytest.fixture(scope="module")
 def compared(fracatlas_tree, tmp_path_factory):
-    """Give the rows of two choices on phantoms, the folder, and what was dealt before."""
+    """Give the rows of some choices on phantoms, the folder, and what was dealt before."""
     pytest.importorskip("ultralytics", reason="training needs the full set of packages")
     from safetensors.torch import save_file
 
     from fracture.data.assemble import assemble
     from fracture.data.ingest import ingest
+    from fracture.data.phantom.roboflow import write_humerus
     from fracture.data.preprocess import preprocess
     from fracture.data.sources import claims
+    from fracture.data.sources.roboflow import HUMERUS, export
 
     root, _ = fracatlas_tree
     out = tmp_path_factory.mktemp("choices")
@@ -76,6 +80,11 @@ def compared(fracatlas_tree, tmp_path_factory):
     ingest(claims("fracatlas", root), stage, copy=True)
     preprocess(stage, out / "proc", HarmoniseConfig(long_side_px=256))
     assemble([out / "proc"], deal, val=0.2, test=0.3, seed=0, copy=True)
+    write_humerus(out / "export", np.random.default_rng(0))
+    ingest(export(out / "export", replace(HUMERUS, source="arm", parts_published=True)), out / "arm", copy=True)
+    away = [replace(claim, image_id=f"a/{claim.image_id}", source="a") for claim in claims("fracatlas", root)]
+    ingest(away, out / "away", copy=True)
+    films = choices.Films(stage, deal / manifest.NAME, (out / "arm",), out / "away")
     yolo._ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
@@ -84,10 +93,10 @@ def compared(fracatlas_tree, tmp_path_factory):
         patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
         patch.setattr(choices, "RESAMPLES", 20)
         patch.setattr(choices, "CHOICES", CHOICES)
-        wanted = ["no CLAHE", "two fused"]
+        wanted = ["no CLAHE", "further sources", "two fused"]
 
         def run():
-            return list(choices.compare(stage, deal / manifest.NAME, start, out / "made", wanted))
+            return list(choices.compare(films, start, out / "made", wanted))
 
         yield run(), out, run, wanted
 
@@ -104,6 +113,13 @@ def test_choices_are_judged_on_films_that_are_not_of_the_test(compared):
         assert sum(part == "val" for part in dealt.values()) > sum(part == "val" for part in before.values())
         deals.append(dealt)
     assert deals[0] == deals[1]
+    both = manifest.load(out / "made" / f"{HarmoniseConfig().harmonise_id}_and_further")
+    assert {r.image_id: r.split for r in both if r.source == "fracatlas"} == deals[0]
+    further = {r.image_id: r.split for r in both if r.source == "arm"}
+    held = {r.image_id for r in both if r.attributes.get("official_split") in {"val", "test"}}
+    assert held
+    assert {name for name, part in further.items() if part == "test"} >= held & further.keys()
+    assert "train" in further.values()
 
 
 def test_the_first_choice_is_what_others_stand_beside(compared):
@@ -111,12 +127,23 @@ def test_the_first_choice_is_what_others_stand_beside(compared):
     assert not rows[0]["compared"]
     assert rows[0]["ap50"]["difference"]["value"] == 0
     table = choices.markdown(rows).splitlines()
-    assert len(table) == 6
+    assert len(table) == 7
+    assert table[0].count("beside the first") == len(choices.FIGURES)
     assert table[2].count("(") == 0
-    assert table[3].count("(") == 2
+    assert table[3].count("(") == len(choices.FIGURES)
     for row in rows[1:]:
-        gap = row["film_auc"]["value"] - rows[0]["film_auc"]["value"]
-        assert row["film_auc"]["difference"]["value"] == pytest.approx(gap)
+        for key in ("film_auc", "away_auc"):
+            gap = row[key]["value"] - rows[0][key]["value"]
+            assert row[key]["difference"]["value"] == pytest.approx(gap)
+
+
+def test_a_row_is_judged_on_films_of_other_sources(compared):
+    _, out, *_ = compared
+    table = json.loads((out / "made" / choices.TABLE).read_text(encoding="utf-8"))
+    every = [r for r in manifest.load(out / "away") if r.split != "set_aside"]
+    held = [r for r in manifest.load(out / "arm") if r.attributes["official_split"] != "train"]
+    assert table["judged_on"][choices.AWAY]["films"] == len(every)
+    assert table["judged_on"][choices.SECOND]["films"] == len([r for r in held if r.fractured is not None])
 
 
 def test_choices_together_are_fused_film_by_film():
@@ -143,7 +170,11 @@ def test_what_was_measured_is_not_trained_again(compared, monkeypatch):
 
 
 def test_unknown_choices_and_missing_weights_are_refused(tmp_path):
+    films = choices.Films(tmp_path, tmp_path)
     with pytest.raises(BadValue, match="got sharper"):
-        next(choices.compare(tmp_path, tmp_path, tmp_path, tmp_path, ["sharper"]))
+        next(choices.compare(films, tmp_path, tmp_path, ["sharper"]))
+    name = next(choice.name for choice in choices.CHOICES if choice.sources)
+    with pytest.raises(BadValue, match=f"further sources to learn from for {name}, got none"):
+        next(choices.compare(films, tmp_path, tmp_path, [name]))
     with pytest.raises(MissingData, match="no weights at"):
-        next(choices.compare(tmp_path, tmp_path, tmp_path / "no.safetensors", tmp_path))
+        next(choices.compare(films, tmp_path / "no.safetensors", tmp_path))
