@@ -73,7 +73,7 @@ def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> Ima
         return record
     try:
         film = read_film(src / record.path)
-        if "harmonise_id" not in record.attributes:
+        if film.harmonise_id is not None and "harmonise_id" not in record.attributes:
             film = replace(film, harmonise_id=None)  # what a stranger's file says of itself
         if film.size_px != record.size_px:
             raise BadValue(f"the manifest says {record.size_px} px, the film has {film.size_px} px; ingest it again")
