@@ -210,12 +210,31 @@ class _Pair:
         return together.result()
 
 
+_answering = threading.Lock()
+_answered = threading.Event()
+
+
 class _Compiled:
+    """A compiled network and its requests that are idle.
+
+    The first answer of a process is made alone. With it OpenVINO's Python part sets up tables of its own, under a lock
+    that a thread may hold while it waits for Python's: two threads that came first together have been seen to wait for
+    each other for ever.
+    """
+
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not _answered.is_set():
+            with _answering:
+                answer = self._answer(pixels)
+                _answered.set()
+                return answer
+        return self._answer(pixels)
+
+    def _answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
             request = self._idle.get_nowait()
         except queue.Empty:

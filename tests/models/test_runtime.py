@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -99,6 +100,41 @@ def test_the_network_for_any_shape_exists_once_whoever_comes_together(tiny):
     network.go_on.set()
     first.result(20)
     assert [built for built in network.built if built[0] is None] == [(None, True)]
+
+
+class Slow:
+    """A compiled network, and its request, that knows how many threads were inside it at a time."""
+
+    def __init__(self):
+        self.inside, self.most, self.lock = 0, 0, threading.Lock()
+        self.data = np.zeros((1, 5, 1), np.float32)
+
+    def create_infer_request(self):
+        return self
+
+    def get_output_tensor(self, number):
+        return self
+
+    def infer(self, inputs):
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        time.sleep(0.2)
+        with self.lock:
+            self.inside -= 1
+
+
+def test_the_first_answer_of_a_process_is_made_alone(monkeypatch):
+    """Where two threads came first together OpenVINO's Python part hung for ever."""
+    monkeypatch.setattr(runtime, "_answered", threading.Event())
+    slow = Slow()
+    one, other = runtime._Compiled(slow), runtime._Compiled(slow)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda compiled: compiled(film(1, 32, 32)), (one, other)))
+    assert slow.most == 1
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda compiled: compiled(film(1, 32, 32)), (one, other)))
+    assert slow.most == 2
 
 
 def test_calls_that_come_together_get_the_copy_with_a_core_each_and_wait_for_none(tiny):
