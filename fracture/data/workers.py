@@ -20,8 +20,7 @@ DIED = "the process that worked on the film broke down over it"
 FILM_CPU_S = 120.0
 """Processor time one film may take; the largest takes a twentieth of it."""
 
-_CHUNK = 16
-"""Films that a process is handed at most at a time; while the next ones come it waits, so they should not be few."""
+_CHUNK = 4
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -62,9 +61,8 @@ def film_map(
     A process that dies, by a film or by a hand from outside, is replaced, and each film it had is tried once more on
     its own. One that ends a process again gives what ``lost`` makes of it and a reason. What ``work`` raises is raised.
     """
-    many = min(workers or cores(), len(jobs))
-    size = max(1, min(_CHUNK, len(jobs) // (4 * many or 1)))  # of few films each process still gets its share
-    chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    many = min(workers or cores(), len(chunks))
     idle: queue.SimpleQueue[_Worker[Job, Result]] = queue.SimpleQueue()
     crew: list[_Worker[Job, Result]] = [_Worker(work, lost) for _ in range(many)]
     for one in crew:

