@@ -7,7 +7,6 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY fracture fracture
-COPY app app
 RUN python -m venv /opt/fracture \
     && /opt/fracture/bin/python -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
 
@@ -22,6 +21,6 @@ EXPOSE 8000
 USER 10001:10001
 WORKDIR /
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
-    CMD ["/opt/fracture/bin/python", "-m", "app", "--ready"]
+    CMD ["/opt/fracture/bin/python", "-m", "fracture", "serve", "--ready"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/opt/fracture/bin/python", "-m", "app"]
+ENTRYPOINT ["/opt/fracture/bin/python", "-m", "fracture", "serve"]

@@ -43,13 +43,13 @@ train-default: $(FULL)/.complete
 	$(FULL)/bin/python scripts/run_v5.py --default $(if $(MODEL),--model "$(MODEL)")
 
 bench: $(FULL)/.complete
-	$(FULL)/bin/python scripts/bench.py $(if $(FILMS),--films "$(FILMS)")
+	$(FULL)/bin/python -m bench $(if $(FILMS),--films "$(FILMS)")
 
 abuse: $(FULL)/.complete
 	$(FULL)/bin/python scripts/abuse.py
 
 schema: $(FULL)/.complete
-	$(FULL)/bin/python -m pytest tests/app/test_schema.py --long
+	$(FULL)/bin/python -m pytest tests/service/test_schema.py --long
 
 soak: $(FULL)/.complete
 	$(FULL)/bin/python scripts/soak.py

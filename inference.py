@@ -1,44 +1,9 @@
 """Read films: python inference.py FILE_OR_FOLDER ... prints one JSON line per film."""
 
-import argparse
-import sys
-from contextlib import nullcontext
-from pathlib import Path
-
-from tqdm import tqdm
-
-from fracture.batch import find_films, read_files
-from fracture.doors import door
-from fracture.files import check_apart
-from fracture.outputs.json import line
-from fracture.reader import Reader
-from fracture.types import Refusal
+from fracture.commands.read import main
+from fracture.inference.reader import Reader
 
 __all__ = ["Reader", "main"]
-
-
-@door
-def main() -> int:
-    """Parse flags, read every film, write a line each; 1 if a film was refused, 2 if nothing could be done."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("films", nargs="+", type=Path, help="films (PNG, JPEG, TIFF, DICOM) or folders of them")
-    parser.add_argument(
-        "--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named"
-    )
-    parser.add_argument("--out", type=Path, help="predictions.jsonl to write; standard output if not named")
-    args = parser.parse_args()
-    if args.out:
-        check_apart(args.out, *args.films)
-    reader, films = Reader.load(args.weights), find_films(args.films)
-    refused = 0
-    with args.out.open("w", encoding="utf-8") if args.out else nullcontext(sys.stdout) as out:
-        for read in tqdm(read_files(reader, films), total=len(films), unit="film", disable=len(films) < 2):
-            refused += isinstance(read.answer, Refusal)
-            path, card = read.path.as_posix(), reader.card
-            print(line(path, read.answer, card.classes, time_ms=read.time_ms, thresholds=card.thresholds), file=out)
-    print(f"{len(films)} films, {refused} refused", file=sys.stderr)
-    return 1 if refused else 0
-
 
 if __name__ == "__main__":
     raise SystemExit(main())

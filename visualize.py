@@ -1,45 +1,6 @@
 """Draw what the detector sees on a film: python visualize.py --image x.png --out prediction.png."""
 
-import argparse
-from pathlib import Path
-
-from fracture.batch import is_ours, open_sandbox
-from fracture.doors import door
-from fracture.files import check_apart
-from fracture.reader import Reader
-from fracture.render import encode_png, overlay
-from fracture.status import DEFAULT_MODE, of_film
-
-
-@door
-def main() -> int:
-    """Parse flags, read the film, write the picture; 2 if the film or the model cannot be read."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named"
-    )
-    parser.add_argument("--image", type=Path, required=True, help="a film: PNG, JPEG, TIFF or DICOM")
-    parser.add_argument("--out", type=Path, default=Path("prediction.png"))
-    parser.add_argument(
-        "--conf", type=float, help=f"draw the boxes from this score on; those of {DEFAULT_MODE} if not named"
-    )
-    args = parser.parse_args()
-    if args.conf is not None and not 0 <= args.conf <= 1:
-        parser.error(f"argument --conf: expected a score within 0..1, got {args.conf:g}")
-    check_apart(args.out, args.image)
-    reader = Reader.load(args.weights)
-    data = args.image.read_bytes()
-    with open_sandbox(reader.card, 1) as sandbox:
-        (film,) = sandbox.prepare(data, grey=True, marked=is_ours(args.image, data))
-    prediction, thresholds = reader.read_prepared(film.model_input, film.flags), reader.card.thresholds
-    found = prediction.detections
-    shown_from = reader.card.operating_point(DEFAULT_MODE).threshold if args.conf is None else args.conf
-    said = of_film(found.score.tolist(), prediction.flags, thresholds, shown_from)
-    picture = overlay(film.grey, found, said, shown_from, thresholds, reader.card.model_id)
-    args.out.write_bytes(encode_png(picture))
-    print(f"{said.shown} boxes drawn on {args.out}; status: {said.status or 'not known'}")
-    return 0
-
+from fracture.commands.draw import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,1 +1,1 @@
-"""The HTTP service: a film in, boxes out. Not a medical device."""
+"""A door to the service: ``python -m app``, or ``uvicorn app.main:app``."""

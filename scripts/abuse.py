@@ -6,7 +6,7 @@ Then let one run of inference.py read compressed streams inside DICOM with a few
 import argparse
 from pathlib import Path
 
-from fracture.doors import door
+from fracture.core.doors import door
 from tests.hostile.abuse import Outcome, abuse
 from tests.hostile.batch import abuse_batch
 

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from fracture.data.acquire import ORIGINS, acquire
-from fracture.doors import door
-from fracture.errors import FractureError
+from fracture.core.doors import door
+from fracture.core.errors import FractureError
+from fracture.data.acquire.fetch import ORIGINS, acquire
 
 
 @door

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fracture.data.audit import audit
-from fracture.doors import door
+from fracture.core.doors import door
+from fracture.data.audit.run import audit
 
 
 @door

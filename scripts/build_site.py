@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from app.site import build
-from fracture.doors import door
+from fracture.core.doors import door
 from fracture.models.card import SHIPPED
+from fracture.service.http.site import build
 
 
 @door

@@ -7,10 +7,10 @@ bundle learns by what its films are known again, from the dataset it was made wi
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.yolo import load_dataset
-from fracture.doors import door
-from fracture.pipeline import add_hashes, add_test, bundle, bundle_int8, measure
-from fracture.report import schema
+from fracture.evaluation.report import schema
+from fracture.training.bundle import add_hashes, add_test, bundle, bundle_int8, measure
 
 
 @door

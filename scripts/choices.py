@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fracture import choices
-from fracture.doors import door
+from fracture.core.doors import door
+from fracture.training import ablation as choices
 
 
 @door

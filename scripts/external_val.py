@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from fracture.doors import door
-from fracture.judge import PAGE, REPORT, Order, judge_external
-from fracture.reader import Reader
-from fracture.report import schema
-from fracture.report.cases import EVERY_FILM
-from fracture.report.evaluation import RESAMPLES
-from fracture.report.text import text
+from fracture.core.doors import door
+from fracture.evaluation.cases import EVERY_FILM
+from fracture.evaluation.measure import RESAMPLES
+from fracture.evaluation.report import schema
+from fracture.evaluation.report.text import text
+from fracture.evaluation.run import PAGE, REPORT, Order, judge_external
+from fracture.inference.reader import Reader
 
 
 @door

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.ingest import check_kept, ingest
 from fracture.data.sources import account, claims
-from fracture.doors import door
 
 
 @door

@@ -8,9 +8,9 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags, grazpedwri
-from fracture.doors import door
 
 
 @door

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.roboflow import PRESETS, export
-from fracture.doors import door
 
 
 @door

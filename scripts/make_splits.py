@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.assemble import assemble
-from fracture.doors import door
 
 
 @door

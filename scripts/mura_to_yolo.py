@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
 from fracture.data.ingest import check_kept
 from fracture.data.sources import account
 from fracture.data.sources.mura import MODES, TREE, build, claims
-from fracture.doors import door
 
 
 @door

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from fracture.core.doors import door
+from fracture.core.types import HarmoniseConfig
 from fracture.data.preprocess import preprocess
-from fracture.doors import door
-from fracture.types import HarmoniseConfig
 
 
 @door

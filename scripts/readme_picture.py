@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fracture.data.phantom import Wish, draw_film
-from fracture.doors import door
-from fracture.render import encode_png, overlay
-from fracture.status import Thresholds, of_film
-from fracture.types import Detections
+from fracture.clinical.status import Thresholds, of_film
+from fracture.core.doors import door
+from fracture.core.types import Detections
+from fracture.imaging.render import encode_png, overlay
+from fracture.phantom import Wish, draw_film
 
 
 @door

@@ -4,8 +4,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.doors import door
-from fracture.rebuild import PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild
+from fracture.core.doors import door
+from fracture.training.rebuild import PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild
 
 
 @door

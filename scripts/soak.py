@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from fracture.bench.processes import DidNotStart
-from fracture.bench.soak import soak
-from fracture.doors import door
+from bench.processes import DidNotStart
+from bench.soak import soak
+from fracture.core.doors import door
 
 
 @door

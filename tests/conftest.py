@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.core.types import HarmoniseConfig
 from fracture.data.assemble import assemble
 from fracture.data.ingest import ingest
-from fracture.data.phantom import write_fracatlas
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import claims
-from fracture.types import HarmoniseConfig
+from fracture.phantom import write_fracatlas
 
 MINI = Path(__file__).parents[1].parent / "shared/data/fracatlas-mini"
 

@@ -10,37 +10,39 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Lower may not import higher; rooms on one level may not import each other.
-LEVELS = [
-    {"errors"},
-    {"types"},
-    {"boxes", "best_guess", "page", "doors", "status", "files", "confine", "machine"},
-    {"imaging", "metrics"},
-    {"data", "render", "decode_child"},
-    {"models"},
-    {"reader", "sandbox", "explain"},
-    {"batch", "shortcuts"},
-    {"outputs", "report"},
-    {"judge"},
-    {"pipeline"},
-    {"rebuild", "bench"},
-    {"choices"},
-]
-RANK = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
+# A package imports only those that stand before it.
+LAW = (
+    "core",
+    "clinical",
+    "imaging",
+    "metrics",
+    "phantom",
+    "data",
+    "predictions",
+    "models",
+    "inference",
+    "evaluation",
+    "training",
+    "service",
+    "commands",
+)
+RANK = {package: rank for rank, package in enumerate(LAW)}
 
 _DICOM = ("", "_elements", "_greys", "_scope", "_shutter")
+_DETECTORS = "fracture/models/yolo.py"
 # Heavy or special libraries, and the only places that may name them.
 HOMES = {
-    "torch": {"models", "explain", "bench/plain_service.py", "bench/untrained.py"},
-    "torchvision": {"models", "explain"},
-    "ultralytics": {"models/yolo.py", "bench/plain_service.py", "bench/untrained.py"},
-    "nncf": {"models/quantise.py"},
-    "timm": {"models"},
-    "matplotlib": {"report/figures.py", "models/yolo.py"},
-    "lightning": {"models"},
-    "fastapi": {"app", "bench/plain_service.py"},
-    "ray": {"batch.py", "app/ray_serve.py"},
-    "pydicom": {*(f"imaging/dicom{part}.py" for part in _DICOM), "data/phantom/dicom_files.py"},
+    "torch": {"fracture/models", "bench/plain_service.py", "bench/untrained.py"},
+    "torchvision": {"fracture/models"},
+    "ultralytics": {_DETECTORS, "bench/plain_service.py", "bench/untrained.py"},
+    "nncf": {"fracture/models/quantise.py"},
+    "timm": {"fracture/models"},
+    "lightning": {"fracture/models"},
+    "matplotlib": {"fracture/evaluation/report/figures.py", _DETECTORS},
+    "fastapi": {"fracture/service", "bench/plain_service.py"},
+    "uvicorn": {"fracture/service", "fracture/commands/serve.py", "bench/plain_service.py"},
+    "pydicom": {*(f"fracture/imaging/dicom{part}.py" for part in _DICOM), "fracture/phantom/dicom_files.py"},
+    "googlemaps": {"fracture/service/http/clinic_providers.py"},
 }
 
 
@@ -62,27 +64,28 @@ def _imports(file: Path, *, top_level_only: bool = False) -> Iterator[str]:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _room(module: str) -> str | None:
+def _package(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if parts[0] == "fracture" and len(parts) > 1 and parts[1] in RANK else None
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
-def test_rooms_import_only_what_stands_below(file: Path) -> None:
+def test_a_package_imports_only_those_before_it(file: Path) -> None:
     inside = file.relative_to(ROOT / "fracture")
-    own = inside.parts[0].removesuffix(".py")
-    if own == "__init__":
+    if len(inside.parts) == 1:
+        assert inside.name in {"__init__.py", "__main__.py"}, f"{inside} belongs in a package: see docs/ARCHITECTURE.md"
         return
+    own = inside.parts[0]
     assert own in RANK, f"{own} has no place in the import law: give it one here and in docs/ARCHITECTURE.md"
     for module in _imports(file):
-        room = _room(module)
-        if room and room != own:
-            assert RANK[room] < RANK[own], f"{inside} imports {module}: {room} does not stand below {own}"
+        package = _package(module)
+        if package and package != own:
+            assert RANK[package] < RANK[own], f"{inside} imports {module}: {package} does not stand before {own}"
 
 
 @pytest.mark.parametrize("file", _sources(), ids=lambda file: str(file.relative_to(ROOT)))
 def test_heavy_libraries_stay_at_home(file: Path) -> None:
-    inside = file.relative_to(ROOT).as_posix().removeprefix("fracture/")
+    inside = file.relative_to(ROOT).as_posix()
     for module in _imports(file):
         homes = HOMES.get(module.split(".")[0])
         if homes is not None:
@@ -96,11 +99,11 @@ def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
 
 
 DECODE_HERE = {
-    "fracture/decode_child.py": "the process for it",
+    "fracture/inference/decode_child.py": "the process for it",
     "fracture/data/workers.py": "what the processes for it call",
-    "fracture/reader.py": "for whoever reads a film of their own",
+    "fracture/inference/reader.py": "for whoever reads a film of their own",
     "fracture/models/yolo.py": "films that preprocess wrote",
-    "fracture/shortcuts.py": "films that a sandbox decoded for their scores",
+    "fracture/evaluation/confounders.py": "films that a sandbox decoded for their scores",
 }
 """Who may call the decoder, and why: over a stranger's film it may end the process it runs in."""
 
@@ -108,7 +111,7 @@ DECODE_HERE = {
 def test_films_of_strangers_are_decoded_in_processes_that_may_die() -> None:
     names = {f"fracture.imaging.decode.{name}" for name in ("decode", "frames")}
     files = {str(file.relative_to(ROOT)): set(_imports(file)) & names for file in _sources()}
-    callers = {file for file, found in files.items() if found and not file.startswith("fracture/bench/")}
+    callers = {file for file, found in files.items() if found and not file.startswith("bench/")}
     assert callers == DECODE_HERE.keys()
 
 
@@ -124,7 +127,7 @@ def test_doors_are_thin() -> None:
         functions = [
             node.name for node in ast.parse(door.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
         ]
-        assert functions == ["main"], f"{door.name} defines {functions}: a door parses flags, makes one call, prints"
+        assert functions in ([], ["main"]), f"{door.name} defines {functions}: a door parses flags, makes one call, prints"
 
 
 def test_the_path_is_never_bent() -> None:
@@ -134,5 +137,5 @@ def test_the_path_is_never_bent() -> None:
 
 def test_the_service_starts_without_torch_or_figures() -> None:
     heavy = {"torch", "ultralytics", "matplotlib"}
-    code = f"import sys, app.main, fracture.pipeline; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, fracture.service.http.main, fracture.training.bundle; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

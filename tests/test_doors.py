@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.data.phantom import draw_film
-from fracture.reader import Reader
+from fracture.inference.reader import Reader
+from fracture.phantom import draw_film
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fracture.core.types import Estimate
+from fracture.evaluation.report import schema
 from fracture.models import card as cards
-from fracture.report import schema
-from fracture.types import Estimate
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "docs/runs/fracture_yolov8n_640"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fracture.core.errors import BadValue
+from fracture.core.files import write_json
+from fracture.core.folders import check_apart
+from fracture.core.types import ImageRecord
 from fracture.data import manifest, split
 from fracture.data.duplicates import find_pairs
-from fracture.data.stage import write_json
 from fracture.data.yolo import write_tree
-from fracture.errors import BadValue
-from fracture.files import check_apart
-from fracture.types import ImageRecord
 
 REPORT = "audit.json"
 

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from tqdm import tqdm
 
+from fracture.core.errors import BadValue, BrokenFilm, FractureError
+from fracture.core.machine import cores
+from fracture.core.types import HarmoniseConfig, ImageRecord, Radiograph
 from fracture.data.workers import film_map, read_film
-from fracture.errors import BadValue, BrokenFilm, FractureError
 from fracture.imaging.harmonise import harmonise
-from fracture.machine import cores
-from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
 
 NEAR = 0.95
 """Thumbnails that correlate at least this well show the same anatomy in the same pose: one group (docs/DATA.md)."""

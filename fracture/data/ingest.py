@@ -14,28 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from fracture import boxes as box_math
+from fracture.core import boxes as box_math
+from fracture.core.code import code_id
+from fracture.core.errors import BadValue, FractureError
+from fracture.core.files import file_state, place, stamp, write_json
+from fracture.core.folders import check_apart
+from fracture.core.types import Box, ImageRecord
 from fracture.data import manifest
-from fracture.data.code import code_id
 from fracture.data.duplicates import fingerprint
 from fracture.data.labels import BY_NAME, FractureClasses, Sorted
 from fracture.data.names import safe_ids, safe_suffix
-from fracture.data.stage import (
-    JOURNAL,
-    Journal,
-    file_state,
-    film_name,
-    place,
-    run_films,
-    set_aside,
-    stamp,
-    write_json,
-)
+from fracture.data.stage import JOURNAL, Journal, film_name, run_films, set_aside
 from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
-from fracture.errors import BadValue, FractureError
-from fracture.files import check_apart
-from fracture.types import Box, ImageRecord
 
 MIN_BOX_PX = 2.0
 """A box that is thinner than this after clipping marks nothing a reader could look at."""

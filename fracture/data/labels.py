@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 import yaml
 
-from fracture import boxes as box_math
-from fracture.errors import BadValue, MissingData
-from fracture.types import Box
+from fracture.core import boxes as box_math
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import Box
 
 _BEYOND, _CENTRE_BEYOND = 0.1, 0.01
 """How far what is drawn may leave its film, in fractions of it. The centre of a box on a film does not."""

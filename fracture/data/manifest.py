@@ -13,8 +13,8 @@ from pathlib import Path
 from sys import intern
 from types import MappingProxyType
 
-from fracture.errors import BadValue, MissingData
-from fracture.types import SPLITS, Box, ImageRecord
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import SPLITS, Box, ImageRecord
 
 NAME = "manifest.csv"
 COLUMNS = (

@@ -6,25 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from fracture.core.code import code_id
+from fracture.core.errors import BadValue, FractureError, MissingData
+from fracture.core.files import file_state, stamp, write_bytes, write_json
+from fracture.core.folders import check_apart
+from fracture.core.types import Box, HarmoniseConfig, ImageRecord
 from fracture.data import manifest
-from fracture.data.code import code_id
-from fracture.data.stage import (
-    JOURNAL,
-    Journal,
-    file_state,
-    film_name,
-    run_films,
-    set_aside,
-    stamp,
-    write_bytes,
-    write_json,
-)
+from fracture.data.stage import JOURNAL, Journal, film_name, run_films, set_aside
 from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
-from fracture.errors import BadValue, FractureError, MissingData
-from fracture.files import check_apart
 from fracture.imaging.harmonise import encode_png, harmonise
-from fracture.types import Box, HarmoniseConfig, ImageRecord
 
 
 def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | None = None) -> list[ImageRecord]:

@@ -15,10 +15,10 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
+from fracture.core.errors import BadValue
+from fracture.core.types import ImageRecord
 from fracture.data.duplicates import Pair, contradictions
 from fracture.data.manifest import no_cycles
-from fracture.errors import BadValue
-from fracture.types import ImageRecord
 
 PARTS = ("train", "val", "test")
 LARGE_GROUP = 30

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
-from fracture.errors import BrokenFilm, DecodeFailed, FractureError
+from fracture.core.errors import BrokenFilm, DecodeFailed, FractureError
+from fracture.core.machine import cores
+from fracture.core.types import Radiograph
 from fracture.imaging.decode import decode
-from fracture.machine import cores
-from fracture.types import Radiograph
 
 DIED = "the process that worked on the film broke down over it"
 FILM_CPU_S = 120.0

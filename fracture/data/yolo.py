@@ -10,11 +10,12 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from fracture import boxes as box_math
+from fracture.core import boxes as box_math
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import place, write_bytes
+from fracture.core.types import ImageRecord
 from fracture.data import manifest
-from fracture.data.stage import JOURNAL, film_name, place, write_bytes
-from fracture.errors import BadValue, MissingData
-from fracture.types import ImageRecord
+from fracture.data.stage import JOURNAL, film_name
 
 CLASSES = ("fracture",)
 ATTRIBUTION = "ATTRIBUTION.md"

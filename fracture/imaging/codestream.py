@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fracture.errors import BrokenFilm, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, UnsupportedFormat
 from fracture.imaging.jpeg import check_scans
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from fracture.errors import EmptyFile, NoPixels, SeveralFrames, UnsupportedFormat
+from fracture.core.errors import EmptyFile, NoPixels, SeveralFrames, UnsupportedFormat
+from fracture.core.types import Radiograph
 from fracture.imaging.dicom import dicom_frames, is_dicom
 from fracture.imaging.greys import LOW_CONTRAST, too_flat
 from fracture.imaging.raster import is_raster, raster_frames
-from fracture.types import Radiograph
 
 MAX_PIXELS = 64_000_000
 """More than any radiographic detector has (a 43 x 43 cm plate at 100 um is 18 million)."""

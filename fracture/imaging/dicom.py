@@ -27,14 +27,14 @@ from pydicom.errors import BytesLengthException
 from pydicom.pixels import get_decoder
 from pydicom.pixels.utils import get_expected_length
 
-from fracture.errors import BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, FilmTooLarge, NoPixels, UnsupportedFormat
+from fracture.core.types import Radiograph
 from fracture.imaging import codestream
 from fracture.imaging.dicom_elements import code, named, number, numbers, raw, read_elements
 from fracture.imaging.dicom_greys import Pixels, check_no_window, greys, luma, macro
 from fracture.imaging.dicom_scope import NO_LIMB, check_modality, is_for_processing, shows_no_limb
 from fracture.imaging.dicom_shutter import covered
 from fracture.imaging.limits import check_size
-from fracture.types import Radiograph
 
 __all__ = ["NO_LIMB", "dicom_frames", "is_dicom"]
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 
-from fracture.errors import BrokenFilm
+from fracture.core.errors import BrokenFilm
 
 _LONG = {*b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()}
 _SHORT = {*b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 
-from fracture.errors import BadValue, BrokenFilm
+from fracture.core.errors import BadValue, BrokenFilm
 from fracture.imaging.dicom_elements import code, items, numbers, raw
 from fracture.imaging.greys import ASSUMED_RANGE, unstated
 

@@ -4,7 +4,7 @@ import re
 
 from pydicom.dataset import Dataset
 
-from fracture.errors import WrongModality
+from fracture.core.errors import WrongModality
 from fracture.imaging.dicom_elements import code, codes, items
 from fracture.imaging.dicom_greys import macro, states_view
 

@@ -15,10 +15,10 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import FrameMap, HarmoniseConfig, ModelInput, Radiograph
 from fracture.imaging.greys import film_range
 from fracture.imaging.raster import HARMONISE_KEY
-from fracture.types import FrameMap, HarmoniseConfig, ModelInput, Radiograph
 
 PAD_VALUE = 114
 """The grey that YOLO pads with; it must be the one the network was trained with."""

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fracture.errors import TooCostly, UnsupportedFormat
+from fracture.core.errors import TooCostly, UnsupportedFormat
 
 SIGNATURE = b"\xff\xd8\xff"
 

@@ -1,6 +1,6 @@
 """What a header may announce before any pixel is decoded, whatever the format."""
 
-from fracture.errors import FilmTooLarge
+from fracture.core.errors import FilmTooLarge
 
 _MAX_RATIO = 10_000
 """Of the long side to the short one. Films of a whole leg or spine have 5, and up to here a strip costs no more than a

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from fracture.errors import BrokenFilm
+from fracture.core.errors import BrokenFilm
+from fracture.core.types import Radiograph
 from fracture.imaging import jpeg, png, tiff
 from fracture.imaging.greys import ASSUMED_RANGE, unstated
 from fracture.imaging.limits import check_size
 from fracture.imaging.native import Native, luma, over_black
-from fracture.types import Radiograph
 
 HARMONISE_KEY = "fracture:harmonise_id"
 """The PNG text chunk in which a harmonised film says so, which makes harmonising idempotent."""

@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import BrokenFilm, FilmTooLarge, FractureError, NoPixels, TooCostly, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, FilmTooLarge, FractureError, NoPixels, TooCostly, UnsupportedFormat
 from fracture.imaging.jpeg import check_process, check_scans, is_ycc, read_frame
 from fracture.imaging.limits import check_size
 from fracture.imaging.native import Channel, Native, from_ink, luma, over_black

@@ -8,10 +8,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate, freeze
 from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
 from fracture.metrics.uncertainty import bootstrap, proportion
-from fracture.types import Estimate, freeze
 
 # 0, the score of a film without a box, and 1 have no logit; below 0.001 a network's boxes are not exported.
 LOWEST = 0.001

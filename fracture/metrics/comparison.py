@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate
 from fracture.metrics.delong import area, placements
 from fracture.metrics.screening import Scores, Truth, check_films, lacking_kind
 from fracture.metrics.uncertainty import bootstrap, group_members, proportion
-from fracture.types import Estimate
 
 Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 

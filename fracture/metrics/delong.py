@@ -12,8 +12,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from fracture.core.types import Estimate
 from fracture.metrics.uncertainty import Z95
-from fracture.types import Estimate
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from fracture.boxes import iou
-from fracture.errors import BadValue
+from fracture.core.boxes import iou
+from fracture.core.errors import BadValue
+from fracture.core.types import Detections, Estimate, freeze
 from fracture.metrics.uncertainty import Z95, bootstrap, group_members, proportion
-from fracture.types import Detections, Estimate, freeze
 
 # Built as COCO builds them: 0.55 and its neighbours must be the same floating-point numbers.
 IOU_THRESHOLDS = freeze(np.linspace(0.5, 0.95, 10))

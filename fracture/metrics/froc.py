@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.core.types import Estimate, freeze
 from fracture.metrics.detection import Matches, check_groups, row_of
 from fracture.metrics.screening import thinned
 from fracture.metrics.uncertainty import bootstrap
-from fracture.types import Estimate, freeze
 
 RATES: tuple[float, ...] = (0.1, 0.25, 0.5, 1, 2)  # false positives per film at which sensitivity is read
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import OperatingPoint
 from fracture.metrics.operating_points import cuts_between, highest_sensitivity
 from fracture.metrics.screening import Scores, Truth, check_films, rates
 from fracture.metrics.uncertainty import clopper_pearson_lower, group_members
-from fracture.types import OperatingPoint
 
 
 def guaranteed_point(

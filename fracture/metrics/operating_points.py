@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate, OperatingPoint
 from fracture.metrics.screening import Rates, Scores, Truth, check_films, rates
-from fracture.types import Estimate, OperatingPoint
 
 
 def choose_operating_points(

@@ -8,10 +8,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate, freeze
 from fracture.metrics.delong import area, placements
 from fracture.metrics.uncertainty import Z95, bootstrap, effective_n, proportion
-from fracture.types import Estimate, freeze
 
 Scores = NDArray[np.float64]
 Truth = NDArray[np.bool_]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture.errors import BadValue
+from fracture.clinical.status import Status
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate
 from fracture.metrics.screening import Rates, Scores, Truth, rates
 from fracture.metrics.uncertainty import group_members, proportion
-from fracture.status import Status
-from fracture.types import Estimate
 
 
 def _noisy_or(probabilities: Scores) -> float:

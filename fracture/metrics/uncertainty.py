@@ -7,8 +7,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
-from fracture.types import Estimate
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate
 
 Counts = NDArray[np.int64] | NDArray[np.bool_]
 

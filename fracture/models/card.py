@@ -5,7 +5,6 @@ Nothing about a model lives in code: preprocessing, input size, thresholds and t
 
 import base64
 import csv
-import hashlib
 import io
 import json
 import os
@@ -16,13 +15,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fracture.clinical.status import Thresholds
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash, write_bytes
+from fracture.core.types import Estimate, HarmoniseConfig, OperatingPoint
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
-from fracture.data.stage import write_bytes
-from fracture.errors import BadValue, MissingData
 from fracture.metrics.calibration import Calibration
-from fracture.status import Thresholds
-from fracture.types import Estimate, HarmoniseConfig, OperatingPoint
 
 NAME = "card.json"
 FILMS = "films.csv"
@@ -228,11 +227,6 @@ def find(weights: Path) -> Path:
         if (folder / NAME).is_file():
             return folder
     raise MissingData(f"no {NAME} beside {weights}: expected a run's folder, its weights, or a model bundle")
-
-
-def file_hash(path: Path) -> str:
-    """Give the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def operating_point(content: Mapping[str, Any]) -> OperatingPoint:

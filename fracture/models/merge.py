@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fracture.data.stage import write_bytes
+from fracture.core.files import write_bytes
 
 
 def merge(networks: Sequence[Path], target: Path) -> Path:

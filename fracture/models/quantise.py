@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.models.card import INT8
 from fracture.models.runtime import import_openvino, network_tensor
 

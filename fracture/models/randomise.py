@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.types import Box
+from fracture.core.types import Box
 
 Grey = NDArray[np.uint8]
 

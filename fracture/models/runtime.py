@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture import boxes as box_math
-from fracture.errors import BadValue, BrokenAnswer
-from fracture.machine import cores
-from fracture.types import Detections, ModelInput
+from fracture.core import boxes as box_math
+from fracture.core.errors import BadValue, BrokenAnswer
+from fracture.core.machine import cores
+from fracture.core.types import Detections, ModelInput
 
 SCORE_FLOOR = 0.001
 """Boxes below this are noise to every metric; keeping it this low keeps whole precision-recall curves."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.data.stage import write_bytes
-from fracture.errors import BadValue
+from fracture.clinical.status import OUTSIDE_SCOPE
+from fracture.core.errors import BadValue
+from fracture.core.files import write_bytes
 from fracture.models.runtime import network_tensor
-from fracture.status import OUTSIDE_SCOPE
 
 FLAG = OUTSIDE_SCOPE
 SHARE = 0.01

@@ -9,7 +9,7 @@ exactly what it did: the same function, stated in the statistics of films.
 from collections.abc import Iterable
 from typing import Any
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 
 
 def restate_norms(model: Any, batches: Iterable[Any]) -> int:

@@ -25,17 +25,17 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from fracture.core.errors import BadValue, FractureError, MissingData
+from fracture.core.files import write_bytes, write_json
+from fracture.core.machine import cores
+from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
-from fracture.data.stage import write_bytes, write_json
 from fracture.data.yolo import Dataset, load_dataset
-from fracture.errors import BadValue, FractureError, MissingData
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
-from fracture.machine import cores
 from fracture.models.randomise import randomise
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
-from fracture.types import HarmoniseConfig
 
 _MODELS = (".pt", ".safetensors", ".yaml")
 CONFIG = "config.json"

@@ -6,7 +6,7 @@ from email import message_from_bytes
 
 import pytest
 
-from fracture.bench.load import PATIENCE_S, alone, boxes, press
+from bench.load import PATIENCE_S, alone, boxes, press
 
 FILMS = [b"one film", b"another"]
 

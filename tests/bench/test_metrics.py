@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from fracture.bench import run
-from fracture.bench.metrics import draw_answers
+from bench import run
+from bench.metrics import draw_answers
 
 
 def test_metrics_bench_says_seconds_ratio_and_difference():

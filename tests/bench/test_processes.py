@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from fracture.bench import processes
-from fracture.bench.processes import DidNotStart, Watch, can_account, cpu_s, free_port, memory_mb, started, tree
+from bench import processes
+from bench.processes import DidNotStart, Watch, can_account, cpu_s, free_port, memory_mb, started, tree
 
 if not can_account():
     pytest.skip("what a process costs is read from Linux's /proc", allow_module_level=True)

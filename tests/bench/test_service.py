@@ -11,20 +11,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from fracture.bench import contenders, run
-from fracture.bench.contenders import (
-    FLOAT,
-    FLOAT_BF16,
-    INT8,
-    INT8_BF16,
-    PLAIN,
-    PORT,
-    Contender,
-    bundled,
-    untrained,
-)
-from fracture.bench.processes import can_account
-from fracture.bench.service import FILMS, LOADS, SMALL, compare, draw_films, table
+from bench import contenders, run
+from bench.contenders import FLOAT, FLOAT_BF16, INT8, INT8_BF16, PLAIN, PORT, Contender, bundled, untrained
+from bench.processes import can_account
+from bench.service import FILMS, LOADS, SMALL, compare, draw_films, table
 from fracture.imaging.decode import decode
 from fracture.models import card as cards
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fracture.bench import BENCHES, run
-from fracture.errors import BadValue
+from bench import BENCHES, run
+from fracture.core.errors import BadValue
 
 
 def test_an_unknown_bench_is_refused_with_the_known_ones():

@@ -2,10 +2,10 @@
 
 import pytest
 
+from fracture.core.types import HarmoniseConfig
 from fracture.data.ingest import ingest
 from fracture.data.preprocess import preprocess
 from fracture.data.sources import claims
-from fracture.types import HarmoniseConfig
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from fracture.core.errors import BadValue
+from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.assemble import assemble
 from fracture.data.preprocess import preprocess
 from fracture.data.yolo import load_dataset
-from fracture.errors import BadValue
-from fracture.types import HarmoniseConfig
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.sources.folder import claims
-from fracture.errors import BadValue, MissingData
 
 ROOT = Path(__file__).parents[2]
 BROKEN = FractureClasses(("broken bone",))

@@ -12,13 +12,13 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.sources.annotated import native_ids
 from fracture.data.sources.coco import claims
 from fracture.data.sources.folder import claims as folder_claims
-from fracture.errors import BadValue, MissingData
 
 ROOT = Path(__file__).parents[2]
 ABOUT = Provenance("clinic", frozenset({"hand"}), "CC0", "the clinic")

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from scipy.fft import dctn
 
-from fracture.bench.duplicates import draw_thumbnails
+from bench.duplicates import draw_thumbnails
+from fracture.core.errors import BadValue, BrokenFilm
+from fracture.core.types import HarmoniseConfig, ImageRecord, Radiograph
 from fracture.data import duplicates, manifest
 from fracture.data.duplicates import (
     AS_IS,
@@ -29,10 +31,8 @@ from fracture.data.duplicates import (
     trace,
     traces,
 )
-from fracture.data.phantom import draw_film
-from fracture.errors import BadValue, BrokenFilm
 from fracture.imaging.harmonise import encode_png, harmonise
-from fracture.types import HarmoniseConfig, ImageRecord, Radiograph
+from fracture.phantom import draw_film
 
 TURNS = {
     "as is": lambda film: film,

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data.sources import claims
 from fracture.data.sources.fracatlas import COCO
-from fracture.errors import BadValue, MissingData
 
 
 def read(root):

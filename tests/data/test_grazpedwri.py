@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.sources import claims
 from fracture.data.sources.grazpedwri import folders, read
-from fracture.errors import BadValue, MissingData
 
 DOOR = Path(__file__).parents[2] / "scripts/ingest_grazpedwri.py"
 CLASSES = (

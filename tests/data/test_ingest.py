@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue
+from fracture.core.types import ImageRecord
 from fracture.data import manifest
 from fracture.data.ingest import Claim, ingest, join_neighbours
-from fracture.errors import BadValue
-from fracture.types import ImageRecord
 
 
 def png(size_px=(40, 30), seed=0):

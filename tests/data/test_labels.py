@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data.labels import (
     Drawn,
     FractureClasses,
@@ -14,7 +15,6 @@ from fracture.data.labels import (
     read_yolo,
     sort_out,
 )
-from fracture.errors import BadValue, MissingData
 
 NAMES = ("boneanomaly", "fracture", "text")
 

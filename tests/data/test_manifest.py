@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import ImageRecord
 from fracture.data import manifest
-from fracture.errors import BadValue, MissingData
-from fracture.types import ImageRecord
 
 
 def record(name="1", **fields):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
 from fracture.data.ingest import ingest
 from fracture.data.sources.mura import REGIONS, build, claims
-from fracture.errors import BadValue, MissingData
 
 ROOT = Path(__file__).parents[2]
 STUDIES = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.types import HarmoniseConfig, ImageRecord
 from fracture.data import manifest
 from fracture.data.preprocess import preprocess
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise
-from fracture.types import HarmoniseConfig, ImageRecord
 
 SMALL = HarmoniseConfig(long_side_px=227)
 

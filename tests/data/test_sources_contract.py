@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import REGIONS
 from fracture.data.ingest import Claim, ingest
 from fracture.data.sources import SOURCES, account, claims
-from fracture.errors import BadValue, MissingData
-from fracture.types import REGIONS
 
 FILMS = {".png", ".jpg"}
 

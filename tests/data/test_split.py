@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fracture.core.errors import BadValue
+from fracture.core.types import ImageRecord
 from fracture.data.duplicates import Pair
 from fracture.data.split import deal, deal_as_published, group, report
-from fracture.errors import BadValue
-from fracture.types import ImageRecord
 
 REGIONS = ("hand", "leg", "hip", "shoulder")
 SHARES = {"val": 0.10, "test": 0.15}

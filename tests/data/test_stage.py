@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fracture.core.errors import MissingData
+from fracture.core.files import file_state, stamp, write_bytes
+from fracture.core.types import HarmoniseConfig, ImageRecord
 from fracture.data.preprocess import preprocess
-from fracture.data.stage import Journal, file_state, run_films, set_aside, stamp, write_bytes
+from fracture.data.stage import Journal, run_films, set_aside
 from fracture.data.workers import DIED
-from fracture.errors import MissingData
-from fracture.types import HarmoniseConfig, ImageRecord
 
 FILMS = 12
 

@@ -7,9 +7,9 @@ import time
 import cv2
 import pytest
 
+from fracture.core.errors import BrokenFilm, DecodeFailed, EmptyFile, FractureError
 from fracture.data import workers
 from fracture.data.workers import DIED, film_map, film_pool, read_film
-from fracture.errors import BrokenFilm, DecodeFailed, EmptyFile, FractureError
 
 
 def number(job):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fracture.boxes import from_yolo
+from fracture.core.boxes import from_yolo
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import ImageRecord
 from fracture.data import manifest
 from fracture.data.yolo import CLASSES, label_text, load_dataset, write_label, write_tree
-from fracture.errors import BadValue, MissingData
-from fracture.types import ImageRecord
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.sources.yolo_folders import claims
-from fracture.errors import BadValue, MissingData
 
 ABOUT = Provenance("set", frozenset({"leg"}), "CC0", "nobody")
 NAMES = "names: [metal, fracture]\nnc: 2\n"

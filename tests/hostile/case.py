@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from fracture.errors import FractureError
+from fracture.core.errors import FractureError
 
 PLANTED = b"PLANTED"
 """Part of every name and text that is hidden in a hostile input; in no answer, header or log line may it be found."""

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from pydicom import uid
 
-from fracture.data.phantom.dicom_files import SYNTAXES, Style
-from fracture.data.phantom.dicom_files import dicom as written
+from fracture.phantom.dicom_files import SYNTAXES, Style
+from fracture.phantom.dicom_files import dicom as written
 from tests.hostile.case import ANY, OK, PLANTED_UID, Case, bomb, grey, named
 from tests.hostile.jpeg import framed, many_scans
 

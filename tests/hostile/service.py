@@ -17,8 +17,8 @@ from typing import Self
 
 import numpy as np
 
-from fracture.data.phantom import draw_film
 from fracture.models.card import SHIPPED
+from fracture.phantom import draw_film
 from tests.hostile.case import PLANTED, PLANTED_UID, SILENCE, grey
 from tests.hostile.forms import BODILESS, MOVED, NO_HTTP, form, part, request
 from tests.hostile.jpeg import encode

@@ -90,9 +90,9 @@ def test_a_service_that_suffers_is_told(tmp_path, service, fault):
 
 
 def test_a_log_that_tells_too_much():
-    assert faults_in(b"12:00 INFO app.access: POST /detect 200\n") == []
+    assert faults_in(b"12:00 INFO fracture.service.http.access: POST /detect 200\n") == []
     assert len(faults_in(b"Traceback (most recent call last):")) == 1
-    assert len(faults_in(b"12:00 ERROR app.guard: request failed")) == 1
+    assert len(faults_in(b"12:00 ERROR fracture.service.http.guard: request failed")) == 1
     assert len(faults_in(b"12:00 INFO app: Planted^Jane")) == 1
 
 

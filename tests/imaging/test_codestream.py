@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 
-from fracture.errors import BrokenFilm, FractureError, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, FractureError, UnsupportedFormat
 from fracture.imaging.codestream import Announced, checked
 from tests.hostile.streams import lossless_jpeg
 from tests.imaging.test_dicom import decode, encapsulated, film

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fracture.data.phantom import draw_film
-from fracture.errors import (
+from fracture.core.errors import (
     BrokenFilm,
     EmptyFile,
     FilmTooLarge,
@@ -22,8 +21,9 @@ from fracture.errors import (
     TooCostly,
     UnsupportedFormat,
 )
+from fracture.core.types import Radiograph
 from fracture.imaging.decode import decode, frames
-from fracture.types import Radiograph
+from fracture.phantom import draw_film
 
 # Pillow warns of everything that it skips in a broken header.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

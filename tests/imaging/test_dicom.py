@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from fracture.errors import (
+from fracture.core.errors import (
     BadValue,
     BrokenFilm,
     FilmTooLarge,
@@ -35,8 +35,8 @@ from fracture.errors import (
     UnsupportedFormat,
     WrongModality,
 )
+from fracture.core.types import Radiograph
 from fracture.imaging.dicom import NO_LIMB, dicom_frames, is_dicom
-from fracture.types import Radiograph
 from tests.hostile.streams import with_palette
 
 H, W = 12, 16

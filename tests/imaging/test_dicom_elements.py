@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from fracture.errors import BrokenFilm, NoPixels, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, NoPixels, UnsupportedFormat
 from tests.imaging.test_dicom import H, W, decode, encapsulated, film, item, ramp, rle_frame, save
 
 WINDOW = {"WindowCenter": "500", "WindowWidth": "1000"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fracture.data.phantom import draw_film
 from fracture.imaging.greys import film_range, too_flat, unstated
+from fracture.phantom import draw_film
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.data.phantom import draw_film
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import HarmoniseConfig, Radiograph
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import PAD_VALUE, _stretched, encode_png, harmonise, network_pixels
 from fracture.imaging.raster import HARMONISE_KEY
-from fracture.types import HarmoniseConfig, Radiograph
+from fracture.phantom import draw_film
 
 CONFIG = HarmoniseConfig(long_side_px=256)
 PLAIN = HarmoniseConfig(long_side_px=8192, clahe_clip=0, range_tail=None)

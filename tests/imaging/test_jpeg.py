@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from fracture.errors import TooCostly, UnsupportedFormat
+from fracture.core.errors import TooCostly, UnsupportedFormat
 from fracture.imaging.jpeg import check_process, check_scans, is_ycc, read_frame, what_is_missing
 
 SCAN = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + b"\xff\0\x12\xff\xd0\x34\xff\xff"

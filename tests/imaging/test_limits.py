@@ -2,7 +2,7 @@
 
 import pytest
 
-from fracture.errors import FilmTooLarge
+from fracture.core.errors import FilmTooLarge
 from fracture.imaging.decode import decode
 from fracture.imaging.limits import check_size
 from tests.hostile.dicom import dicom, us

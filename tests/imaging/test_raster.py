@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from fracture.errors import BrokenFilm, FilmTooLarge, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, FilmTooLarge, UnsupportedFormat
 from fracture.imaging.decode import decode, frames
 from fracture.imaging.greys import unstated
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fracture.errors import BrokenFilm, FilmTooLarge, FractureError, NoPixels, TooCostly, UnsupportedFormat
+from fracture.core.errors import BrokenFilm, FilmTooLarge, FractureError, NoPixels, TooCostly, UnsupportedFormat
 from fracture.imaging.decode import decode, frames
 from fracture.imaging.tiff import tiff_pages
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.metrics.calibration import Calibration, calibration_estimates, fit, reliability
 from fracture.metrics.uncertainty import bootstrap, proportion, wilson
 

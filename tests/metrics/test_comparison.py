@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate
 from fracture.metrics.comparison import Difference, delong_test, mcnemar, paired_bootstrap, unpaired_difference
 from fracture.metrics.screening import auc
 from fracture.metrics.uncertainty import wilson
-from fracture.types import Estimate
 
 
 def right(both, only_a, only_b, neither):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Detections
 from fracture.metrics.detection import (
     CRITERIA,
     IOU_THRESHOLDS,
@@ -23,7 +24,6 @@ from fracture.metrics.detection import (
     precision_recall_curve,
     row_of,
 )
-from fracture.types import Detections
 
 NONE = np.zeros((0, 4))
 UNIT = [0.0, 0.0, 10.0, 10.0]

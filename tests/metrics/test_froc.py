@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Detections
 from fracture.metrics.detection import CRITERIA, Matches, match
 from fracture.metrics.froc import RATES, afroc, froc, sensitivities
 from fracture.metrics.uncertainty import bootstrap
-from fracture.types import Detections
 
 
 def matched(n_truth, marks):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom, binomtest, norm
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.metrics.guarantee import guaranteed_point
 from fracture.metrics.operating_points import target_recall_point
 from fracture.metrics.uncertainty import clopper_pearson_lower

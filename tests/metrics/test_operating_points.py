@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.metrics.operating_points import choose_operating_points, cuts_between, target_recall_point
 from fracture.metrics.screening import rates
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Estimate
 from fracture.metrics.screening import (
     CURVE_POINTS,
     HISTOGRAM_EDGES,
@@ -23,7 +24,6 @@ from fracture.metrics.screening import (
     roc_curve,
 )
 from fracture.metrics.uncertainty import wilson
-from fracture.types import Estimate
 
 
 def films(fractured, normal):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.errors import BadValue
+from fracture.clinical.status import Status, Thresholds
+from fracture.core.errors import BadValue
 from fracture.metrics.screening import rates
 from fracture.metrics.study import AGGREGATIONS, aggregate, case_truth, status_table
-from fracture.status import Status, Thresholds
 
 PROBABILITY = st.floats(0, 1)
 FILMS = st.lists(st.tuples(PROBABILITY, st.sampled_from(["a", "b", "c", "patient 10", "patient 9"])), max_size=20)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.metrics import uncertainty
 from fracture.metrics.uncertainty import bootstrap, count_groups, effective_n, group_members, proportion, wilson
 from tests.metrics.coverage import SIZES, by_films, by_groups, coverage

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from fracture.errors import BadValue, MissingData
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import HarmoniseConfig, OperatingPoint
 from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.types import HarmoniseConfig, OperatingPoint
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fracture import pipeline
+from fracture.core.errors import BadValue
+from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
-from fracture.errors import BadValue
+from fracture.evaluation.cases import films_of
+from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models import yolo
 from fracture.models.card import INT8
-from fracture.reader import Reader
-from fracture.report.cases import films_of
-from fracture.types import HarmoniseConfig
+from fracture.training import bundle as pipeline
 
 pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")
 OTHERWISE = HarmoniseConfig(long_side_px=300, range_tail=None)

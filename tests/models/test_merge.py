@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fracture import pipeline
-from fracture.boxes import fuse
-from fracture.data.phantom import draw_film
-from fracture.errors import BadValue, MissingData
+from fracture.core.boxes import fuse
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import Radiograph
+from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models import yolo
 from fracture.models.merge import merge
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, detections_from
-from fracture.reader import Reader
-from fracture.types import Radiograph
+from fracture.phantom import draw_film
+from fracture.training import bundle as pipeline
 
 pytest.importorskip("ultralytics", reason="training needs the full set of packages")
 

@@ -11,19 +11,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fracture import pipeline
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
-from fracture.errors import BadValue, MissingData
+from fracture.evaluation.cases import films_of
 from fracture.imaging.decode import decode
+from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.card import INT8
 from fracture.models.quantise import quantise
 from fracture.models.runtime import OpenVinoNetwork
-from fracture.reader import Reader
-from fracture.report.cases import films_of
-from fracture.types import HarmoniseConfig
+from fracture.training import bundle as pipeline
 
 pytest.importorskip("nncf", reason="quantising needs the full set of packages")
 ROOT = Path(__file__).parents[2]

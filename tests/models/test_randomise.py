@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fracture.data.phantom import draw_film
 from fracture.models.randomise import _STEPS, _collimate, _mark, _quantiles, _ranks, _Scene, randomise
+from fracture.phantom import draw_film
 
 BOXES = [(150.0, 200.0, 190.0, 240.0), (20.0, 20.0, 60.0, 50.0)]
 

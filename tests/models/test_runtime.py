@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import FrameMap, ModelInput
 from fracture.models import card as cards
 from fracture.models import runtime
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, detections_from, open_network
-from fracture.types import FrameMap, ModelInput
 
 openvino = pytest.importorskip("openvino")
 SHIPPED = next(cards.SHIPPED.glob("*.onnx"))

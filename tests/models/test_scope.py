@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from fracture.data.phantom import draw_film
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
+from fracture.core.types import Radiograph
+from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, network_tensor
-from fracture.outputs.json import warnings_for
-from fracture.reader import Reader
-from fracture.types import Radiograph
+from fracture.phantom import draw_film
+from fracture.predictions.jsonl import warnings_for
 
 pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")
 

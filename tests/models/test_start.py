@@ -2,7 +2,7 @@
 
 import pytest
 
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 from fracture.models.start import restate_norms
 
 torch = pytest.importorskip("torch")

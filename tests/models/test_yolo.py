@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fracture import pipeline
+from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
-from fracture.errors import BadValue, MissingData
+from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import yolo
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
-from fracture.reader import Reader
+from fracture.training import bundle as pipeline
 
 pytest.importorskip("ultralytics", reason="training needs the full set of packages")
 COCO = Path(__file__).parents[2].parent / "shared/data/yolov8n-coco.safetensors"
@@ -159,7 +159,7 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
     assert set(card.intended["never_labelled"]).isdisjoint(card.intended["regions"])
     assert sum(region["fractured"] for region in card.intended["regions"].values()) > 0
     film = next(load_dataset(tiny_dataset).splits["test"].iterdir())
-    code = "import sys, pathlib; from fracture.reader import Reader; "
+    code = "import sys, pathlib; from fracture.inference.reader import Reader; "
     code += "Reader.load(pathlib.Path(sys.argv[1])).read(pathlib.Path(sys.argv[2]).read_bytes()); "
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, str(tiny_run), str(film)], check=True)

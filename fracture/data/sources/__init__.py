@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from fracture.core.errors import BadValue
+from fracture.core.types import ImageRecord
 from fracture.data.ingest import Claim, count_classes, report
 from fracture.data.labels import FractureClasses
 from fracture.data.sources import fracatlas, grazpedwri, mura, roboflow
-from fracture.errors import BadValue
-from fracture.types import ImageRecord
 
 SOURCES: Mapping[str, Callable[[Path], Iterator[Claim]]] = MappingProxyType(
     {

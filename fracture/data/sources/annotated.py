@@ -5,7 +5,7 @@ id is the file's path from that folder without its suffix, or with it where two 
 
 ``films.csv`` in that folder, comma or semicolon separated, may say more about a film than the annotations do, a row per
 film: ``file`` (its path from the folder), ``patient_id``, ``study_id`` (one that no other patient has), ``view``,
-``region`` (one or more of `fracture.types.REGIONS`, separated by ``|``), ``sequence`` (its number in the order of
+``region`` (one or more of `fracture.core.types.REGIONS`, separated by ``|``), ``sequence`` (its number in the order of
 examination). Every other column becomes an attribute.
 """
 
@@ -21,11 +21,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.folders import may_be_film, walk
+from fracture.core.types import REGIONS, SPLITS
 from fracture.data.manifest import COLUMNS
 from fracture.data.names import Names, ends, stem
-from fracture.errors import BadValue, MissingData
-from fracture.files import may_be_film, walk
-from fracture.types import REGIONS, SPLITS
 
 SIDECAR = "films.csv"
 

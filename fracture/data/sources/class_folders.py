@@ -8,11 +8,11 @@ about patients and regions stands in films.csv, see `fracture.data.sources.annot
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from fracture.core.errors import BadValue
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Sorted
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
 from fracture.data.sources.yolo_folders import export_split, original
-from fracture.errors import BadValue
 
 
 def claims(images: Path, about: Provenance) -> Iterator[Claim]:

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from fracture import boxes as box_math
+from fracture.core import boxes as box_math
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.folders import Tree, walk
+from fracture.core.types import Box
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses
 from fracture.data.sources.annotated import Facts, Films, read_facts
 from fracture.data.sources.joined import Annotation, claim_films, settle, unread
-from fracture.errors import BadValue, MissingData
-from fracture.files import Tree, walk
-from fracture.types import Box
 
 _FACTS = ("patient_id", "study_id", "view", "region", "regions")
 _AGREE = 0.5

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fracture.core.errors import BadValue
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.sources import class_folders, coco, voc, yolo_folders
-from fracture.errors import BadValue
 
 FORMATS = ("coco", "voc", "yolo", "folders")
 

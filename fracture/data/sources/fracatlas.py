@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.folders import walk
+from fracture.core.types import Box
 from fracture.data.ingest import Claim
-from fracture.errors import BadValue, MissingData
-from fracture.files import walk
-from fracture.types import Box
 
 LICENCE = "CC BY 4.0"
 ATTRIBUTION = (

@@ -24,11 +24,11 @@ from math import isfinite
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
+from fracture.core.errors import BadValue, MissingData
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import BY_NAME, Drawn, FractureClasses, read_supervisely, read_voc, read_yolo, sort_out
 from fracture.data.sources import yolo_folders
 from fracture.data.sources.yolo_folders import NO_LABEL
-from fracture.errors import BadValue, MissingData
 
 ABOUT = Provenance(
     source="grazpedwri",

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fracture.core.errors import MissingData
+from fracture.core.folders import Tree
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, sort_out
 from fracture.data.names import fold
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, Meant, absent, few, inside, native_ids, read_sidecar
 from fracture.data.sources.yolo_folders import export_split, original
-from fracture.errors import MissingData
-from fracture.files import Tree
 
 UNSAID = "no annotation names it: nobody looked"
 

@@ -20,11 +20,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import place
+from fracture.core.folders import walk
+from fracture.core.types import ImageRecord
 from fracture.data.ingest import Claim, ingest
-from fracture.data.stage import film_name, place
-from fracture.errors import BadValue, MissingData
-from fracture.files import walk
-from fracture.types import ImageRecord
+from fracture.data.stage import film_name
 
 LICENCE = "Stanford MURA research use agreement, no redistribution"
 ATTRIBUTION = "Rajpurkar et al., MURA: Large Dataset for Abnormality Detection in Musculoskeletal Radiographs, 2018"

@@ -15,13 +15,13 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.folders import walk
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import read_xml, voc_objects
 from fracture.data.names import fold, spellings
 from fracture.data.sources.annotated import Films
 from fracture.data.sources.joined import Annotation, claim_films, unread
-from fracture.errors import BadValue, MissingData
-from fracture.files import walk
 
 
 def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim]:

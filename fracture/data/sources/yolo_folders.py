@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from unicodedata import normalize
 
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.folders import Tree, may_be_film, walk
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses, class_list, keypoint_shape, read_yolo, sort_out
 from fracture.data.names import fold
 from fracture.data.names import stem as film_stem
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, native_ids, read_sidecar
-from fracture.errors import BadValue, MissingData
-from fracture.files import Tree, may_be_film, walk
 from fracture.imaging.dicom import is_dicom
 from fracture.imaging.raster import is_raster
 

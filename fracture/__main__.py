@@ -1,0 +1,40 @@
+"""The command ``fracture``: ``fracture read film.png``, ``fracture serve``; each takes ``--help``."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from fracture import __version__
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "read": "read films, a JSON line each",
+        "draw": "draw what the model sees on a film",
+        "serve": "run the service",
+        "evaluate": "evaluate a model on a split of a dataset",
+        "train": "train a detector on a dataset",
+    }
+)
+HELP, WRONG = 0, 2
+
+
+def main() -> int:
+    """Run the command that is named first, with the arguments behind it; 2 where there is none of that name."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name == "--version":
+        print(__version__)
+        return HELP
+    if name in {"-h", "--help"}:
+        print("usage: fracture COMMAND ...\n\n" + "\n".join(f"  {key:10}{text}" for key, text in COMMANDS.items()))
+        return HELP
+    if name not in COMMANDS:
+        print(f"fracture: expected a command out of {', '.join(COMMANDS)}, got {name!r}", file=sys.stderr)
+        return WRONG
+    sys.argv = [f"fracture {name}", *sys.argv[2:]]
+    command: int = import_module(f"fracture.commands.{name}").main()
+    return command
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

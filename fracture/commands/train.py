@@ -1,0 +1,55 @@
+"""Train a detector on a dataset built by scripts/make_splits.py."""
+
+import argparse
+
+from fracture.core.doors import door
+from fracture.models import yolo
+from fracture.training.bundle import bundle
+
+
+@door
+def main() -> int:
+    """Parse flags, train, say where the run is."""
+    default = yolo.Config()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
+    parser.add_argument("--start", default="", help="for an architecture (yolov8s.yaml): a .safetensors to begin with")
+    parser.add_argument("--data", default=default.data)
+    parser.add_argument("--epochs", type=int, default=default.epochs)
+    parser.add_argument("--imgsz", type=int, default=default.imgsz)
+    parser.add_argument("--batch", type=int, default=default.batch)
+    parser.add_argument("--films-per-step", type=int, default=default.films_per_step, help="films between two steps")
+    parser.add_argument("--learning-rate", type=float, default=default.learning_rate, help="AdamW's; chosen if 0")
+    parser.add_argument("--name", default=default.name)
+    parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
+    parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
+    parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
+    parser.add_argument(
+        "--val-every", type=int, default=default.val_every, help="validate every so many epochs, 0: never"
+    )
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"
+    )
+    parser.add_argument(
+        "--restate", type=int, default=0, help="train films in whose statistics the weights to begin with are restated"
+    )
+    parser.add_argument(
+        "--other-looks", type=float, default=0.0, help="share of train films given another hospital's look, 0 to 1"
+    )
+    parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
+    parser.add_argument("--runs", default=default.runs, help="folder of all runs")
+    parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(yolo.SETTINGS)}"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
+    args = vars(parser.parse_args())
+    resume, asked = args.pop("resume"), args.pop("set")
+    config = yolo.Config(**args, settings=yolo.settings(asked))
+    best = yolo.train(config, resume=resume)
+    card = bundle(config.folder)
+    print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")
+    for point in card.operating_points:
+        print(f"{point.name}: {point.threshold:.3f}, sensitivity {point.sensitivity}, specificity {point.specificity}")
+    return 0

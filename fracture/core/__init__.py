@@ -1,0 +1,1 @@
+"""Types, boxes, errors, files and the machine: what every other package may use."""

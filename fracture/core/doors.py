@@ -1,0 +1,49 @@
+"""What every door does with what a user can get wrong: one line that says it, and 2; never a traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from fracture.core.errors import FractureError
+
+FAILED = 2
+_NOBODY_READS, _STOPPED = 141, 130
+"""What a shell reports of a program that wrote where nobody reads, or that was stopped: 128 and the signal's number."""
+
+
+def door(main: Callable[[], int]) -> Callable[[], int]:
+    """Make a door of ``main``: refusals, files that cannot be read or written and missing packages end in one line."""
+
+    @wraps(main)
+    def opened() -> int:
+        name = Path(sys.argv[0]).stem
+        try:
+            done = main()
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            _refused(name, "stopped")
+            return _STOPPED
+        except BrokenPipeError:
+            # The interpreter would complain once more when it empties the pipe at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _NOBODY_READS
+        except FractureError as error:
+            return _refused(name, str(error))
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in {"", "fracture"}:
+                raise
+            return _refused(name, f"needs {package}, which is not installed: pip install -r requirements.txt")
+        except OSError as error:
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+            return _refused(name, f"{where}{error.strerror or error}")
+        return done
+
+    return opened
+
+
+def _refused(name: str, why: str) -> int:
+    print(f"{name}: {why}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,1 @@
+"""Raw datasets, fetched and unpacked."""

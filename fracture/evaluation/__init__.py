@@ -1,0 +1,1 @@
+"""Predictions and a manifest to figures that a reader can check."""

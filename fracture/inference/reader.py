@@ -1,0 +1,97 @@
+"""The pipeline from a film's bytes to an answer. Everybody who predicts calls it, so everybody gets the same answer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fracture.core.errors import MissingData
+from fracture.core.files import file_hash
+from fracture.core.types import ModelInput, Prediction, Radiograph
+from fracture.imaging.decode import MAX_PIXELS, decode, frames
+from fracture.imaging.dicom import NO_LIMB
+from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models import card as cards
+from fracture.models.card import ModelCard
+from fracture.models.runtime import Network, detections_from, open_network, runs_int8
+from fracture.models.scope import FLAG
+
+USUAL_PX = (373, 454)
+"""Most films of FracAtlas have this (width, height)."""
+
+
+class Reader:
+    """Reads films with one model, exactly as its card says. Safe to share between threads."""
+
+    def __init__(self, card: ModelCard, network: Network, folder: Path | None = None, weights: str = "") -> None:
+        """Read with a network, as a card says. ``weights`` is the SHA-256 of the file it was opened from."""
+        self.card = card
+        self.network = network
+        self.folder = folder
+        self.weights = weights
+
+    @classmethod
+    def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
+        """Open a model: the shipped one, a run's folder, a bundle, an ``.onnx``, or a ``.pt`` (which needs torch).
+
+        ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`. A bundle's 8-bit network is
+        taken where OpenVINO runs it, unless its ``.onnx`` is named.
+
+        Raises MissingData where a card or its weights are not there or the card says nothing of the file that was
+        named, BadValue where a file's hash differs.
+        """
+        folder = cards.find(weights or cards.SHIPPED)
+        card = cards.load(folder)
+        if weights is not None and weights.suffix == ".pt":
+            return cls._of_checkpoint(card, weights, folder)
+        int8 = card.int8(folder)
+        if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
+            return cls(card, open_network(int8, "openvino", precision), folder, card.files[int8.name])
+        exported = [folder / name for name in card.files if name.endswith(".onnx")]
+        if weights is not None and weights.suffix == ".onnx":
+            exported = [file for file in exported if file == weights]
+        for file in exported:
+            if file.is_file():
+                return cls(card, open_network(file, backend, precision), folder, card.files[file.name])
+        raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
+
+    @classmethod
+    def _of_checkpoint(cls, card: ModelCard, checkpoint: Path, folder: Path) -> "Reader":
+        from fracture.models.yolo import TorchNetwork
+
+        opened = file_hash(checkpoint) if checkpoint.is_file() else ""
+        if opened not in card.files.values():
+            # Its thresholds and its figures are those of other weights.
+            known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
+            raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
+        return cls(card, TorchNetwork(checkpoint), folder, opened)
+
+    def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
+        """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
+        return self.read_film(decode(data, window=window, max_pixels=max_pixels))
+
+    def read_frames(self, data: bytes, *, window: int = 0) -> Iterator[Prediction]:
+        """Read every frame of a file as a film of its own."""
+        return (self.read_film(film) for film in frames(data, window=window))
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film; boxes come back in its pixels, however it was prepared for the network."""
+        return self.read_prepared(self.prepare(film), film.flags)
+
+    def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
+        """Read a film as `prepare` gives it, here or in a `fracture.inference.sandbox`; flag one of a strange kind."""
+        answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
+        if NO_LIMB in flags or (len(answer) > rows and not answer[rows, 0] <= 1):
+            flags |= {FLAG}
+        found = detections_from(answer[:rows], film, self.card.nms_iou, self.card.members)
+        return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
+
+    def warm_up(self) -> None:
+        """Read an empty film of the commonest size, so that the first real one need not wait for what is made once."""
+        width, height = USUAL_PX
+        self.read_film(Radiograph(np.zeros((height, width), np.float32)))
+
+    def prepare(self, film: Radiograph) -> ModelInput:
+        """Give the pixels the network is fed for a film."""
+        harmonised = harmonise(film, self.card.harmonise)
+        return network_pixels(harmonised, self.card.long_side_px, stride=self.card.stride)

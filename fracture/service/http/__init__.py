@@ -1,0 +1,1 @@
+"""The HTTP service: a film in, boxes out. Not a medical device."""

@@ -1,0 +1,106 @@
+"""What a caller asks for, in the query or as fields of the form: the same names, checked alike, and no others."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from fracture.clinical.status import DEFAULT_MODE
+
+JSON, PNG = "application/json", "image/png"
+STUDY_ID = "^[A-Za-z0-9._-]{1,64}$"
+
+
+class Detect(BaseModel, extra="forbid"):
+    """What /detect can be asked."""
+
+    mode: str | None = Field(
+        default=None,
+        description=f"An operating point of the model's card, as /health lists them; {DEFAULT_MODE} unless said.",
+    )
+    conf: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Boxes from this score on are in the answer. Without mode, it flags films in doubt as well.",
+    )
+    lat: float | None = Field(
+        default=None,
+        ge=-90,
+        le=90,
+        allow_inf_nan=False,
+        description="With lng: list clinics there. A provider of maps is told the place to about 1 km.",
+    )
+    lng: float | None = Field(default=None, ge=-180, le=180, allow_inf_nan=False)
+    format: Literal["json", "png"] | None = Field(
+        default=None, description="png, or Accept: image/png, gives one film with its boxes drawn."
+    )
+
+
+class Study(Detect):
+    """What /detect can be asked in a form: a name too, which has no place in an address, as addresses are logged."""
+
+    study_id: str | None = Field(default=None, pattern=STUDY_ID)
+
+
+class Render(BaseModel, extra="forbid"):
+    """What /render can be asked."""
+
+    frame: int = Field(default=0, ge=0, le=10_000, description="Which frame of a file with several, from 0.")
+
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+def together(known: type[Asked], request: Request, fields: Iterable[tuple[str, str]]) -> Asked:
+    """Give what query and form ask together. A known field that is empty, as a browser sends it, asks nothing.
+
+    Raises RequestValidationError for a field that is not known or not valid, and for a name with two values.
+    """
+    given = [("query", name, text) for name, text in request.query_params.multi_items()]
+    given += [("body", name, text) for name, text in fields if text or name not in known.model_fields]
+    merged: dict[str, object] = {}
+    for where, name, text in given:
+        try:
+            value = getattr(known.model_validate({name: text}), name)
+        except ValidationError as refused:
+            problems: list[Any] = [*refused.errors(include_url=False)]
+            raise RequestValidationError([one | {"loc": (where, *one["loc"])} for one in problems]) from None
+        if merged.setdefault(name, value) != value:
+            message = "expected one value, got two that differ"  # unquoted: it may be where somebody is
+            raise RequestValidationError([{"loc": (where, name), "type": "contradiction", "msg": message}])
+    return known.model_validate(merged)
+
+
+def prefers_png(accept: str) -> bool:
+    """Tell whether a client would rather have a picture than JSON, by the weights of its Accept header.
+
+    JSON is given where both weigh the same, and where neither is wanted: a server may (RFC 9110, 12.5.1).
+    """
+    ranges = [_range(entry) for entry in accept.lower().split(",")]
+
+    def weight(kind: str) -> float:
+        # The most specific range that fits counts, not the one that weighs most.
+        whole = kind.partition("/")[0] + "/*"
+        for name in (kind, whole, "*/*"):
+            found = [q for listed, q in ranges if listed == name]
+            if found:
+                return max(found)
+        return 0.0
+
+    return weight(PNG) > weight(JSON)
+
+
+def _range(entry: str) -> tuple[str, float]:
+    """Take a range of an Accept header apart; a weight that is none counts as 0."""
+    name, *parameters = (part.strip() for part in entry.split(";"))
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            text = value.strip()
+            plain = text.replace(".", "", 1).isdecimal() and text.isascii()
+            return name, float(text) if plain and float(text) <= 1 else 0.0
+    return name, 1.0

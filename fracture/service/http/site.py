@@ -1,0 +1,114 @@
+"""The static site in docs/: the page as the service has it, before answers that were recorded instead of a service.
+
+The films are synthetic and not picked: one examination of every region, from one seed, broken and whole in turns. What
+the model says of them says nothing about skill.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.clinical.status import DEFAULT_MODE
+from fracture.core.errors import MissingData
+from fracture.core.files import write_bytes, write_json
+from fracture.inference.reader import Reader
+from fracture.models import card as cards
+from fracture.models.card import ModelCard
+from fracture.models.runtime import Network, OpenVinoNetwork
+from fracture.phantom import REGIONS, Wish, draw_examination
+from fracture.service.http import answers
+from fracture.service.http.pages import VIEWER
+
+API = "api.js"
+"""The page's way to a service; the site has its own."""
+
+FLOOR = "screening"
+"""From this mode's threshold on the page asks for boxes, in the mode of whoever names none."""
+
+_SEED = 4
+_VIEWS = ("frontal", "lateral")
+_SIZE_PX = (373, 454)
+
+
+def build(docs: Path, weights: Sequence[Path], *, record: bool = True) -> list[Path]:
+    """Copy the page into ``docs/viewer`` and, unless told not to ``record``, write films and what models say of them.
+
+    Give the files written. Raises MissingData where a model's folder has no ONNX file.
+    """
+    written = []
+    for file in page_files():
+        written.append(docs / "viewer" / file.name)
+        write_bytes(written[-1], file.read_bytes())
+    if record:
+        studies = draw_studies()
+        for _, films in studies:
+            for name, film in films.items():
+                written.append(docs / "data" / name)
+                write_bytes(written[-1], film)
+        models = [recorded for folder in weights for recorded in record_models(folder, studies)]
+        content = {
+            "schema": 1,
+            "studies": [{"title": title, "films": list(films)} for title, films in studies],
+            "models": models,
+        }
+        written.append(docs / "data/films.json")
+        write_json(written[-1], content)
+    return written
+
+
+def page_files() -> list[Path]:
+    """Name the files that the site has from the service's page."""
+    return sorted(file for file in VIEWER.iterdir() if file.name != API)
+
+
+def draw_studies() -> list[tuple[str, dict[str, bytes]]]:
+    """Draw the studies: a title, and by name the PNG of each film."""
+    studies = []
+    for number, region in enumerate(REGIONS):
+        broken = number % 2 == 0
+        rng = np.random.default_rng(_SEED)
+        drawn = draw_examination(rng, _SIZE_PX, fractured=broken, wish=Wish(region=region), views=_VIEWS)
+        films = {f"films/{region}-{film.view}.png": _png(film.grey) for film in drawn}
+        studies.append((f"{region.capitalize()}: {'a fracture' if broken else 'none'} drawn", films))
+    return studies
+
+
+def record_models(weights: Path, studies: Sequence[tuple[str, dict[str, bytes]]]) -> Iterator[dict[str, Any]]:
+    """Ask a model, in every way it can be run here, for its answer to each study."""
+    folder = cards.find(weights)
+    card = cards.load(folder)
+    points = [asdict(point) for point in card.operating_points]
+    about = {"model_id": card.model_id, "version": card.version, "files": card.files, "operating_points": points}
+    about |= {"default_mode": DEFAULT_MODE, "measured": {"test": card.measured.get("test")}}
+    for kind, network in _networks(card, folder):
+        reader = Reader(card, network, folder)
+        said = [_answer(reader, list(films.values())) for _, films in studies]
+        yield {"name": f"{card.model_id} {card.version}, {kind}", "card": about, "answers": said}
+
+
+def _networks(card: ModelCard, folder: Path) -> Iterator[tuple[str, Network]]:
+    exported = [folder / name for name in card.files if name.endswith(".onnx") and (folder / name).is_file()]
+    if not exported:
+        raise MissingData(f"{folder}: no .onnx that {cards.NAME} vouches for")
+    yield "float32", OpenVinoNetwork(exported[0])
+    yield "bfloat16", OpenVinoNetwork(exported[0], "bf16")
+    small = card.int8(folder)
+    if small is not None:
+        yield "int8", OpenVinoNetwork(small)
+
+
+def _answer(reader: Reader, films: Sequence[bytes]) -> dict[str, Any]:
+    seen = [answers.Seen(source, 0, reader.read(film)) for source, film in enumerate(films)]
+    floor = reader.card.operating_point(FLOOR).threshold
+    mode = answers.measured_mode(reader.card.operating_point(DEFAULT_MODE), floor, reader.card)
+    said = answers.answer(seen, [], mode, reader.card, None)
+    return said.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _png(grey: NDArray[np.uint8]) -> bytes:
+    return bytes(cv2.imencode(".png", grey, (cv2.IMWRITE_PNG_COMPRESSION, 9))[1])

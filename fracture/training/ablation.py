@@ -1,0 +1,339 @@
+"""What each choice of a training recipe buys: short runs that differ in one thing, judged on the same films.
+
+A recipe is chosen on val, and val of a deal has too few fractured films to tell recipes apart. So the films that are
+not of its test are dealt anew, half to learn from, half to judge on; the test films are never read. A run is short (see
+`BASE`), the same number of films long in every row unless its name says otherwise, and judged after its last epoch,
+whatever came before. Three runs that differ in the seed alone say how much of a difference is luck.
+
+Skill that does not leave home is worth little: every row is judged on films of other sources too. Of a further source
+to learn from these are the films that its published split holds back, of a source to look at alone all its films.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture.core import boxes as box_math
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import write_bytes, write_json
+from fracture.core.types import Detections, HarmoniseConfig, ImageRecord, Prediction, Radiograph
+from fracture.data import manifest
+from fracture.data.assemble import assemble
+from fracture.data.preprocess import preprocess
+from fracture.data.yolo import DATASET
+from fracture.evaluation import comparison
+from fracture.evaluation.cases import EVERY_FILM, Cases, films_of, join
+from fracture.evaluation.run import load_records, predict
+from fracture.inference.reader import Reader
+from fracture.models import yolo
+from fracture.models.runtime import OpenVinoNetwork
+from fracture.training.bundle import export, trained
+from fracture.training.rebuild import DEFAULT
+
+RESAMPLES = 500
+TABLE = "choices.json"
+HOME, SECOND, AWAY = "home", "second source", "away"
+FIGURES = (
+    (HOME, "AP50", "ap50"),
+    (HOME, "film AUC", "film_auc"),
+    (SECOND, "AP50", "second_ap50"),
+    (AWAY, "film AUC", "away_auc"),
+)
+"""What a row says: the films, the figure, and its key in the table."""
+
+_JUDGED = 0.42
+_TEST = 0.165
+"""Shares of all films: to judge on half of what is left beside a test of a sixth."""
+
+BASE = replace(
+    DEFAULT.training, model="yolov8n.yaml", epochs=10, imgsz=448, learning_rate=0.0003, val_every=0, restate=128
+)
+"""A short run: a quarter of the default recipe's epochs, at two thirds of its scale, gently taught (JOURNAL.md)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing done otherwise: fields of the run's configuration, its settings, how films are prepared, or which.
+
+    With ``sources`` it learns from the further sources too. With ``together`` nothing is trained: the boxes of those
+    choices are fused.
+    """
+
+    name: str
+    run: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
+    harmonise: HarmoniseConfig = field(default_factory=HarmoniseConfig)
+    sources: bool = False
+    together: tuple[str, ...] = ()
+
+
+CHOICES = (
+    Choice("YOLOv8n"),
+    Choice("seed 1", {"seed": 1}),
+    Choice("seed 2", {"seed": 2}),
+    Choice("greys as in the file", harmonise=HarmoniseConfig(range_tail=None)),
+    Choice("weights as published", {"restate": 0}),
+    Choice("rate .0001", {"learning_rate": 0.0001}),
+    Choice("rate .001", {"learning_rate": 0.001}),
+    Choice("other looks, half", {"other_looks": 0.5}),
+    Choice("other looks, all", {"other_looks": 1.0}),
+    Choice("further sources", sources=True),
+    Choice("further sources, other looks", {"other_looks": 0.5}, sources=True),
+    Choice("further sources, other looks, seed 1", {"other_looks": 0.5, "seed": 1}, sources=True),
+    Choice("further sources, other looks, seed 2", {"other_looks": 0.5, "seed": 2}, sources=True),
+    Choice("turned by 30 degrees", settings={"degrees": 30}),
+    Choice("scaled by half", settings={"scale": 0.5}),
+    Choice("no mosaic", settings={"mosaic": 0}),
+    Choice("two normals", {"normals": 2.0}),
+    Choice("640 px", {"imgsz": 640, "batch": 8}),
+    Choice("twice as long", {"epochs": 2 * BASE.epochs}),
+    Choice("YOLOv8s", {"model": "yolov8s.yaml"}),
+    Choice("three seeds", together=("YOLOv8n", "seed 1", "seed 2")),
+)
+
+
+@dataclass(frozen=True)
+class Films:
+    """What choices are compared on, all stages ingested and not harmonised.
+
+    ``home`` is learnt from and judged on; ``deal`` is the manifest.csv or films.csv that names its test films, which
+    are never read. ``further`` sources are learnt from where a choice says so. ``away`` is judged on alone.
+    """
+
+    home: Path
+    deal: Path
+    further: tuple[Path, ...] = ()
+    away: Path | None = None
+
+
+def compare(films: Films, start: Path, out: Path, wanted: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Run the choices (all, or those named), beginning at the state dict ``start``.
+
+    Where ``start`` is a folder, each begins at the file named as its architecture there, such as yolov8s.safetensors.
+    Yields a row of the table when it is measured, the first being what the others are compared with; a choice that
+    fuses others brings them along. What is in ``out`` already is not done again, and a killed run goes on. Raises
+    BadValue for an unknown choice, and for one that learns from further sources where there are none; MissingData
+    without the weights.
+    """
+    unknown = set(wanted) - {choice.name for choice in CHOICES}
+    if unknown:
+        known = ", ".join(choice.name for choice in CHOICES)
+        raise BadValue(f"choices: expected some of {known}; got {', '.join(sorted(unknown))}")
+    if not start.exists():
+        raise MissingData(f"no weights at {start}")
+    named = {*wanted, CHOICES[0].name} if wanted else {choice.name for choice in CHOICES}
+    named |= {part for choice in CHOICES if choice.name in named for part in choice.together}
+    chosen = [choice for choice in CHOICES if choice.name in named]
+    if (lacking := [choice.name for choice in chosen if choice.sources]) and not films.further:
+        raise BadValue(f"choices: expected further sources to learn from for {', '.join(lacking)}, got none")
+    rows: list[dict[str, Any]] = []
+    judged: dict[str, dict[str, Cases]] = {}
+    for choice in chosen:
+        if choice.together:
+            parts = [judged[name] for name in choice.together]
+            cases = {where: _fused([part[where] for part in parts]) for where in parts[0]}
+        else:
+            cases = _run(choice, films, start, out)
+        judged[choice.name] = cases
+        first = judged[CHOICES[0].name]
+        rows.append({"name": choice.name, "epochs": _config(choice, start, out).epochs} | _figures(cases, first))
+        counted = {where: _counts(found) for where, found in first.items()}
+        write_json(out / TABLE, {"base": asdict(BASE), "judged_on": counted, "rows": rows})
+        yield rows[-1]
+
+
+def readings(weights: Path, root: Path, out: Path, split: str = "val") -> Iterator[dict[str, Any]]:
+    """Compare ways to read films with one trained model, on a split of the dataset at ``root``; rows as `compare`."""
+    plain = Reader.load(weights)
+    first: Cases | None = None
+    for name, kind in READINGS.items():
+        reader = kind(plain.card, plain.network, plain.folder)
+        cases = _judge(reader, root, films_of(load_records(root), split), out / f"{_slug(name)}.jsonl")
+        first = first or cases
+        yield {"name": name} | _figures({HOME: cases}, {HOME: first})
+
+
+class Mirrored(Reader):
+    """Reads a film and its mirror image, and takes the mean of both."""
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film both ways round."""
+        plain = super().read_film(film)
+        mirrored = super().read_film(replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1])))
+        width = film.size_px[0]
+        flipped = np.array([width, 0, width, 0]) + mirrored.detections.xyxy * [-1, 1, -1, 1]
+        back = replace(mirrored.detections, xyxy=flipped[:, [2, 1, 0, 3]])
+        return replace(plain, detections=box_math.fuse([plain.detections, back]))
+
+
+class Tiled(Reader):
+    """Reads a film that is larger than the network's scale as a whole and in four overlapping quarters."""
+
+    def read_film(self, film: Radiograph) -> Prediction:
+        """Read a decoded film whole, and its quarters where they have more to show."""
+        plain = super().read_film(film)
+        width, height = film.size_px
+        if max(film.size_px) < 1.5 * self.card.long_side_px:
+            return plain
+        found = [plain.detections]
+        wide, high = (round(0.6 * side) for side in (width, height))
+        for left, top in ((0, 0), (width - wide, 0), (0, height - high), (width - wide, height - high)):
+            tile = np.ascontiguousarray(film.pixels[top : top + high, left : left + wide])
+            inside = super().read_film(replace(film, pixels=tile)).detections
+            found.append(replace(inside, xyxy=inside.xyxy + np.array([left, top, left, top])))
+        every = [np.concatenate([getattr(one, column) for one in found]) for column in ("xyxy", "score", "label")]
+        kept = box_math.nms(every[0], every[1], self.card.nms_iou)
+        return replace(plain, detections=Detections(*(column[kept] for column in every)))
+
+
+READINGS: Mapping[str, Callable[..., Reader]] = {
+    "as it is": Reader,
+    "mean with the mirror image": Mirrored,
+    "large films in tiles too": Tiled,
+}
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Give the table as it stands in JOURNAL.md."""
+
+    def number(value: float | None, sign: str = "") -> str:
+        return "-" if value is None else f"{value:{sign}.3f}"
+
+    def gap(figure: Mapping[str, Any]) -> str:
+        value, low, high = (number(figure[end], "+") for end in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    shown = [(f"{where}: {name}", key) for where, name, key in FIGURES if rows and key in rows[0]]
+    head = "".join(f" {name} | beside the first |" for name, _ in shown)
+    lines = [f"| choice |{head}", "| --- |" + " --- | --- |" * len(shown)]
+    for row in rows:
+        cells = [
+            f"{number(row[key]['value'])} | {gap(row[key]['difference']) if row['compared'] else ''}"
+            for _, key in shown
+        ]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _run(choice: Choice, films: Films, start: Path, out: Path) -> dict[str, Cases]:
+    config = _config(choice, start, out)
+    root = Path(config.data).parent
+    first = Path(_config(CHOICES[0], start, out).data).parent
+    if not (root / manifest.NAME).is_file():
+        # Films prepared otherwise look alike otherwise, and would be grouped and dealt otherwise: all are dealt as the
+        # first choice's are.
+        keep = first / manifest.NAME if first != root else _test_of(films.deal, out)
+        _deal(choice, films, keep, root)
+    if not yolo.is_finished(config.folder):
+        yolo.train(config, resume=yolo.can_resume(config.folder))
+    reader, _ = trained(config.folder)
+    network = config.folder / "model.onnx"
+    if not network.is_file():
+        export(config.folder, network, config.imgsz)
+    reader = Reader(reader.card, OpenVinoNetwork(network), config.folder)
+    judged = {record.image_id for record in films_of(load_records(first), "val")}
+    at_home = [record for record in load_records(root) if record.image_id in judged]
+    cases = {HOME: _judge(reader, root, at_home, config.folder / "val.jsonl")}
+    held_back = [
+        _judge(reader, stage, found, config.folder / f"second{number}.jsonl")
+        for number, stage in enumerate(films.further)
+        if (found := [r for r in load_records(stage) if r.attributes.get("official_split") in {"val", "test"}])
+    ]
+    if held_back:
+        cases[SECOND] = _together(held_back)
+    if films.away:
+        every = films_of(load_records(films.away), EVERY_FILM)
+        cases[AWAY] = _judge(reader, films.away, every, config.folder / "away.jsonl")
+    return cases
+
+
+def _together(several: Sequence[Cases]) -> Cases:
+    """Give the films of several sources as one set."""
+    return Cases(
+        EVERY_FILM,
+        records=tuple(record for cases in several for record in cases.records),
+        detections=tuple(found for cases in several for found in cases.detections),
+        left_out={name: why for cases in several for name, why in cases.left_out.items()},
+        everything=tuple(record for cases in several for record in cases.everything),
+        flags=tuple(noted for cases in several for noted in cases.flags),
+        refused=tuple(record for cases in several for record in cases.refused),
+    )
+
+
+def _fused(several: Sequence[Cases]) -> Cases:
+    """Read the films with several models at once."""
+    each = zip(*(cases.detections for cases in several), strict=True)
+    return replace(several[0], detections=tuple(box_math.fuse(found) for found in each))
+
+
+def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
+    dealt = choice.harmonise.harmonise_id + ("_and_further" if choice.sources else "")
+    model = Path(str(choice.run.get("model", BASE.model)))
+    begun = start / model.with_suffix(".safetensors") if start.is_dir() else start
+    differs: dict[str, Any] = {"start": str(begun)} | dict(choice.run)
+    where: dict[str, Any] = {
+        "data": str(out / dealt / DATASET),
+        "runs": str(out / "runs"),
+        "name": _slug(choice.name),
+    }
+    asked = replace(BASE, **differs, **where)
+    # As large a share of the epochs without mosaic as in the whole recipe.
+    return replace(asked, settings={"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings))
+
+
+def _test_of(deal: Path, out: Path) -> Path:
+    """Write down which films are of a deal's test, and nothing of its train and val."""
+    test = [image_id for image_id, part in manifest.load_splits(deal).items() if part == "test"]
+    text = io.StringIO()
+    csv.writer(text).writerows([("image_id", "split"), *((image_id, "test") for image_id in test)])
+    file = out / "test.csv"
+    write_bytes(file, text.getvalue().encode())
+    return file
+
+
+def _deal(choice: Choice, films: Films, keep: Path, root: Path) -> None:
+    """Prepare the films and deal those that ``keep`` leaves, half to learn from, half to judge on.
+
+    Of further sources all is learnt from that their published split does not hold back.
+    """
+    stages = (films.home, *films.further) if choice.sources else (films.home,)
+    harmonised = [root.with_suffix(f".stage{number}") for number in range(len(stages))]
+    for stage, prepared in zip(stages, harmonised, strict=True):
+        preprocess(stage, prepared, choice.harmonise)
+    shares = (0.0, 0.0) if choice.sources else (_JUDGED, _TEST)
+    assemble(harmonised, root, val=shares[0], test=shares[1], seed=0, keep=keep)
+
+
+def _judge(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path) -> Cases:
+    return join(films, predict(reader, root, films, file).answers, EVERY_FILM)
+
+
+def _counts(cases: Cases) -> dict[str, int]:
+    return {"films": len(cases.records), "fractured": int(cases.fractured.sum()), "groups": len(set(cases.groups))}
+
+
+def _figures(cases: Mapping[str, Cases], first: Mapping[str, Cases]) -> dict[str, Any]:
+    """Give the figures of a row, and their differences from the first with intervals; see `comparison`."""
+    found = {
+        where: {
+            row["name"]: row
+            for row in comparison.on_the_same_films(these, first[where], ((), ()), 0, RESAMPLES)["rows"]
+        }
+        for where, these in cases.items()
+    }
+    figures: dict[str, Any] = {"compared": cases is not first}
+    for where, name, key in FIGURES:
+        if where in found:
+            row = found[where][name]
+            figures[key] = {end: row["this"][end] for end in ("value", "low", "high")}
+            figures[key]["difference"] = {end: row["difference"][end] for end in ("value", "low", "high")}
+    return figures
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower())

@@ -1,0 +1,53 @@
+"""A report that is not what the schema says is refused by name, and one that is comes back as it was."""
+
+import json
+from copy import deepcopy
+
+import pytest
+
+from fracture.core.errors import BadValue, MissingData
+from fracture.evaluation.report import schema
+
+
+def test_a_whole_report_passes(report):
+    schema.check(report)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("film", "auc"), {"value": 0.9}, "film/auc"),
+        (("film", "auc", "n"), -1, "film/auc/n"),
+        (("made", "code_id"), "short", "made/code_id"),
+        (("points", 0, "threshold"), 1.5, "points/0/threshold"),
+        (("box", "mAP"), 0.5, "box"),
+        (("slices", "region", "hand", "ap50"), None, "slices/region/hand/ap50"),
+        (("schema",), 2, "schema"),
+    ],
+)
+def test_what_differs_is_named(report, path, value, told):
+    broken = deepcopy(report)
+    inner = broken
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(BadValue, match=f"report, {told}: expected"):
+        schema.check(broken)
+
+
+@pytest.mark.parametrize("key", ["warnings", "comparison", "film", "made"])
+def test_nothing_may_be_missing(report, key):
+    del report[key]
+    with pytest.raises(BadValue, match=f"'{key}' is a required property"):
+        schema.check(report)
+
+
+def test_a_report_is_loaded_as_it_was_saved(report, tmp_path):
+    path = tmp_path / "report.json"
+    with pytest.raises(MissingData, match="no report"):
+        schema.load(path)
+    path.write_text(json.dumps(report))
+    assert schema.load(path) == report
+    path.write_text("{")
+    with pytest.raises(BadValue, match="expected JSON"):
+        schema.load(path)

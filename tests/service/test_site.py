@@ -1,0 +1,118 @@
+"""The static site is the service's page and the shipped model's answers, and says so when one of them has moved on."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from fracture.core.errors import MissingData
+from fracture.inference.reader import Reader
+from fracture.models import card as cards
+from fracture.models.card import SHIPPED
+from fracture.models.runtime import OpenVinoNetwork
+from fracture.service.http import answers, site
+
+DOCS = Path(__file__).parents[2] / "docs"
+DATA = DOCS / "data"
+AGAIN = "run scripts/build_site.py again"
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads((DATA / "films.json").read_text(encoding="utf-8"))
+
+
+def test_the_sites_page_is_the_services():
+    copies = {file.name: file.read_bytes() for file in (DOCS / "viewer").iterdir() if file.name != site.API}
+    page = {file.name: file.read_bytes() for file in site.page_files()}
+    assert copies == page, f"{AGAIN}, with --page-only"
+
+
+@pytest.mark.parametrize("file", sorted(DATA.glob("*.schema.json")), ids=lambda file: file.name)
+def test_data_is_what_its_schema_says(file):
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = file.with_name(file.name.replace(".schema", ""))
+    if data.is_file():
+        jsonschema.validate(json.loads(data.read_text(encoding="utf-8")), schema)
+
+
+def test_all_data_has_a_schema():
+    files = {file.name for file in DATA.glob("*.json") if not file.name.endswith(".schema.json")}
+    assert "films.json" in files
+    assert all((DATA / name.replace(".json", ".schema.json")).is_file() for name in files)
+
+
+def test_answers_were_recorded_with_the_shipped_model(recorded):
+    card = cards.load(SHIPPED)
+    assert {model["card"]["version"] for model in recorded["models"]} == {card.version}, AGAIN
+    assert all(model["card"]["files"] == card.files for model in recorded["models"]), AGAIN
+    named = [point["name"] for point in recorded["models"][0]["card"]["operating_points"]]
+    assert named == [point.name for point in card.operating_points], AGAIN
+
+
+def test_each_way_to_run_it_has_answers_of_its_own(recorded):
+    said = [json.dumps(model["answers"]) for model in recorded["models"]]
+    assert len(set(said)) == len(said) > 1
+
+
+def test_answers_have_the_services_form(recorded):
+    for model in recorded["models"]:
+        assert len(model["answers"]) == len(recorded["studies"])
+        for answer in model["answers"]:
+            said = answers.StudyAnswer.model_validate(answer)
+            assert said.model_dump(mode="json", by_alias=True, exclude_unset=True) == answer, AGAIN
+
+
+def test_the_model_says_of_the_committed_films_what_was_recorded(recorded):
+    card = cards.load(SHIPPED)
+    reader = Reader(card, OpenVinoNetwork(SHIPPED / "model.onnx"), SHIPPED)
+    [whole] = [model for model in recorded["models"] if model["name"].endswith("float32")]
+    floor = card.operating_point(site.FLOOR).threshold
+    for name, film in zip(recorded["studies"][0]["films"], whole["answers"][0]["films"], strict=True):
+        found = reader.read((DATA / name).read_bytes()).detections.above(floor)
+        assert found.score == pytest.approx([box["confidence"] for box in film["detections"]], abs=0.002), AGAIN
+        assert found.xyxy == pytest.approx(np.array([box["bbox_xyxy"] for box in film["detections"]]), abs=0.5), AGAIN
+
+
+def test_the_site_is_small_and_complete(recorded):
+    films = {name for study in recorded["studies"] for name in study["films"]}
+    assert films == {f"films/{file.name}" for file in (DATA / "films").iterdir()}
+    whole = [file for folder in (DATA, DOCS / "viewer") for file in folder.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in whole) < 1_500_000
+
+
+def test_nothing_on_the_front_page_comes_from_elsewhere():
+    for name in ("index.html", "site.css", "site.js", "viewer/api.js"):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        assert not re.search(r"https?:|[\"'(]//|@import|url\(|innerHTML", text), name
+    policy = 'http-equiv="Content-Security-Policy" content="default-src'
+    assert policy in (DOCS / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_site_is_built_from_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "REGIONS", site.REGIONS[:1])
+    written = site.build(tmp_path, [SHIPPED])
+    assert sorted(written) == sorted(file for file in tmp_path.rglob("*") if file.is_file())
+    content = json.loads((tmp_path / "data/films.json").read_text())
+    jsonschema.validate(content, json.loads((DATA / "films.schema.json").read_text()))
+    assert [study["title"] for study in content["studies"]] == ["Hand: a fracture drawn"]
+    assert len({model["name"] for model in content["models"]}) == len(content["models"]) >= 2
+
+
+def test_the_page_alone_can_be_copied(tmp_path):
+    assert site.build(tmp_path, [], record=False) == [tmp_path / "viewer" / file.name for file in site.page_files()]
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_model_without_its_network_is_refused(tmp_path):
+    card = cards.load(SHIPPED)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/best.pt").write_bytes(b"x")
+    files = {"weights/best.pt": cards.file_hash(tmp_path / "weights/best.pt")}
+    cards.save(type(card)(**{**vars(card), "files": files}), tmp_path)
+    with pytest.raises(MissingData, match=r"no \.onnx"):
+        list(site.record_models(tmp_path, []))
