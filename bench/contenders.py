@@ -19,9 +19,9 @@ from fracture.core.types import HarmoniseConfig
 from fracture.imaging.decode import decode
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
-from fracture.models import yolo
 from fracture.models.card import INT8 as QUANTISED
 from fracture.models.card import ModelCard
+from fracture.models.detectors.yolov8.export import export_onnx
 from fracture.models.quantise import quantise
 from fracture.models.runtime import computes_bfloat16
 
@@ -61,7 +61,7 @@ def untrained(architecture: str, side_px: int, place: Path, films: Sequence[byte
     checkpoint = _checkpoint(architecture, side_px, place, films[0])
     exported, quantised = place / "fp32", place / "int8"
     exported.mkdir()
-    in_child(yolo.export_onnx, checkpoint, exported / "model.onnx", side_px)
+    in_child(export_onnx, checkpoint, exported / "model.onnx", side_px)
     config = HarmoniseConfig()
     card = ModelCard(architecture, "untrained", ("fracture",), side_px, _STRIDE, _NMS_IOU, config, _hashes(exported))
     cards.save(card, exported)

@@ -10,7 +10,9 @@ from pathlib import Path
 from fracture.core.doors import door
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.report import schema
-from fracture.training.bundle import add_hashes, add_test, bundle, bundle_int8, measure
+from fracture.training.bundle import add_hashes, bundle
+from fracture.training.int8 import bundle_int8
+from fracture.training.measure import add_test, measure
 
 
 @door

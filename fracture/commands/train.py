@@ -3,15 +3,18 @@
 import argparse
 
 from fracture.core.doors import door
-from fracture.models import yolo
+from fracture.models.detectors.config import SETTINGS, Config, settings
+from fracture.models.detectors.table import DETECTORS
+from fracture.models.detectors.train import train
 from fracture.training.bundle import bundle
 
 
 @door
 def main() -> int:
     """Parse flags, train, say where the run is."""
-    default = yolo.Config()
+    default = Config()
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", choices=DETECTORS, default=default.arch, help="the architecture to train")
     parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
     parser.add_argument("--start", default="", help="for an architecture (yolov8s.yaml): a .safetensors to begin with")
     parser.add_argument("--data", default=default.data)
@@ -41,13 +44,13 @@ def main() -> int:
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(yolo.SETTINGS)}"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(SETTINGS)}"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
     args = vars(parser.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")
-    config = yolo.Config(**args, settings=yolo.settings(asked))
-    best = yolo.train(config, resume=resume)
+    config = Config(**args, settings=settings(asked))
+    best = train(config, resume=resume)
     card = bundle(config.folder)
     print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")
     for point in card.operating_points:

@@ -209,7 +209,15 @@ def predict(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path
     """
     labelled = [record for record in films if record.fractured is not None]
     card, code = reader.card, code_id("fracture.inference.batch", "fracture.predictions.jsonl")
-    fed = (card.harmonise.harmonise_id, card.long_side_px, card.stride, card.nms_iou, card.members)
+    fed = (
+        card.harmonise.harmonise_id,
+        card.long_side_px,
+        card.stride,
+        card.pad_value,
+        card.divisor,
+        card.nms_iou,
+        card.members,
+    )
     made_by = (card.files, reader.weights, reader.network.name, type(reader).__qualname__, fed, code)
     stamps = {r.image_id: stamp(made_by, file_state(root / r.path)) for r in labelled}
     log = PredictionLog(file, stamps, card.classes)

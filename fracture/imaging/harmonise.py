@@ -21,7 +21,7 @@ from fracture.imaging.greys import film_range
 from fracture.imaging.raster import HARMONISE_KEY
 
 PAD_VALUE = 114
-"""The grey that YOLO pads with; it must be the one the network was trained with."""
+"""The grey that YOLO pads with. A network is fed with the one it was trained with, which its card names."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_UP = 2
@@ -69,11 +69,13 @@ def _stretched(film: Radiograph, tail: float) -> NDArray[np.uint8]:
     return np.asarray(stretched, dtype=np.uint8)
 
 
-def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 32) -> ModelInput:
+def network_pixels(
+    film: ModelInput, long_side_px: int, *, stride: int | None = 32, pad_value: int = PAD_VALUE
+) -> ModelInput:
     """Make the (H, W, 3) uint8 pixels a network is fed, the long side scaled to ``long_side_px``.
 
-    With a ``stride`` the film is centred on grey padding so that both sides are multiples of it; with None it is not
-    padded, as training wants it (there the batch decides the padding).
+    With a ``stride`` the film is centred on padding of ``pad_value`` so that both sides are multiples of it; with None
+    it is not padded, as training wants it (there the batch decides the padding).
     """
     height, width = film.pixels.shape[:2]
     resized = _resize(film.pixels, long_side_px / max(width, height))
@@ -84,7 +86,7 @@ def network_pixels(film: ModelInput, long_side_px: int, *, stride: int | None = 
         extra_x, extra_y = -new_width % stride, -new_height % stride
         left, top = extra_x // 2, extra_y // 2
         resized = cv2.copyMakeBorder(
-            resized, top, extra_y - top, left, extra_x - left, cv2.BORDER_CONSTANT, value=(PAD_VALUE,)
+            resized, top, extra_y - top, left, extra_x - left, cv2.BORDER_CONSTANT, value=(pad_value,)
         )
     pixels = np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     shift = FrameMap(shift_x=float(left), shift_y=float(top))

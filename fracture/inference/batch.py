@@ -126,7 +126,14 @@ def network_inputs(reader: Reader, files: Iterable[Path]) -> Iterator[NDArray[np
 def open_sandbox(card: ModelCard, workers: int) -> Sandbox:
     """Start processes that decode films for a model. Nobody waits for one film of many: each may take its time."""
     return Sandbox(
-        card.harmonise, card.long_side_px, card.stride, workers, memory_mb=_MEMORY_MB, cpu_s=_CPU_S, wall_s=_WALL_S
+        card.harmonise,
+        card.long_side_px,
+        card.stride,
+        workers,
+        pad_value=card.pad_value,
+        memory_mb=_MEMORY_MB,
+        cpu_s=_CPU_S,
+        wall_s=_WALL_S,
     )
 
 

@@ -42,6 +42,7 @@ class Task:
     config: HarmoniseConfig
     long_side_px: int
     stride: int
+    pad_value: int
     memory_mb: int
     cpu_s: float
     wall_s: float
@@ -121,7 +122,8 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: Tas
             if wanted not in {None, index}:
                 continue
             known = film if request["marked"] or film.harmonise_id is None else replace(film, harmonise_id=None)
-            fed = network_pixels(harmonise(known, task.config), task.long_side_px, stride=task.stride)
+            harmonised = harmonise(known, task.config)
+            fed = network_pixels(harmonised, task.long_side_px, stride=task.stride, pad_value=task.pad_value)
             message = {
                 "film_px": fed.film_px,
                 "net_px": fed.pixels.shape[:2],

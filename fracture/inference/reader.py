@@ -13,7 +13,8 @@ from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.runtime import Network, detections_from, open_network, runs_int8
+from fracture.models.network import Network, detections_from
+from fracture.models.runtime import open_network, runs_int8
 from fracture.models.scope import FLAG
 
 USUAL_PX = (373, 454)
@@ -46,25 +47,25 @@ class Reader:
             return cls._of_checkpoint(card, weights, folder)
         int8 = card.int8(folder)
         if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
-            return cls(card, open_network(int8, "openvino", precision), folder, card.files[int8.name])
+            return cls(card, open_network(int8, "openvino", precision, card.divisor), folder, card.files[int8.name])
         exported = [folder / name for name in card.files if name.endswith(".onnx")]
         if weights is not None and weights.suffix == ".onnx":
             exported = [file for file in exported if file == weights]
         for file in exported:
             if file.is_file():
-                return cls(card, open_network(file, backend, precision), folder, card.files[file.name])
+                return cls(card, open_network(file, backend, precision, card.divisor), folder, card.files[file.name])
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     @classmethod
     def _of_checkpoint(cls, card: ModelCard, checkpoint: Path, folder: Path) -> "Reader":
-        from fracture.models.yolo import TorchNetwork
+        from fracture.models.detectors.table import detector
 
         opened = file_hash(checkpoint) if checkpoint.is_file() else ""
         if opened not in card.files.values():
             # Its thresholds and its figures are those of other weights.
             known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
             raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
-        return cls(card, TorchNetwork(checkpoint), folder, opened)
+        return cls(card, detector(card.arch).network(checkpoint), folder, opened)
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
@@ -94,4 +95,5 @@ class Reader:
     def prepare(self, film: Radiograph) -> ModelInput:
         """Give the pixels the network is fed for a film."""
         harmonised = harmonise(film, self.card.harmonise)
-        return network_pixels(harmonised, self.card.long_side_px, stride=self.card.stride)
+        card = self.card
+        return network_pixels(harmonised, card.long_side_px, stride=card.stride, pad_value=card.pad_value)

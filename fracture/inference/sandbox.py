@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from fracture.core.errors import DecodeFailed, FractureError, TooCostly
 from fracture.core.types import FrameMap, HarmoniseConfig, ModelInput, freeze
 from fracture.imaging.decode import MAX_PIXELS
+from fracture.imaging.harmonise import PAD_VALUE
 from fracture.inference.confine import MECHANISMS
 from fracture.inference.decode_child import LENGTH, Task, send
 
@@ -86,12 +87,13 @@ class Sandbox:
         stride: int,
         workers: int,
         *,
+        pad_value: int = PAD_VALUE,
         memory_mb: int = 1024,
         cpu_s: float = 10.0,
         wall_s: float = 10.0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._task = Task(config, long_side_px, stride, memory_mb, cpu_s, wall_s, max_pixels)
+        self._task = Task(config, long_side_px, stride, pad_value, memory_mb, cpu_s, wall_s, max_pixels)
         # Threads that live as long as the sandbox: a child is told when the thread that started it ends (prctl(2)).
         self._starters = ThreadPoolExecutor(workers, "sandbox")
         self.confined: Mapping[str, bool] = dict.fromkeys(MECHANISMS, False)

@@ -7,6 +7,7 @@ import base64
 import csv
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,9 @@ from fracture.core.files import file_hash, write_bytes
 from fracture.core.types import Estimate, HarmoniseConfig, OperatingPoint
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
+from fracture.imaging.harmonise import PAD_VALUE
 from fracture.metrics.calibration import Calibration
+from fracture.models.network import DIVISOR
 
 NAME = "card.json"
 FILMS = "films.csv"
@@ -36,6 +39,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 """The model that comes with the package."""
 
 _SCHEMA = 1
+_WHITE = 255
 _PARTIAL, _WHOLE = "bundle.partial", "bundle.whole"
 
 
@@ -44,11 +48,13 @@ class ModelCard:
     """What is known about one set of weights.
 
     ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
-    it, then padded to a multiple of ``stride``. ``nms_iou`` is the overlap above which the weaker of two boxes is
-    dropped. ``members`` is the number of networks in the one file, whose boxes are fused. ``calibration`` turns a
-    film's best score into a probability, where it was fitted. ``measured`` holds figures with the command that made
-    them, ``training`` how the weights came to be, ``intended`` the films it is meant for: those it was trained on, by
-    region, source and age, and the regions that none of them is labelled with.
+    it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by (see
+    `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped. ``members``
+    is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name in
+    `fracture.models.detectors.table`. ``calibration`` turns a film's score into a probability, where it was fitted.
+    ``measured`` holds figures with the command that made them, ``training`` how the weights came to be, ``intended``
+    the films it is meant for: those it was trained on, by region, source and age, and the regions that none of them is
+    labelled with.
     """
 
     model_id: str
@@ -66,12 +72,19 @@ class ModelCard:
     intended: dict[str, Any] = field(default_factory=dict)
     licence: str = "AGPL-3.0-or-later"
     members: int = 1
+    arch: str = "yolov8"
+    pad_value: int = PAD_VALUE
+    divisor: float = DIVISOR
 
     def __post_init__(self) -> None:
         if self.long_side_px < self.stride or self.long_side_px % self.stride:
             raise BadValue(f"long_side_px: expected a multiple of the stride {self.stride}, got {self.long_side_px}")
         if self.members < 1:
             raise BadValue(f"members: expected 1 or more, got {self.members}")
+        if not 0 <= self.pad_value <= _WHITE:
+            raise BadValue(f"pad_value: expected a grey of 0 to {_WHITE}, got {self.pad_value}")
+        if not 0 < self.divisor < math.inf:
+            raise BadValue(f"divisor: expected a number above 0, got {self.divisor}")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
 

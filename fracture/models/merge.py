@@ -4,7 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fracture.core.files import write_bytes
+from fracture.models.network import Network
+
+
+class SideBySide:
+    """Several networks run one after the other, their candidates side by side: what a merged file is compared with."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+        self.name = networks[0].name
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate([network(pixels) for network in self._networks], axis=1)
 
 
 def merge(networks: Sequence[Path], target: Path) -> Path:

@@ -8,6 +8,7 @@ which gains little by it; and the scope, which is a few numbers. JOURNAL.md has 
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from fracture.core.errors import BadValue
 from fracture.models.card import INT8
-from fracture.models.runtime import import_openvino, network_tensor
+from fracture.models.network import DIVISOR, network_tensor
+from fracture.models.runtime import import_openvino
 
 PRESET = "mixed"
 SCOPE = "scope_.*"
@@ -25,7 +27,9 @@ _FAR = 0.95
 _STAGE = re.compile(r"/model\.(\d+)/")
 
 
-def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) -> dict[str, Any]:
+def quantise(
+    network: Path, films: Sequence[NDArray[np.uint8]], folder: Path, divisor: float = DIVISOR
+) -> dict[str, Any]:
     """Quantise an ONNX file of Ultralytics' into ``folder``, as the files that `fracture.models.card.INT8` names.
 
     ``films`` are the (H, W, 3) pixels that the network is fed, to learn the ranges of its activations from; shapes may
@@ -44,14 +48,14 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
     in_float = _in_float([operation.get_friendly_name() for operation in model.get_ops()])
     quantised = nncf.quantize(
         model,
-        nncf.Dataset(films, network_tensor),
+        nncf.Dataset(films, partial(network_tensor, divisor=divisor)),
         preset=nncf.QuantizationPreset(PRESET),
         subset_size=len(films),
         ignored_scope=nncf.IgnoredScope(patterns=in_float),
         # Weights in 7 bits. In 8, processors without VNNI overflow, and would not give the answer that was measured.
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
     )
-    about_scope = _rescale_scope(quantised, model, films) if SCOPE in in_float else {}
+    about_scope = _rescale_scope(quantised, model, films, divisor) if SCOPE in in_float else {}
     # Where a network came from and how it was made stand in the card; here they would carry this machine's paths.
     for about in ("conversion_parameters", "nncf"):
         if quantised.has_rt_info(about):
@@ -67,7 +71,7 @@ def quantise(network: Path, films: Sequence[NDArray[np.uint8]], folder: Path) ->
     } | about_scope
 
 
-def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
+def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.uint8]], divisor: float) -> dict[str, float]:
     """Have the 8-bit network find films as far from its scope as the float one does.
 
     The scope is computed in float of a stage that is not: noise adds to every distance, and one in a hundred films
@@ -78,7 +82,9 @@ def _rescale_scope(quantised: Any, whole: Any, films: Sequence[NDArray[np.uint8]
     far = []
     for model in (whole, quantised):
         network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        far.append(float(np.quantile([network(network_tensor(pixels))[0][0, -1, 0] for pixels in films], _FAR)))
+        far.append(
+            float(np.quantile([network(network_tensor(pixels, divisor))[0][0, -1, 0] for pixels in films], _FAR))
+        )
     grown = far[1] / max(far[0], 1e-6)
     distance = next(one for one in quantised.get_ops() if one.get_friendly_name() == "scope_distance")
     readers = list(distance.output(0).get_target_inputs())

@@ -9,20 +9,15 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.core import boxes as box_math
-from fracture.core.errors import BadValue, BrokenAnswer
+from fracture.core.errors import BadValue
 from fracture.core.machine import cores
-from fracture.core.types import Detections, ModelInput
+from fracture.models.network import DIVISOR, Network, network_tensor
 
-SCORE_FLOOR = 0.001
-"""Boxes below this are noise to every metric; keeping it this low keeps whole precision-recall curves."""
-
-MAX_DETECTIONS = 100
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("f32", "bf16")
 
@@ -36,22 +31,11 @@ and has room for its layers beside. Two networks a shape take 125 MB for YOLOv8n
 Shape = tuple[int, int]
 
 
-class Network(Protocol):
-    """A network: (H, W, 3) uint8 pixels to (4 + classes, candidates) centre-size boxes in those pixels, and scores.
-
-    One that knows its scope answers with one more row, see `fracture.models.scope`.
-    """
-
-    name: str
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]: ...
-
-
-def open_network(path: Path, backend: str | None = None, precision: str = "f32") -> Network:
+def open_network(path: Path, backend: str | None = None, precision: str = "f32", divisor: float = DIVISOR) -> Network:
     """Open an ONNX file with the named backend (one of `BACKENDS`), or the fastest there is.
 
     ``precision`` is what OpenVINO computes in. A card's figures were measured in f32; bf16 is faster where a CPU has
-    it, and moves scores in the third digit. Raises BadValue for names that are not known.
+    it, and moves scores in the third digit. ``divisor`` is the card's. Raises BadValue for names that are not known.
     """
     if backend is not None and backend not in BACKENDS:
         raise BadValue(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
@@ -60,10 +44,10 @@ def open_network(path: Path, backend: str | None = None, precision: str = "f32")
     if backend is None:
         backend = "onnxruntime" if _accelerated() else "openvino"
         try:
-            return _open(path, backend, precision)
+            return _open(path, backend, precision, divisor)
         except ImportError:  # no OpenVINO for this machine
             backend = "onnxruntime"
-    return _open(path, backend, precision)
+    return _open(path, backend, precision, divisor)
 
 
 def runs_int8() -> bool:
@@ -78,8 +62,8 @@ def computes_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _open(path: Path, backend: str, precision: str) -> Network:
-    return OpenVinoNetwork(path, precision) if backend == "openvino" else OnnxNetwork(path)
+def _open(path: Path, backend: str, precision: str, divisor: float) -> Network:
+    return OpenVinoNetwork(path, precision, divisor) if backend == "openvino" else OnnxNetwork(path, divisor)
 
 
 def _accelerated() -> bool:
@@ -116,7 +100,7 @@ class OpenVinoNetwork:
 
     name = "openvino"
 
-    def __init__(self, path: Path, precision: str = "f32") -> None:
+    def __init__(self, path: Path, precision: str = "f32", divisor: float = DIVISOR) -> None:
         if path.suffix == ".xml":
             self.name = "openvino int8"  # its answers are others than those of the .onnx
         elif precision != "f32":
@@ -124,6 +108,7 @@ class OpenVinoNetwork:
         openvino = self._openvino = import_openvino()
         self._core: Any = openvino.Core()
         self._path = path
+        self._divisor = divisor
         self.cores = cores()
         common = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -164,12 +149,12 @@ class OpenVinoNetwork:
         steps = self._openvino.preprocess.PrePostProcessor(model)
         layout = self._openvino.Layout
         steps.input().tensor().set_element_type(self._openvino.Type.u8).set_layout(layout("NHWC"))
-        steps.input().preprocess().convert_element_type(self._openvino.Type.f32).scale(255.0)
+        steps.input().preprocess().convert_element_type(self._openvino.Type.f32).scale(self._divisor)
         steps.input().model().set_layout(layout("NCHW"))
         return _Compiled(self._core.compile_model(steps.build(), "CPU", self._alone if alone else self._together))
 
     def build(self, shape: Shape | None) -> "Future[_Compiled]":
-        """Compile for calls that come together, behind their backs."""
+        """Compile for calls that come together, in the background: until it is done they take the other form."""
         return self._builder.submit(self.compile, shape, False)
 
 
@@ -250,8 +235,10 @@ class OnnxNetwork:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, divisor: float = DIVISOR) -> None:
         import onnxruntime
+
+        self._divisor = divisor
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -262,44 +249,6 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run(None, {self._input: network_tensor(pixels)})[0][0], dtype=np.float32)
-
-
-def network_tensor(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give (1, 3, H, W) float32 in [0, 1]."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-
-
-def detections_from(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float, members: int = 1) -> Detections:
-    """Turn a network's raw (4 + classes, candidates) output into boxes on the decoded film, best first.
-
-    Of several ``members`` the candidates stand side by side; each member's are suppressed alone, then all are fused.
-    Raises BrokenAnswer for numbers that are none: what compares with nothing would be dropped, and the film be normal.
-    """
-    check_numbers(raw)
-    if members == 1:
-        return _of_one(raw, prepared, nms_iou)
-    each = [_of_one(part, prepared, nms_iou) for part in np.split(raw, members, axis=1)]
-    fused = box_math.fuse(each)
-    return Detections(fused.xyxy[:MAX_DETECTIONS], fused.score[:MAX_DETECTIONS], fused.label[:MAX_DETECTIONS])
-
-
-def check_numbers(raw: NDArray[np.floating]) -> None:
-    """Raise BrokenAnswer where a network's raw output holds infinity or what is no number."""
-    broken = int(np.count_nonzero(~np.isfinite(raw)))
-    if broken:
-        raise BrokenAnswer(f"the network's answer: expected {raw.size} finite numbers, got {broken} that are not")
-
-
-def _of_one(raw: NDArray[np.float32], prepared: ModelInput, nms_iou: float) -> Detections:
-    score = raw[4:].max(axis=0).astype(np.float64)
-    label = raw[4:].argmax(axis=0)
-    keep = score >= SCORE_FLOOR
-    centre, size = raw[:2, keep].T.astype(np.float64), raw[2:4, keep].T.astype(np.float64)
-    score, label = np.clip(score[keep], 0.0, 1.0), label[keep].astype(np.int64)
-    film = prepared.from_film.back(np.hstack([centre - size / 2, centre + size / 2]))
-    film = box_math.clip(film, prepared.film_px)
-    # Boxes of different classes do not compete: shifting each class apart keeps one suppression for all.
-    apart = film + (label * 2.0 * max(prepared.film_px))[:, None]
-    kept = box_math.nms(apart, score, nms_iou, MAX_DETECTIONS)
-    return Detections(film[kept], score[kept], label[kept])
+        return np.asarray(
+            self._session.run(None, {self._input: network_tensor(pixels, self._divisor)})[0][0], dtype=np.float32
+        )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fracture.clinical.status import OUTSIDE_SCOPE
 from fracture.core.errors import BadValue
 from fracture.core.files import write_bytes
-from fracture.models.runtime import network_tensor
+from fracture.models.network import DIVISOR, network_tensor
 
 FLAG = OUTSIDE_SCOPE
 SHARE = 0.01
@@ -84,7 +84,9 @@ def _learn(films: NDArray[np.float64]) -> Scope:
     return Scope(films.mean(axis=0), whiten, 1.0)
 
 
-def describe(network: Path, films: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float64]]:
+def describe(
+    network: Path, films: Iterable[NDArray[np.uint8]], divisor: float = DIVISOR
+) -> Iterator[NDArray[np.float64]]:
     """Give the (D,) description of each film, (H, W, 3) pixels as the network is fed them, by ONNX Runtime.
 
     Raises BadValue for a network whose stages are not named as Ultralytics names them.
@@ -98,7 +100,7 @@ def describe(network: Path, films: Iterable[NDArray[np.uint8]]) -> Iterator[NDAr
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     fed = session.get_inputs()[0].name
     for pixels in films:
-        yield session.run([_DESCRIPTION], {fed: network_tensor(pixels)})[0][0].astype(np.float64)
+        yield session.run([_DESCRIPTION], {fed: network_tensor(pixels, divisor)})[0][0].astype(np.float64)
 
 
 def embed(network: Path, scope: Scope) -> None:

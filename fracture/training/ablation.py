@@ -30,7 +30,9 @@ from fracture.evaluation import comparison
 from fracture.evaluation.cases import EVERY_FILM, Cases, films_of, join
 from fracture.evaluation.run import load_records, predict
 from fracture.inference.reader import Reader
-from fracture.models import yolo
+from fracture.models.detectors.config import Config
+from fracture.models.detectors.runs import can_resume, is_finished
+from fracture.models.detectors.train import train
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.training.bundle import export, trained
 from fracture.training.rebuild import DEFAULT
@@ -229,13 +231,13 @@ def _run(choice: Choice, films: Films, start: Path, out: Path) -> dict[str, Case
         # first choice's are.
         keep = first / manifest.NAME if first != root else _test_of(films.deal, out)
         _deal(choice, films, keep, root)
-    if not yolo.is_finished(config.folder):
-        yolo.train(config, resume=yolo.can_resume(config.folder))
+    if not is_finished(config.folder):
+        train(config, resume=can_resume(config.folder))
     reader, _ = trained(config.folder)
     network = config.folder / "model.onnx"
     if not network.is_file():
         export(config.folder, network, config.imgsz)
-    reader = Reader(reader.card, OpenVinoNetwork(network), config.folder)
+    reader = Reader(reader.card, OpenVinoNetwork(network, divisor=reader.card.divisor), config.folder)
     judged = {record.image_id for record in films_of(load_records(first), "val")}
     at_home = [record for record in load_records(root) if record.image_id in judged]
     cases = {HOME: _judge(reader, root, at_home, config.folder / "val.jsonl")}
@@ -271,7 +273,7 @@ def _fused(several: Sequence[Cases]) -> Cases:
     return replace(several[0], detections=tuple(box_math.fuse(found) for found in each))
 
 
-def _config(choice: Choice, start: Path, out: Path) -> yolo.Config:
+def _config(choice: Choice, start: Path, out: Path) -> Config:
     dealt = choice.harmonise.harmonise_id + ("_and_further" if choice.sources else "")
     model = Path(str(choice.run.get("model", BASE.model)))
     begun = start / model.with_suffix(".safetensors") if start.is_dir() else start

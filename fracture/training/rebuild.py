@@ -40,7 +40,9 @@ from fracture.evaluation.measure import Ask
 from fracture.evaluation.report.text import text
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
-from fracture.models import yolo
+from fracture.models.detectors.config import Config
+from fracture.models.detectors.runs import can_resume, epochs_run, is_finished
+from fracture.models.detectors.train import train
 from fracture.phantom import write_all
 from fracture.training.bundle import bundle
 
@@ -55,7 +57,7 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "audit": ("fracture.data.audit.run",),
     "split": ("fracture.data.assemble",),
     # A run that ended is only bundled anew: exported, its thresholds, calibration and scope measured.
-    "train": ("fracture.models.yolo", "fracture.training.bundle"),
+    "train": ("fracture.models.detectors.train", "fracture.training.bundle"),
     "evaluate": ("fracture.evaluation.run", "fracture.inference.reader"),
 }
 _LABELS = {".csv", ".json", ".xml", ".txt", ".yaml", ".yml"}
@@ -84,12 +86,12 @@ class Plan:
     test: float = 0.15
     seed: int = 0
     keep: Path | None = None
-    training: yolo.Config = field(default_factory=yolo.Config)
+    training: Config = field(default_factory=Config)
     target_recall: float = 0.90
     phantom: bool = False
 
     @property
-    def run(self) -> yolo.Config:
+    def run(self) -> Config:
         """Give the training run: what was asked for, on the dataset of this plan."""
         return replace(self.training, data=str(self.dataset / DATASET))
 
@@ -101,7 +103,7 @@ class Plan:
 
 DEFAULT = Plan(
     sources=("fracatlas",),
-    training=yolo.Config(
+    training=Config(
         model="yolov8n.pt",
         epochs=40,
         imgsz=640,
@@ -123,7 +125,7 @@ PHANTOM = Plan(
     # Few films: larger shares, so that every region has a fractured film or two in each part.
     val=0.2,
     test=0.25,
-    training=yolo.Config(
+    training=Config(
         model="yolov8n.yaml",
         epochs=12,
         imgsz=224,
@@ -418,10 +420,10 @@ def _train(plan: Plan) -> _Step:
         if run.exists() and (not mark.is_file() or json.loads(mark.read_text(encoding="utf-8")) != asked):
             raise BadValue(f"{run} holds a run of other films or settings; name another run, or move it away")
         write_json(mark, asked)
-        if not yolo.is_finished(run):
-            yolo.train(plan.run, resume=yolo.can_resume(run))
+        if not is_finished(run):
+            train(plan.run, resume=can_resume(run))
         card = bundle(run)
-        yield f"{card.model_id}: {yolo.epochs_run(run)} epochs; bundle: {run}"
+        yield f"{card.model_id}: {epochs_run(run)} epochs; bundle: {run}"
 
     return _Step("train", "", depends_on, (run / "model.onnx", run / "card.json"), work)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.service.running import write_bundle
 
 from bench import soak as module
 from bench.processes import can_account
 from bench.soak import SIZES, Soak, mixture, mixture_of_sizes, soak
+from tests.service.running import write_bundle
 
 ROOT = Path(__file__).parents[2]
 

@@ -101,13 +101,13 @@ def test_training_evaluation_inference_and_service_feed_identical_pixels(line):
     from starlette.testclient import TestClient
     from ultralytics.cfg import get_cfg
 
-    from fracture.models.yolo import _dataset_class
+    from fracture.models.detectors.yolov8.dataset import dataset_class
     from fracture.service.http.main import create_app
     from fracture.service.http.settings import Settings
 
     file, yaml = line
     dataset = load_dataset(yaml)
-    training = _dataset_class()(
+    training = dataset_class()(
         img_path=str(dataset.splits["train"]),
         imgsz=SCALE,
         augment=False,

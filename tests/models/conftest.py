@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from fracture.models.card import SHIPPED
+from fracture.models.detectors.config import Config
+from fracture.models.detectors.train import train
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +33,6 @@ def unscoped(tmp_path_factory) -> Path:
 def tiny_run(tiny_dataset, tmp_path_factory) -> Path:
     """Give the folder of a run of one epoch at 64 px: far from useful, but real in every step."""
     pytest.importorskip("ultralytics", reason="training needs the full set of packages")
-    from fracture.models import yolo
 
     calls: list[str] = []
 
@@ -40,7 +41,7 @@ def tiny_run(tiny_dataset, tmp_path_factory) -> Path:
         raise OSError("no connection to the outside while training")
 
     runs = tmp_path_factory.mktemp("runs")
-    config = yolo.Config(
+    config = Config(
         model="yolov8n.yaml",
         data=str(tiny_dataset),
         epochs=1,
@@ -53,6 +54,6 @@ def tiny_run(tiny_dataset, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", refuse)
         patch.setattr(socket.socket, "connect", refuse)
-        yolo.train(config)
+        train(config)
     (config.folder / "calls.txt").write_text("\n".join(calls))
     return config.folder

@@ -14,9 +14,9 @@ from fracture.evaluation.cases import films_of
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
-from fracture.models import yolo
 from fracture.models.card import INT8
-from fracture.training import bundle as pipeline
+from fracture.models.detectors.films import harmonise_config_of
+from fracture.training.measure import _prepared_otherwise, measure
 
 pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")
 OTHERWISE = HarmoniseConfig(long_side_px=300, range_tail=None)
@@ -39,8 +39,8 @@ def bundle(unscoped, tmp_path):
 def test_the_card_takes_over_how_films_are_prepared(bundle, tiny_dataset):
     dataset = load_dataset(tiny_dataset)
     before = cards.load(bundle)
-    card = pipeline.measure(bundle, dataset.root)
-    assert card.harmonise == yolo.harmonise_config_of(dataset) != OTHERWISE
+    card = measure(bundle, dataset.root)
+    assert card.harmonise == harmonise_config_of(dataset) != OTHERWISE
     assert card == cards.load(bundle)
     assert card.files != before.files
     assert {point.name for point in card.operating_points} >= {"screening", "balanced"}
@@ -57,10 +57,10 @@ def test_the_card_takes_over_how_films_are_prepared(bundle, tiny_dataset):
 
 def test_measured_as_they_were_nothing_but_the_points_changes(bundle, tiny_dataset):
     dataset = load_dataset(tiny_dataset)
-    prepared = yolo.harmonise_config_of(dataset)
+    prepared = harmonise_config_of(dataset)
     cards.save(replace(cards.load(bundle), harmonise=prepared), bundle)
     before = cards.load(bundle)
-    card = pipeline.measure(bundle, dataset.root)
+    card = measure(bundle, dataset.root)
     assert card.operating_points
     assert card.files == before.files
     assert card.measured == {what: told for what, told in before.measured.items() if what != "test"}
@@ -74,4 +74,4 @@ def test_an_8_bit_network_is_not_carried_over_to_other_films(bundle, tiny_datase
     reader = Reader(cards.load(bundle), Reader.load(bundle / "model.onnx").network, bundle)
     records = manifest.load(load_dataset(tiny_dataset).root)
     with pytest.raises(BadValue, match="without an 8-bit network"):
-        pipeline._prepared_otherwise(reader, HarmoniseConfig(), load_dataset(tiny_dataset).root, records, bundle)
+        _prepared_otherwise(reader, HarmoniseConfig(), load_dataset(tiny_dataset).root, records, bundle)

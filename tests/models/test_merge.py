@@ -12,22 +12,40 @@ from fracture.core.types import Radiograph
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
-from fracture.models import yolo
+from fracture.models.detectors import table
+from fracture.models.detectors.runs import (
+    can_resume,
+    checkpoints,
+    epochs_run,
+    finished_on,
+    is_finished,
+    members,
+    run_config,
+)
+from fracture.models.detectors.train import train
+from fracture.models.detectors.yolov8 import trainer
+from fracture.models.detectors.yolov8.export import TorchNetwork
 from fracture.models.merge import merge
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, detections_from
+from fracture.models.network import detections_from
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.phantom import draw_film
-from fracture.training import bundle as pipeline
+from fracture.training.bundle import bundle
 
 pytest.importorskip("ultralytics", reason="training needs the full set of packages")
+
+
+def train_with(monkeypatch, training):
+    row = replace(table.DETECTORS["yolov8"], train=training)
+    monkeypatch.setattr(table, "DETECTORS", {"yolov8": row})
 
 
 @pytest.fixture(scope="module")
 def pair(tiny_run, tmp_path_factory):
     """Give the folder of a run of two members, each of one epoch, and its bundle's card."""
     runs = tmp_path_factory.mktemp("pair")
-    config = replace(yolo.run_config(tiny_run), runs=str(runs), name="pair", members=2, seed=4)
-    yolo.train(config)
-    return config.folder, pipeline.bundle(config.folder)
+    config = replace(run_config(tiny_run), runs=str(runs), name="pair", members=2, seed=4)
+    train(config)
+    return config.folder, bundle(config.folder)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +56,12 @@ def film():
 
 def test_members_differ_in_their_seed_alone(pair):
     folder, _ = pair
-    one, two = (yolo.run_config(member) for member in yolo.members(folder))
+    one, two = (run_config(member) for member in members(folder))
     assert (one.seed, two.seed) == (4, 5)
     assert replace(one, seed=0, name="") == replace(two, seed=0, name="")
-    assert yolo.epochs_run(folder) == 2
-    assert yolo.is_finished(folder)
-    assert yolo.finished_on(folder) == yolo.finished_on(folder / "member1")
+    assert epochs_run(folder) == 2
+    assert is_finished(folder)
+    assert finished_on(folder) == finished_on(folder / "member1")
     assert (folder / "member1/weights/best.pt").read_bytes() != (folder / "member2/weights/best.pt").read_bytes()
 
 
@@ -54,7 +72,7 @@ def test_the_bundle_is_one_network_that_answers_as_its_members_do(pair, film):
     assert card.measured["parity"]["least_iou"] >= 0.99
     reader = Reader.load(folder)
     prepared = reader.prepare(film)
-    alone = [yolo.TorchNetwork(checkpoint)(prepared.pixels) for checkpoint in yolo.checkpoints(folder)]
+    alone = [TorchNetwork(checkpoint)(prepared.pixels) for checkpoint in checkpoints(folder)]
     for kind in (OnnxNetwork, OpenVinoNetwork):
         answer = kind(folder / "model.onnx")(prepared.pixels)
         assert answer.shape == (6, 2 * alone[0].shape[1])
@@ -66,45 +84,61 @@ def test_the_bundle_is_one_network_that_answers_as_its_members_do(pair, film):
 
 
 def test_a_run_killed_between_members_goes_on_with_the_next(tiny_run, tmp_path, monkeypatch):
-    config = replace(yolo.run_config(tiny_run), runs=str(tmp_path), name="pair", members=2)
-    train_one, trained = yolo._train_one, []
+    config = replace(run_config(tiny_run), runs=str(tmp_path), name="pair", members=2)
+    train_one, trained = trainer.train, []
 
     def killed(its, *args, **kwargs):
         if its.name.endswith("member2"):
             raise KeyboardInterrupt
         train_one(its, *args, **kwargs)
 
-    monkeypatch.setattr(yolo, "_train_one", killed)
+    train_with(monkeypatch, killed)
     with pytest.raises(KeyboardInterrupt):
-        yolo.train(config)
-    assert yolo.can_resume(config.folder)
-    assert not yolo.is_finished(config.folder)
+        train(config)
+    assert can_resume(config.folder)
+    assert not is_finished(config.folder)
     with pytest.raises(MissingData, match=r"member2.*finished an epoch"):
-        yolo.checkpoints(config.folder)
+        checkpoints(config.folder)
     with pytest.raises(BadValue, match="holds a run already"):
-        yolo.train(config)
-    monkeypatch.setattr(yolo, "_train_one", lambda its, *_, **how: trained.append((its.name, its.seed, how)))
+        train(config)
+    monkeypatch.setattr(
+        table,
+        "DETECTORS",
+        {
+            "yolov8": replace(
+                table.DETECTORS["yolov8"], train=lambda its, *_, **how: trained.append((its.name, its.seed, how))
+            )
+        },
+    )
     with pytest.raises(MissingData):
-        yolo.train(replace(config, members=1), resume=True)  # what was begun counts, not what is asked for now
+        train(replace(config, members=1), resume=True)  # what was begun counts, not what is asked for now
     assert trained == [("pair/member2", 1, {"resume": False})]
 
 
 def test_what_is_asked_for_now_counts_where_nothing_was_learnt_yet(tiny_run, tmp_path, monkeypatch):
-    config = replace(yolo.run_config(tiny_run), runs=str(tmp_path), name="pair", members=3)
+    config = replace(run_config(tiny_run), runs=str(tmp_path), name="pair", members=3)
     names = []
-    monkeypatch.setattr(yolo, "_train_one", lambda its, *_, **__: names.append(its.name))
+    monkeypatch.setattr(
+        table,
+        "DETECTORS",
+        {"yolov8": replace(table.DETECTORS["yolov8"], train=lambda its, *_, **__: names.append(its.name))},
+    )
     for asked in (config, replace(config, members=1)):
         with pytest.raises(MissingData):
-            yolo.train(asked)
+            train(asked)
     assert names == ["pair/member1", "pair/member2", "pair/member3", "pair"]
 
 
 def test_hours_are_for_all_members(tiny_run, tmp_path, monkeypatch):
-    config = replace(yolo.run_config(tiny_run), runs=str(tmp_path), name="three", members=3, hours=1.5)
+    config = replace(run_config(tiny_run), runs=str(tmp_path), name="three", members=3, hours=1.5)
     hours = []
-    monkeypatch.setattr(yolo, "_train_one", lambda its, *_, **__: hours.append(its.hours))
+    monkeypatch.setattr(
+        table,
+        "DETECTORS",
+        {"yolov8": replace(table.DETECTORS["yolov8"], train=lambda its, *_, **__: hours.append(its.hours))},
+    )
     with pytest.raises(MissingData):
-        yolo.train(config)
+        train(config)
     assert hours == [0.5] * 3
 
 

@@ -16,6 +16,7 @@ from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.cases import films_of
+from fracture.evaluation.run import dataset_id
 from fracture.imaging.decode import decode
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
@@ -23,7 +24,9 @@ from fracture.models import scope as scopes
 from fracture.models.card import INT8
 from fracture.models.quantise import quantise
 from fracture.models.runtime import OpenVinoNetwork
-from fracture.training import bundle as pipeline
+from fracture.training import int8
+from fracture.training.int8 import bundle_int8, calibration_films, times_as_fast
+from fracture.training.measure import measured, val_cases, with_points
 
 pytest.importorskip("nncf", reason="quantising needs the full set of packages")
 ROOT = Path(__file__).parents[2]
@@ -171,7 +174,7 @@ def test_a_network_of_another_make_is_refused(tmp_path, pixels):
 
 def test_a_good_one_ships_and_the_card_is_measured_with_it(bundle, dataset, tmp_path):
     before = cards.load(bundle)
-    card = pipeline.bundle_int8(bundle, dataset, **ANY)
+    card = bundle_int8(bundle, dataset, **ANY)
     assert cards.load(bundle) == card
     assert set(card.files) == {"model.onnx", *INT8}
     assert card.int8(bundle) == bundle / INT8[0]
@@ -179,20 +182,20 @@ def test_a_good_one_ships_and_the_card_is_measured_with_it(bundle, dataset, tmp_
     assert card.measured["parity"] == before.measured["parity"]
     assert told["shipped"] is True
     assert told["ships_at"] == ANY
-    assert told["recipe"]["films"] == len(pipeline.calibration_films(manifest.load(dataset), {}))
+    assert told["recipe"]["films"] == len(calibration_films(manifest.load(dataset), {}))
     # All again by hand: what was read, what was measured, and whose the points are.
     answers = {}
     for name, file in (("float", "model.onnx"), ("int8", INT8[0])):
         reader = Reader(card, OpenVinoNetwork(bundle / file))
-        answers[name] = pipeline.val_cases(reader, dataset, tmp_path / name)
+        answers[name] = val_cases(reader, dataset, tmp_path / name)
     assert told["films"] == len(answers["int8"].records)
     for name, cases in answers.items():
         assert told["map50"][name] == pytest.approx(ap50(cases), abs=0.02)
     apart = np.abs(answers["int8"].scores - answers["float"].scores).mean()
     assert told["mean_film_score_difference"] == pytest.approx(apart, abs=2e-4)
     assert 0 < apart < 0.05
-    named = pipeline.dataset_id(dataset)
-    close = pipeline.with_points(card, answers["int8"], named)
+    named = dataset_id(dataset)
+    close = with_points(card, answers["int8"], named)
     for point, again in zip(card.operating_points, close.operating_points, strict=True):
         assert point.threshold == pytest.approx(again.threshold, abs=1e-5)
     assert card.operating_points != before.operating_points
@@ -209,7 +212,7 @@ def ap50(cases):
 @pytest.mark.long
 def test_one_that_gains_too_little_does_not_ship_and_the_card_says_so(bundle, dataset):
     known = cards.load(bundle)
-    card = pipeline.bundle_int8(bundle, dataset, most_drop=1.0, least_gain=1e9)
+    card = bundle_int8(bundle, dataset, most_drop=1.0, least_gain=1e9)
     assert cards.load(bundle) == card
     assert card.measured["int8"]["shipped"] is False
     assert card.measured["int8"]["ships_at"] == {"most_drop": 1.0, "least_gain": 1e9}
@@ -224,21 +227,21 @@ def test_one_that_lost_too_much_takes_back_the_one_that_shipped(bundle, dataset)
     known = cards.load(bundle)
     files = known.files | {name: cards.file_hash(bundle / name) for name in INT8}
     cards.save(replace(known, files=files), bundle)
-    card = pipeline.bundle_int8(bundle, dataset, most_drop=-1.0, least_gain=0.0)
+    card = bundle_int8(bundle, dataset, most_drop=-1.0, least_gain=0.0)
     assert card.measured["int8"]["shipped"] is False
     assert set(card.files) == {"model.onnx"}
     assert sorted(file.name for file in bundle.iterdir()) == [cards.NAME, "model.onnx"]
     whole = Reader(card, OpenVinoNetwork(bundle / "model.onnx"))
-    again = pipeline.measured(card, whole, dataset, bundle / "again").operating_points
+    again = measured(card, whole, dataset, bundle / "again").operating_points
     assert [p.threshold for p in card.operating_points] == pytest.approx([p.threshold for p in again], abs=1e-6)
-    assert pipeline.dataset_id(dataset) in card.operating_points[0].measured_on
+    assert dataset_id(dataset) in card.operating_points[0].measured_on
 
 
 def test_val_films_of_another_model_are_refused(bundle, dataset):
     records = manifest.load(dataset)
     cards.save_films({"x" + r.image_id: r.split for r in records}, {}, bundle)
     with pytest.raises(BadValue, match="val films"):
-        pipeline.bundle_int8(bundle, dataset)
+        bundle_int8(bundle, dataset)
 
 
 def test_a_bundle_without_onnx_is_refused(bundle, dataset):
@@ -248,19 +251,19 @@ def test_a_bundle_without_onnx_is_refused(bundle, dataset):
     (bundle / "model.onnx").unlink()
     (bundle / cards.NAME).write_text(json.dumps(content))
     with pytest.raises(MissingData, match=r"no \.onnx"):
-        pipeline.bundle_int8(bundle, dataset)
+        bundle_int8(bundle, dataset)
 
 
 def test_calibration_takes_train_films_that_the_model_was_trained_with_of_both_kinds(dataset, monkeypatch):
     records = manifest.load(dataset)
     train = films_of(records, "train")
-    chosen = pipeline.calibration_films(records, {})
-    assert chosen == pipeline.calibration_films(records, {})
+    chosen = calibration_films(records, {})
+    assert chosen == calibration_films(records, {})
     assert {r.image_id for r in chosen} <= {r.image_id for r in train if r.fractured is not None}
     tested = next(r.image_id for r in chosen if r.fractured)
-    assert tested not in {r.image_id for r in pipeline.calibration_films(records, {tested: "test"})}
-    monkeypatch.setattr(pipeline, "CALIBRATION_FILMS", 4)
-    few = pipeline.calibration_films(records, {})
+    assert tested not in {r.image_id for r in calibration_films(records, {tested: "test"})}
+    monkeypatch.setattr(int8, "CALIBRATION_FILMS", 4)
+    few = calibration_films(records, {})
     assert [r.fractured for r in few] == [True, True, False, False]
 
 
@@ -277,7 +280,7 @@ def test_how_many_times_as_fast_is_a_median_of_turns():
     # Every film is read twice and the second time counts: 4, 2 and 1 times as fast.
     whole = Slow(0, 0.08, 0, 0.08, 0, 0.08)
     small = Slow(0, 0.02, 0, 0.04, 0.2, 0.08)
-    assert pipeline.times_as_fast(whole, small, [None] * 3) == pytest.approx(2, rel=0.2)
+    assert times_as_fast(whole, small, [None] * 3) == pytest.approx(2, rel=0.2)
 
 
 def test_the_door_refuses_what_is_no_bundle(tmp_path):

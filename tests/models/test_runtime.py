@@ -12,7 +12,8 @@ from fracture.core.errors import BadValue
 from fracture.core.types import FrameMap, ModelInput
 from fracture.models import card as cards
 from fracture.models import runtime
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, detections_from, open_network
+from fracture.models.network import detections_from
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, open_network
 
 openvino = pytest.importorskip("openvino")
 SHIPPED = next(cards.SHIPPED.glob("*.onnx"))

@@ -12,7 +12,8 @@ from fracture.core.types import Radiograph
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork, network_tensor
+from fracture.models.network import network_tensor
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.phantom import draw_film
 from fracture.predictions.jsonl import warnings_for
 

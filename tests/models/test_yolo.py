@@ -18,9 +18,19 @@ from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
-from fracture.models import yolo
+from fracture.models.detectors.config import AUGMENTATION, Config, settings
+from fracture.models.detectors.films import EpochSampler, harmonise_config_of
+from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
+from fracture.models.detectors.train import train
+from fracture.models.detectors.yolov8 import trainer
+from fracture.models.detectors.yolov8.export import TorchNetwork, export_onnx
+from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.trainer import train_in_bfloat16, trainer_class
+from fracture.models.detectors.yolov8.weights import load_matching
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
-from fracture.training import bundle as pipeline
+from fracture.training import bundle as making
+from fracture.training.bundle import bundle, trained
+from fracture.training.parity import compare, parity_films
 
 pytest.importorskip("ultralytics", reason="training needs the full set of packages")
 COCO = Path(__file__).parents[2].parent / "shared/data/yolov8n-coco.safetensors"
@@ -28,19 +38,19 @@ COCO = Path(__file__).parents[2].parent / "shared/data/yolov8n-coco.safetensors"
 
 def tiny(dataset, runs, *, epochs):
     small = {"model": "yolov8n.yaml", "imgsz": 64, "batch": 4, "device": "cpu"}
-    return yolo.Config(data=str(dataset), runs=str(runs), name="tiny", epochs=epochs, **small)
+    return Config(data=str(dataset), runs=str(runs), name="tiny", epochs=epochs, **small)
 
 
 def test_a_run_leaves_weights_curves_and_its_configuration(tiny_run):
     assert (tiny_run / "weights/best.pt").is_file()
     assert len(list(csv.DictReader((tiny_run / "results.csv").open()))) == 1
-    assert yolo.run_config(tiny_run).imgsz == 64
-    assert yolo.epochs_run(tiny_run) == 1
+    assert run_config(tiny_run).imgsz == 64
+    assert epochs_run(tiny_run) == 1
 
 
 def test_a_finished_name_is_not_overwritten(tiny_run):
     with pytest.raises(BadValue, match="holds a run already"):
-        yolo.train(yolo.run_config(tiny_run))
+        train(run_config(tiny_run))
 
 
 @pytest.mark.parametrize("wrong", [{"films_per_step": 2}, {"learning_rate": 1.0}, {"learning_rate": -0.1}])
@@ -52,38 +62,40 @@ def test_a_step_of_no_size_is_refused(wrong, tiny_dataset, tmp_path):
 def test_a_run_that_never_validates_keeps_its_last_epoch(tiny_dataset, tmp_path, monkeypatch):
     import torch
 
-    yolo._ultralytics()
+    ultralytics()
     from ultralytics.models.yolo.detect import DetectionTrainer
 
     monkeypatch.setattr(DetectionTrainer, "validate", lambda _: pytest.fail("validated"))
     config = replace(tiny(tiny_dataset, tmp_path, epochs=2), val_every=0)
-    [best] = yolo.train(config)
+    [best] = train(config)
     last = best.with_name("last.pt")
     one, two = (torch.load(file, weights_only=False)["model"].state_dict() for file in (best, last))
     assert all((one[name] == two[name]).all() for name in one)
-    assert yolo.epochs_run(config.folder) == 2
+    assert epochs_run(config.folder) == 2
     with pytest.raises(BadValue, match="val_every: expected 0"):
         replace(config, val_every=-1)
 
 
 def test_nothing_to_resume_is_said(tmp_path, tiny_dataset):
     with pytest.raises(MissingData, match="nothing to resume"):
-        yolo.train(yolo.Config(data=str(tiny_dataset), runs=str(tmp_path)), resume=True)
+        train(Config(data=str(tiny_dataset), runs=str(tmp_path)), resume=True)
 
 
 def test_a_killed_run_goes_on_where_it_was(tiny_dataset, tmp_path):
     """Kill a run after its first epoch, resume it, and find both epochs in one table of curves."""
     config = tiny(tiny_dataset, tmp_path, epochs=2)
     code = (
-        "import json, os, sys; from fracture.models import yolo; Trainer = yolo._trainer_class(); "
+        "import json, os, sys; from fracture.models.detectors.config import Config; "
+        "from fracture.models.detectors.train import train; "
+        "from fracture.models.detectors.yolov8.trainer import trainer_class; Trainer = trainer_class(); "
         "saved = Trainer.save_model; "
         "Trainer.save_model = lambda self: (saved(self), os._exit(9)); "
-        "yolo.train(yolo.Config(**json.loads(sys.argv[1])))"
+        "train(Config(**json.loads(sys.argv[1])))"
     )
     killed = subprocess.run([sys.executable, "-c", code, json.dumps(config.__dict__)], check=False, capture_output=True)
     assert killed.returncode == 9, killed.stderr[-2000:]
-    assert yolo.epochs_run(config.folder) == 1
-    yolo.train(replace(config), resume=True)
+    assert epochs_run(config.folder) == 1
+    train(replace(config), resume=True)
     epochs = [row["epoch"] for row in csv.DictReader((config.folder / "results.csv").open())]
     assert epochs == ["1", "2"]
 
@@ -92,14 +104,14 @@ def test_in_bfloat16_the_network_is_computed_and_the_loss_is_not():
     import torch
 
     torch.manual_seed(0)
-    model = yolo._ultralytics().YOLO("yolov8n.yaml").model.train()
+    model = ultralytics().YOLO("yolov8n.yaml").model.train()
     batch = {"img": torch.rand(1, 3, 128, 96)}
     with torch.no_grad():
         expected = model(batch["img"])
     inside, told = [], []
     model.model[-1].cv2[0].register_forward_hook(lambda module, inputs, output: inside.append(output.dtype))
     model.criterion = lambda answers, _: told.append(answers)
-    yolo._train_in_bfloat16(model)
+    train_in_bfloat16(model)
     model(batch)
     assert inside == [torch.bfloat16]
     assert {value.dtype for value in (told[0]["boxes"], told[0]["scores"], *told[0]["feats"])} == {torch.float32}
@@ -111,17 +123,17 @@ def test_in_bfloat16_the_network_is_computed_and_the_loss_is_not():
 @pytest.mark.parametrize("there", [True, False])
 def test_a_processor_with_bfloat16_trains_in_it(there, tiny_dataset, tmp_path, monkeypatch):
     changed = []
-    monkeypatch.setattr(yolo, "computes_bfloat16", lambda: there)
-    plain = yolo._train_in_bfloat16
-    monkeypatch.setattr(yolo, "_train_in_bfloat16", lambda model: changed.append(plain(model)))
-    [best] = yolo.train(tiny(tiny_dataset, tmp_path, epochs=1))
+    monkeypatch.setattr(trainer, "computes_bfloat16", lambda: there)
+    plain = train_in_bfloat16
+    monkeypatch.setattr(trainer, "train_in_bfloat16", lambda model: changed.append(plain(model)))
+    [best] = train(tiny(tiny_dataset, tmp_path, epochs=1))
     assert best.is_file()
     assert len(changed) == there
 
 
 def test_the_export_answers_as_the_checkpoint_does(tiny_run, tmp_path):
-    model = yolo.export_onnx(tiny_run / "weights/best.pt", tmp_path / "model.onnx", 64)
-    torch_net = yolo.TorchNetwork(tiny_run / "weights/best.pt")
+    model = export_onnx(tiny_run / "weights/best.pt", tmp_path / "model.onnx", 64)
+    torch_net = TorchNetwork(tiny_run / "weights/best.pt")
     for shape in ((64, 64, 3), (96, 64, 3)):
         pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
         expected = torch_net(pixels)
@@ -134,21 +146,21 @@ def test_the_export_answers_as_the_checkpoint_does(tiny_run, tmp_path):
 
 def test_half_weights_halve_the_file(tiny_run, tmp_path):
     checkpoint = tiny_run / "weights/best.pt"
-    half = yolo.export_onnx(checkpoint, tmp_path / "half.onnx", 64)
-    whole = yolo.export_onnx(checkpoint, tmp_path / "whole.onnx", 64, half_weights=False)
+    half = export_onnx(checkpoint, tmp_path / "half.onnx", 64)
+    whole = export_onnx(checkpoint, tmp_path / "whole.onnx", 64, half_weights=False)
     assert half.stat().st_size < 0.6 * whole.stat().st_size
     assert str(tmp_path).encode() not in half.read_bytes()
 
 
 def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
-    card = pipeline.bundle(tiny_run, long_side_px=64)
+    card = bundle(tiny_run, long_side_px=64)
     assert card.training["dataset_id"]
     assert card.training["config"]["model"] == "yolov8n.yaml"
     assert card.measured["parity"]["least_iou"] >= 0.99
     assert {point.name for point in card.operating_points} == {"screening", "balanced", "specific"}
     assert all("val split" in point.measured_on for point in card.operating_points)
     assert cards.load(tiny_run) == card
-    assert card.date == json.loads((tiny_run / yolo.FINISHED).read_text())["date"]
+    assert card.date == json.loads((tiny_run / FINISHED).read_text())["date"]
     scope, films = card.measured["scope"], cards.films(tiny_run)
     assert (scope["train_films"], scope["val_films"]) == tuple(
         Counter(films.values())[part] for part in ("train", "val")
@@ -167,7 +179,7 @@ def test_a_bundle_can_be_read_without_torch(tiny_run, tiny_dataset):
 
 def test_the_checkpoint_itself_can_be_named(tiny_run, tiny_dataset):
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     film = next(load_dataset(tiny_dataset).splits["test"].iterdir()).read_bytes()
     by_torch = Reader.load(tiny_run / "weights/best.pt")
     assert by_torch.network.name == "torch"
@@ -176,7 +188,7 @@ def test_the_checkpoint_itself_can_be_named(tiny_run, tiny_dataset):
 
 def test_a_stray_onnx_beside_a_card_is_not_opened(tiny_run, tiny_dataset, tmp_path):
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     for name in ("model.onnx", "card.json"):
         (tmp_path / name).write_bytes((tiny_run / name).read_bytes())
     (tmp_path / "stranger.onnx").write_bytes((tiny_run / "model.onnx").read_bytes())
@@ -187,7 +199,7 @@ def test_a_stray_onnx_beside_a_card_is_not_opened(tiny_run, tiny_dataset, tmp_pa
 
 def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     reader = Reader.load(tiny_run)
 
     class Changed:
@@ -203,24 +215,24 @@ def test_a_network_that_differs_is_refused(tiny_run, tiny_dataset):
                 raw[row] += by
             return raw
 
-    films = pipeline.parity_films(load_dataset(tiny_dataset))
+    films = parity_films(load_dataset(tiny_dataset))
     reference = Reader(reader.card, Changed({}))
-    alike = pipeline.compare(reference, Reader(reader.card, Changed({4: 0.005})), films)
+    alike = compare(reference, Reader(reader.card, Changed({4: 0.005})), films)
     assert alike["candidates"] > 0
     assert (alike["least_iou"], alike["largest_score_difference"]) == (1.0, pytest.approx(0.005, abs=1e-6))
     for changes in ({4: 0.1}, {4: -0.1}, {0: 3}, {3: 5}):
         with pytest.raises(BadValue, match="does not answer"):
-            pipeline.compare(reference, Reader(reader.card, Changed(changes)), films)
+            compare(reference, Reader(reader.card, Changed(changes)), films)
     moved = Reader(reader.card, Changed({0: 3}))
-    found = pipeline.compare(reference, moved, films, (0.0, 0.01, 4.0))
+    found = compare(reference, moved, films, (0.0, 0.01, 4.0))
     assert found["farthest_edge_px"] == pytest.approx(3, abs=1e-3)
     with pytest.raises(BadValue, match="edges within 2 px"):
-        pipeline.compare(reference, moved, films, (0.0, 0.01, 2))
+        compare(reference, moved, films, (0.0, 0.01, 2))
 
 
 def test_every_film_has_its_turn_and_fractures_have_every_epoch():
     fractured = [True] * 4 + [False] * 10
-    sampler = yolo.EpochSampler(fractured, normals=1.0, seed=3)
+    sampler = EpochSampler(fractured, normals=1.0, seed=3)
     seen: list[int] = []
     for epoch in range(5):
         sampler.epoch = epoch
@@ -235,20 +247,20 @@ def test_every_film_has_its_turn_and_fractures_have_every_epoch():
 
 @pytest.mark.skipif(not COCO.is_file(), reason="the COCO state dict of shared/data is not beside this checkout")
 def test_a_state_dict_is_loaded_by_name_and_shape():
-    yolo._ultralytics()
+    ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     model = DetectionModel("yolov8n.yaml", nc=1, verbose=False)
     before = model.state_dict()["model.0.conv.weight"].clone()
-    assert yolo.load_matching(model, COCO) > 0.8 * len(model.state_dict())
+    assert load_matching(model, COCO) > 0.8 * len(model.state_dict())
     assert not (model.state_dict()["model.0.conv.weight"] == before).all()
     with pytest.raises(BadValue, match="of this architecture"):
-        yolo.load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), COCO)
+        load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), COCO)
 
 
 def test_a_wider_network_grown_from_a_narrow_one_answers_as_it_does(tmp_path):
     """Every feature of YOLOv8n stands twice in YOLOv8s, the boxes are the same, and no two copies have like weights."""
-    yolo._ultralytics()
+    ultralytics()
     import torch
     from safetensors.torch import save_file
     from ultralytics.nn.tasks import DetectionModel
@@ -261,7 +273,7 @@ def test_a_wider_network_grown_from_a_narrow_one_answers_as_it_does(tmp_path):
             assert "bn" in name or "bias" in name
     file = tmp_path / "yolov8n-mine.safetensors"
     save_file(narrow.state_dict(), file)
-    grown = yolo.load_matching(wide, file)
+    grown = load_matching(wide, file)
     assert grown > 0.8 * len(wide.state_dict())
     seen = ([], [])
     for model, kept in zip((narrow, wide), seen, strict=True):
@@ -279,10 +291,10 @@ def test_a_wider_network_grown_from_a_narrow_one_answers_as_it_does(tmp_path):
 
 def test_a_run_may_set_what_ultralytics_calls_by_name(tiny_dataset, tmp_path):
     args = ["--set", "mosaic=0", "--set", "box=9", "--set", "close_mosaic=0"]
-    asked = yolo.settings(args[1::2])
+    asked = settings(args[1::2])
     config = replace(tiny(tiny_dataset, tmp_path, epochs=1), settings=asked)
-    yolo.train(config)
-    assert yolo.run_config(config.folder).settings == {"mosaic": 0.0, "box": 9.0, "close_mosaic": 0.0}
+    train(config)
+    assert run_config(config.folder).settings == {"mosaic": 0.0, "box": 9.0, "close_mosaic": 0.0}
     told = (config.folder / "args.yaml").read_text(encoding="utf-8").splitlines()
     assert {"mosaic: 0.0", "box: 9.0", "close_mosaic: 0", "degrees: 10.0", "cls: 0.5"} <= set(told)
 
@@ -290,22 +302,22 @@ def test_a_run_may_set_what_ultralytics_calls_by_name(tiny_dataset, tmp_path):
 @pytest.mark.parametrize("wrong", ["mosaic", "mosaic=much", "=1"])
 def test_a_setting_that_is_none_is_refused(wrong):
     with pytest.raises(BadValue, match="settings: expected"):
-        yolo.Config(settings=yolo.settings([wrong]))
+        Config(settings=settings([wrong]))
 
 
 def test_a_start_is_for_an_architecture_and_must_be_there(tiny_dataset, tmp_path):
     with pytest.raises(BadValue, match=r"start: expected an architecture.*yolov8m.pt"):
-        yolo.Config(start="yolov8n-coco.safetensors")
+        Config(start="yolov8n-coco.safetensors")
     lacking = replace(tiny(tiny_dataset, tmp_path, epochs=1), start=str(tmp_path / "yolov8n.safetensors"))
     with pytest.raises(MissingData, match="no weights at"):
-        yolo.train(lacking)
+        train(lacking)
     assert not lacking.folder.exists()
 
 
 def test_a_card_names_what_a_run_began_with_not_where_it_lay(tiny_run, monkeypatch):
-    config = replace(yolo.run_config(tiny_run), start="/films/of/others/yolov8n-mine.safetensors")
-    monkeypatch.setattr(yolo, "run_config", lambda _: config)
-    reader, _ = pipeline.trained(tiny_run)
+    config = replace(run_config(tiny_run), start="/films/of/others/yolov8n-mine.safetensors")
+    monkeypatch.setattr(making, "run_config", lambda _: config)
+    reader, _ = trained(tiny_run)
     assert reader.card.training["config"]["start"] == "yolov8n-mine.safetensors"
 
 
@@ -323,7 +335,7 @@ def test_nothing_phones_home(tiny_run):
 @pytest.mark.parametrize(("field", "value"), [("imgsz", 100), ("epochs", 0), ("normals", -1.0), ("batch", 0)])
 def test_bad_settings_are_refused(field, value):
     with pytest.raises(BadValue, match=field):
-        yolo.Config(**{field: value})
+        Config(**{field: value})
 
 
 def test_films_that_were_not_harmonised_are_refused(tmp_path, tiny_dataset):
@@ -333,7 +345,7 @@ def test_films_that_were_not_harmonised_are_refused(tmp_path, tiny_dataset):
     bare = [replace(r, attributes={k: v for k, v in r.attributes.items() if k != "harmonise_config"}) for r in records]
     manifest.save(bare, tmp_path)
     with pytest.raises(BadValue, match="harmonised"):
-        yolo.harmonise_config_of(replace(load_dataset(tiny_dataset), root=tmp_path))
+        harmonise_config_of(replace(load_dataset(tiny_dataset), root=tmp_path))
 
 
 def test_weak_boxes_are_refused_unless_asked_for(tmp_path, tiny_dataset):
@@ -344,9 +356,9 @@ def test_weak_boxes_are_refused_unless_asked_for(tmp_path, tiny_dataset):
     manifest.save(records, tmp_path)
     text = Path(tiny_dataset).read_text(encoding="utf-8").replace("path: ", f"path: {tmp_path} #")
     (tmp_path / "dataset.yaml").write_text(text, encoding="utf-8")
-    config = yolo.Config(data=str(tmp_path / "dataset.yaml"), runs=str(tmp_path / "runs"))
+    config = Config(data=str(tmp_path / "dataset.yaml"), runs=str(tmp_path / "runs"))
     with pytest.raises(BadValue, match=r"weak boxes.*--allow-weak"):
-        yolo.train(config)
+        train(config)
     assert not (tmp_path / "runs").exists()
 
 
@@ -354,26 +366,27 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tiny_dataset
     config = tiny(tiny_dataset, tmp_path, epochs=3)
     # The second checkpoint is cut short half way through its bytes, as a kill does it.
     code = (
-        "import json, os, pathlib, sys; from fracture.models import yolo; write = pathlib.Path.write_bytes; seen = []\n"
+        "import json, os, pathlib, sys; from fracture.models.detectors.config import Config; "
+        "from fracture.models.detectors.train import train; write = pathlib.Path.write_bytes; seen = []\n"
         "def torn(path, data):\n"
         "    seen.append(path) if path.name.endswith('last.pt') else None\n"
         "    if len(seen) == 2: write(path, data[: len(data) // 2]); os._exit(9)\n"
         "    return write(path, data)\n"
         "pathlib.Path.write_bytes = torn\n"
-        "yolo.train(yolo.Config(**json.loads(sys.argv[1])))"
+        "train(Config(**json.loads(sys.argv[1])))"
     )
     killed = subprocess.run([sys.executable, "-c", code, json.dumps(config.__dict__)], check=False, capture_output=True)
     assert killed.returncode == 9, killed.stderr[-2000:]
-    assert not yolo.is_finished(config.folder)
-    assert yolo.can_resume(config.folder)
-    yolo.train(config, resume=True)
-    assert yolo.is_finished(config.folder)
+    assert not is_finished(config.folder)
+    assert can_resume(config.folder)
+    train(config, resume=True)
+    assert is_finished(config.folder)
     assert {path.name for path in (config.folder / "weights").iterdir()} == {"last.pt", "best.pt"}
 
 
 def test_a_bundle_names_its_films(tiny_run, tiny_dataset):
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     from fracture.data import manifest
 
     dealt = {r.image_id: r.split for r in manifest.load(load_dataset(tiny_dataset).root) if r.split != "set_aside"}
@@ -385,7 +398,7 @@ def test_a_checkpoint_that_the_card_says_nothing_of_is_not_read(tiny_run, tiny_d
     import torch
 
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     shutil.copytree(tiny_run, tmp_path / "run")
     best, last = (tmp_path / "run/weights" / name for name in ("best.pt", "last.pt"))
     content = torch.load(best, weights_only=False)
@@ -400,13 +413,13 @@ def test_a_checkpoint_that_the_card_says_nothing_of_is_not_read(tiny_run, tiny_d
 
 def test_a_bundle_that_fails_leaves_the_one_before(tiny_run, tiny_dataset, tmp_path, monkeypatch):
     if not (tiny_run / cards.NAME).is_file():
-        pipeline.bundle(tiny_run, long_side_px=64)
+        bundle(tiny_run, long_side_px=64)
     shutil.copytree(tiny_run, tmp_path / "run")
     before = cards.load(tmp_path / "run")
-    monkeypatch.setattr(pipeline, "load_records", lambda root: manifest.load(root)[:-1])  # other films than before
-    monkeypatch.setattr(pipeline, "compare", lambda *_: (_ for _ in ()).throw(BadValue("no parity")))
+    monkeypatch.setattr(making, "load_records", lambda root: manifest.load(root)[:-1])  # other films than before
+    monkeypatch.setattr(making, "compare", lambda *_: (_ for _ in ()).throw(BadValue("no parity")))
     with pytest.raises(BadValue, match="no parity"):
-        pipeline.bundle(tmp_path / "run", long_side_px=64)
+        bundle(tmp_path / "run", long_side_px=64)
     assert cards.load(tmp_path / "run") == before
     assert not list((tmp_path / "run").glob("bundle*"))
 
@@ -421,8 +434,8 @@ def test_workers_read_the_films_that_each_epoch_deals(tiny_dataset, tmp_path, st
     data = {split: str(path) for split, path in dataset.splits.items()} | {"names": {0: "fracture"}}
     (config.folder / "data.yaml").write_text(json.dumps(data))
     overrides = {"model": "yolov8n.yaml", "data": str(config.folder / "data.yaml"), "imgsz": 64, "device": "cpu"}
-    overrides |= {"project": str(tmp_path), "name": "tiny", "exist_ok": True, **yolo.AUGMENTATION}
-    trainer = yolo._trainer_class()(overrides, config, yolo.harmonise_config_of(dataset))
+    overrides |= {"project": str(tmp_path), "name": "tiny", "exist_ok": True, **AUGMENTATION}
+    trainer = trainer_class()(overrides, config, harmonise_config_of(dataset))
     trainer.args.workers = 2  # as on a GPU
     loader = trainer.train_loader = trainer.get_dataloader(trainer.data["train"], 4)
     files = [Path(file).name for file in loader.dataset.im_files]
@@ -435,7 +448,7 @@ def test_workers_read_the_films_that_each_epoch_deals(tiny_dataset, tmp_path, st
         if epoch == start + 1:
             loader.reset()
         dealt = [Path(file).name for batch in loader for file in batch["im_file"]]
-        sampler = yolo.EpochSampler(fractured, config.normals, config.seed)
+        sampler = EpochSampler(fractured, config.normals, config.seed)
         sampler.epoch = epoch
         assert dealt == [files[index] for index in sampler]
         seen.append(dealt)
@@ -452,7 +465,7 @@ def test_workers_read_the_films_that_each_epoch_deals(tiny_dataset, tmp_path, st
 )
 def test_what_cannot_be_trained_on_is_refused_by_name(wrong, why):
     with pytest.raises(BadValue, match=why):
-        yolo.Config(**wrong)
+        Config(**wrong)
 
 
 @pytest.mark.parametrize("kind", ["no file", "no checkpoint", "no architecture"])
@@ -461,12 +474,12 @@ def test_weights_that_are_none_are_refused(tiny_dataset, tmp_path, kind):
     if kind == "no checkpoint":
         model.write_bytes(b"weights")
     with pytest.raises(BadValue, match=r"model: expected weights or an architecture to learn from, got .*mine"):
-        yolo.train(replace(tiny(tiny_dataset, tmp_path, epochs=1), model=str(model)))
+        train(replace(tiny(tiny_dataset, tmp_path, epochs=1), model=str(model)))
 
 
 def test_a_device_that_is_not_there_is_refused(tiny_dataset, tmp_path):
     with pytest.raises(BadValue, match="got device '97'"):
-        yolo.train(replace(tiny(tiny_dataset, tmp_path, epochs=1), device="97"))
+        train(replace(tiny(tiny_dataset, tmp_path, epochs=1), device="97"))
 
 
 def test_an_epoch_takes_one_copy_of_a_film_another_each_time():
@@ -474,7 +487,7 @@ def test_an_epoch_takes_one_copy_of_a_film_another_each_time():
     families = ["a", "a", "a", "b", "b", "c", "d", *"uvwxyz"]
     seen = []
     for epoch in range(12):
-        sampler = yolo.EpochSampler(fractured, 1.0, 0, families)
+        sampler = EpochSampler(fractured, 1.0, 0, families)
         sampler.epoch = epoch
         films = list(sampler)
         assert len(films) == len(sampler) == 8

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.service.running import CHILDREN, FILM, PATIENCE_S, START, png, running, state, until, write_bundle
 
 from bench.processes import can_account, free_port
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
 from fracture.service.http.connections import HEAD_S
+from tests.service.running import CHILDREN, FILM, PATIENCE_S, START, png, running, state, until, write_bundle
 
 if not can_account():
     pytest.skip("what a service's processes do is read from Linux's /proc", allow_module_level=True)

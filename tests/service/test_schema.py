@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.service.running import running, write_bundle
 
 EXAMPLES, EXAMPLES_LONG = 20, 400

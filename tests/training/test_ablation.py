@@ -10,8 +10,9 @@ from fracture.core.errors import BadValue, MissingData
 from fracture.core.types import Detections, HarmoniseConfig, Radiograph
 from fracture.data import manifest
 from fracture.evaluation.cases import Cases
-from fracture.models import yolo
 from fracture.models.card import ModelCard
+from fracture.models.detectors.runs import run_config
+from fracture.models.detectors.yolov8.library import ultralytics
 from fracture.training import ablation as choices
 
 PARTS = ("as it is", "exposure left alone")
@@ -85,7 +86,7 @@ def compared(fracatlas_tree, tmp_path_factory):
     away = [replace(claim, image_id=f"a/{claim.image_id}", source="a") for claim in claims("fracatlas", root)]
     ingest(away, out / "away", copy=True)
     films = choices.Films(stage, deal / manifest.NAME, (out / "arm",), out / "away")
-    yolo._ultralytics()
+    ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     save_file(DetectionModel("yolov8n.yaml", nc=1, verbose=False).state_dict(), start)
@@ -157,7 +158,7 @@ def test_choices_together_are_fused_film_by_film():
 
 def test_what_a_choice_names_reaches_the_run(compared):
     _, out, *_ = compared
-    configs = {name: yolo.run_config(out / "made/runs" / name) for name in ("as_it_is", "exposure_left_alone")}
+    configs = {name: run_config(out / "made/runs" / name) for name in ("as_it_is", "exposure_left_alone")}
     assert configs["as_it_is"].settings == {"close_mosaic": 0}
     assert configs["exposure_left_alone"].settings == {"close_mosaic": 0, "hsv_v": 0}
     assert "hsv_v: 0" in (out / "made/runs/exposure_left_alone/args.yaml").read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ def test_what_a_choice_names_reaches_the_run(compared):
 
 def test_what_was_measured_is_not_trained_again(compared, monkeypatch):
     rows, _, run, _ = compared
-    monkeypatch.setattr(yolo, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(choices, "train", lambda *_, **__: pytest.fail("trained again"))
     assert run() == rows
 
 

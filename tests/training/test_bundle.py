@@ -18,7 +18,8 @@ from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.phantom import draw_film
-from fracture.training import bundle as pipeline
+from fracture.training.measure import add_test
+from fracture.training.parity import compare
 
 CARD = ModelCard("scripted", "1", ("fracture",), 448, 32, 0.5, HarmoniseConfig(), {"model.onnx": ""})
 
@@ -35,8 +36,8 @@ class Scripted:
         return self.answer
 
 
-def compare(one, two, films):
-    return pipeline.compare(Reader(CARD, one), Reader(CARD, two), films)
+def compared(one, two, films):
+    return compare(Reader(CARD, one), Reader(CARD, two), films)
 
 
 @pytest.fixture
@@ -49,22 +50,22 @@ def films(tmp_path):
 
 def test_parity_needs_something_to_compare(films):
     with pytest.raises(BadValue, match="parity: expected films with candidates"):
-        compare(Scripted(0.9, 0.1), Scripted(0.9, 0.1), [])
+        compared(Scripted(0.9, 0.1), Scripted(0.9, 0.1), [])
 
 
 def test_where_nothing_is_sure_the_best_of_a_film_is_compared(films):
-    assert compare(Scripted(0.03, 0.02), Scripted(0.03, 0.02), films)["candidates"] == 1
+    assert compared(Scripted(0.03, 0.02), Scripted(0.03, 0.02), films)["candidates"] == 1
     with pytest.raises(BadValue, match="does not answer"):
-        compare(Scripted(0.03, 0.02), Scripted(0.03, 0.02, shift=30), films)
+        compared(Scripted(0.03, 0.02), Scripted(0.03, 0.02, shift=30), films)
     with pytest.raises(BadValue, match="does not answer"):
-        compare(Scripted(0.03, 0.02), Scripted(0.001, 0.001), films)
+        compared(Scripted(0.03, 0.02), Scripted(0.001, 0.001), films)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_parity_of_what_is_no_number_is_refused(films, value):
     for one, two in ((Scripted(0.9, 0.1), Scripted(0.9, value)), (Scripted(value, value), Scripted(value, value))):
         with pytest.raises(BrokenAnswer):
-            compare(one, two, films)
+            compared(one, two, films)
 
 
 @pytest.fixture
@@ -90,13 +91,13 @@ def tested(tmp_path):
 
 def test_a_card_learns_what_its_modes_do_on_test_as_they_are_served(tested):
     folder, report = tested
-    card = pipeline.add_test(folder, report)
+    card = add_test(folder, report)
     assert cards.load(folder) == card
     films, sensitivity, specificity = card.on_test(card.operating_points[0])
     assert films == "made-up test, 10 with and 40 without a fracture"
     assert (sensitivity.value, specificity.value) == (0.5, 0.9)
     del report["film"]["flagged"]
-    by_score = pipeline.add_test(folder, report)
+    by_score = add_test(folder, report)
     assert by_score.on_test(by_score.operating_points[0])[1].value == 0.6, "an older report has scores alone"
 
 
@@ -116,7 +117,7 @@ def test_a_report_that_is_no_test_of_this_bundle_is_refused(tested, part, change
     wrong = deepcopy(report)
     (wrong[part] if part else wrong).update(change)
     with pytest.raises(BadValue, match=said):
-        pipeline.add_test(folder, wrong)
+        add_test(folder, wrong)
     assert (folder / "card.json").read_bytes() == before
 
 

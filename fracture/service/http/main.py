@@ -115,6 +115,7 @@ def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:
         card.long_side_px,
         card.stride,
         workers,
+        pad_value=card.pad_value,
         memory_mb=settings.fracture_decode_mb,
         cpu_s=settings.fracture_decode_s,
         wall_s=settings.fracture_decode_s,

@@ -19,7 +19,8 @@ from fracture.core.files import write_bytes, write_json
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.runtime import Network, OpenVinoNetwork
+from fracture.models.network import Network
+from fracture.models.runtime import OpenVinoNetwork
 from fracture.phantom import REGIONS, Wish, draw_examination
 from fracture.service.http import answers
 from fracture.service.http.pages import VIEWER
@@ -95,11 +96,11 @@ def _networks(card: ModelCard, folder: Path) -> Iterator[tuple[str, Network]]:
     exported = [folder / name for name in card.files if name.endswith(".onnx") and (folder / name).is_file()]
     if not exported:
         raise MissingData(f"{folder}: no .onnx that {cards.NAME} vouches for")
-    yield "float32", OpenVinoNetwork(exported[0])
-    yield "bfloat16", OpenVinoNetwork(exported[0], "bf16")
+    yield "float32", OpenVinoNetwork(exported[0], divisor=card.divisor)
+    yield "bfloat16", OpenVinoNetwork(exported[0], "bf16", card.divisor)
     small = card.int8(folder)
     if small is not None:
-        yield "int8", OpenVinoNetwork(small)
+        yield "int8", OpenVinoNetwork(small, divisor=card.divisor)
 
 
 def _answer(reader: Reader, films: Sequence[bytes]) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""A training run's folder: its configuration, its members, their checkpoints, and how far each has come."""
+
+import json
+from pathlib import Path
+
+from fracture.core.errors import MissingData
+from fracture.models.detectors.config import Config
+
+CONFIG = "config.json"
+FINISHED = "finished.json"
+
+
+def run_config(run: Path) -> Config:
+    """Give the configuration a run was started with. Raises MissingData where the folder is no run."""
+    if not (run / CONFIG).is_file():
+        raise MissingData(f"{run} is no run: it has no {CONFIG}")
+    return Config(**json.loads((run / CONFIG).read_text(encoding="utf-8")))
+
+
+def members(run: Path) -> list[Path]:
+    """Give the folders that hold a run's weights: its own, or one for each of its members."""
+    return member_folders(run, run_config(run).members if (run / CONFIG).is_file() else 1)
+
+
+def member_folders(run: Path, count: int) -> list[Path]:
+    return [run] if count == 1 else [run / f"member{number + 1}" for number in range(count)]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Give the best checkpoint of every member. Raises MissingData where one has none."""
+    found = [member / "weights" / "best.pt" for member in members(run)]
+    for file in found:
+        if not file.is_file():
+            raise MissingData(f"no {file}: expected a run whose members all have finished an epoch")
+    return found
+
+
+def is_finished(run: Path) -> bool:
+    """Tell whether a run's training came to its end; bundling it may still be to do."""
+    return all((member / FINISHED).is_file() for member in members(run))
+
+
+def finished_on(run: Path) -> str | None:
+    """Give the day a run's training came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
+    if not is_finished(run):
+        return None
+    said = [json.loads((member / FINISHED).read_text(encoding="utf-8")) for member in members(run)]
+    return max((one["date"] for one in said if "date" in one), default=None)
+
+
+def can_resume(run: Path) -> bool:
+    """Tell whether a run has finished an epoch that it can go on from."""
+    return any((member / "weights" / "last.pt").is_file() for member in members(run))
+
+
+def epochs_run(run: Path) -> int:
+    """Give how many epochs a run has finished, those of all its members together."""
+    curves = [member / "results.csv" for member in members(run)]
+    lines = [len(file.read_text(encoding="utf-8").splitlines()) for file in curves if file.is_file()]
+    return sum(max(0, count - 1) for count in lines)

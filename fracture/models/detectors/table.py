@@ -1,0 +1,44 @@
+"""The detectors that can be trained and exported, by the name that ``--arch`` takes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from fracture.core.errors import BadValue
+from fracture.models.detectors.yolov8 import export as yolov8_export
+from fracture.models.detectors.yolov8 import library as yolov8_library
+from fracture.models.detectors.yolov8 import trainer as yolov8_trainer
+from fracture.models.network import Network
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What an architecture must provide; its library is imported when one of these is called, not before.
+
+    ``require`` imports the library, or raises ModuleNotFoundError. ``train`` trains one network into the run's folder
+    (weights/last.pt after every epoch, weights/best.pt, results.csv) and goes on from last.pt where ``resume`` is set.
+    ``export`` writes a checkpoint as an ONNX file whose answers are as `fracture.models.network` says, for a long side
+    in px. ``network`` runs the checkpoint by its own library: the reference that the exported network is compared with.
+    """
+
+    require: Callable[[], object]
+    train: Callable[..., None]
+    export: Callable[..., Path]
+    network: Callable[[Path], Network]
+
+
+DETECTORS: Mapping[str, Detector] = MappingProxyType(
+    {
+        "yolov8": Detector(
+            yolov8_library.ultralytics, yolov8_trainer.train, yolov8_export.export_onnx, yolov8_export.TorchNetwork
+        ),
+    }
+)
+
+
+def detector(arch: str) -> Detector:
+    """Give the named row. Raises BadValue that lists the names there are."""
+    if arch not in DETECTORS:
+        raise BadValue(f"arch: expected one of {', '.join(DETECTORS)}, got {arch!r}")
+    return DETECTORS[arch]

@@ -1,0 +1,1 @@
+"""YOLOv8 through Ultralytics (AGPL-3.0): the only package that imports it."""

@@ -1,0 +1,69 @@
+"""A trained checkpoint as ONNX, and run by torch: the reference that the exported network is compared with."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.core.files import write_bytes
+from fracture.models.detectors.yolov8.library import ultralytics
+
+
+class TorchNetwork:
+    """A trained checkpoint run by torch: the reference that the exported network is compared with."""
+
+    name = "torch"
+
+    def __init__(self, checkpoint: Path) -> None:
+        import torch
+
+        self._torch = torch
+        # The detection head keeps the anchors of the last shape it saw: one film at a time.
+        self._lock = threading.Lock()
+        self._model: Any = ultralytics().YOLO(str(checkpoint)).model.float().eval()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        tensor = self._torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).float() / 255
+        with self._lock, self._torch.inference_mode():
+            return np.asarray(self._model(tensor)[0][0].numpy(), dtype=np.float32)
+
+
+def export_onnx(checkpoint: Path, target: Path, long_side_px: int, *, half_weights: bool = True) -> Path:
+    """Export a checkpoint to ONNX with free height, width and batch; weights stored in half precision by default.
+
+    Stored halves are cast back to float32 when the network is opened, so arithmetic is the same on every machine and
+    the file half the size.
+    """
+    import onnx
+
+    exported = (
+        ultralytics()
+        .YOLO(str(checkpoint))
+        .export(format="onnx", dynamic=True, simplify=True, imgsz=long_side_px, device="cpu", verbose=False)
+    )
+    model = onnx.load(str(exported))
+    Path(exported).unlink()
+    if half_weights:
+        _store_halves(model)
+    onnx.checker.check_model(model)
+    del model.metadata_props[:]  # Ultralytics notes the path of the training data there
+    write_bytes(target, model.SerializeToString())
+    return target
+
+
+def _store_halves(model: Any) -> None:
+    """Store every large float32 constant as float16 with a cast back in front of its readers."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype == np.float32 and values.size >= 64 and np.abs(values).max() < 6e4:
+            name = constant.name
+            constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_half"))
+            casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
