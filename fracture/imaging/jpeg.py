@@ -1,4 +1,8 @@
-"""What a JPEG's markers give away before any of it is decoded, alone or inside a DICOM or TIFF file."""
+"""What a JPEG's markers say before any of it is decoded, alone or inside a DICOM or TIFF file.
+
+The markers are found as decoders find them: whatever stands between two of them is passed over, and a file may end
+early. `fracture.imaging.codestream` is strict instead, and refuses a film that is only damaged.
+"""
 
 import re
 import struct
@@ -13,14 +17,14 @@ _MAX_SCANS = 64
 """Encoders write about ten. Each goes through the whole film, and 40 bytes can make one of 64 million pixels."""
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _JFIF, _ADOBE = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
-_HUFFMAN_TABLE, _QUANTISATION_TABLE = 0xC4, 0xDB
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_LOSSLESS, _LOSSLESS_BITS, _JPEG_LS = 0xC3, frozenset(range(2, 17)) - {8}, 0xF7
+SOI, EOI, SOS, DHT, DQT, APP0, APP14 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xE0, 0xEE
+LOSSLESS, JPEG_LS_FRAME = 0xC3, 0xF7
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {JPEG_LS_FRAME}
+_LOSSLESS_BITS = frozenset(range(2, 17)) - {8}
 # The processes of T.81 table B.1 that libjpeg does not decode.
 _UNREAD = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
-    **{0xCB: "a lossless JPEG with arithmetic coding", _JPEG_LS: "a JPEG-LS"},
+    **{0xCB: "a lossless JPEG with arithmetic coding", JPEG_LS_FRAME: "a JPEG-LS"},
 }
 
 
@@ -41,17 +45,17 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
     while marker := _MARKER.search(jpeg, at):
         kind, at = marker[0][1], marker.end()
         yield kind, at
-        if kind == _END_OF_IMAGE:
+        if kind == EOI:
             return
-        if kind != _START_OF_IMAGE:
+        if kind != SOI:
             at += int.from_bytes(jpeg[at : at + 2])
 
 
 def check_scans(jpeg: bytes) -> None:
-    """Raise TooCostly for a JPEG or JPEG-LS (T.81 B.2) that is to be gone through more often than any film needs."""
+    """Raise TooCostly for a JPEG or JPEG-LS (T.81 B.2) with more scans than any film needs."""
     scans = 0
     for kind, _ in _segments(jpeg):
-        scans += kind == _START_OF_SCAN
+        scans += kind == SOS
         if scans > _MAX_SCANS:
             raise TooCostly(f"expected a JPEG of at most {_MAX_SCANS} scans, got more")
 
@@ -59,14 +63,14 @@ def check_scans(jpeg: bytes) -> None:
 def read_frame(jpeg: bytes) -> Frame | None:
     """Read the frame header; None where there is none, or not all of it."""
     for kind, at in _segments(jpeg):
-        if kind in _START_OF_FRAME:
+        if kind in _FRAMES:
             try:
                 precision, rows, columns, count = struct.unpack_from(">BHHB", jpeg, at + 2)
                 parts = [struct.unpack_from("BB", jpeg, at + 8 + 3 * number) for number in range(count)]
             except struct.error:
                 return None
             return Frame(kind, precision, rows, columns, tuple((part[0], part[1]) for part in parts))
-        if kind == _START_OF_SCAN:
+        if kind == SOS:
             return None
     return None
 
@@ -78,7 +82,7 @@ def check_process(jpeg: bytes) -> None:
         return
     if frame.process in _UNREAD:
         raise UnsupportedFormat(f"expected a baseline or progressive JPEG, got {_UNREAD[frame.process]}")
-    if frame.precision in (_LOSSLESS_BITS if frame.process == _LOSSLESS else {12}):
+    if frame.precision in (_LOSSLESS_BITS if frame.process == LOSSLESS else {12}):
         raise UnsupportedFormat(f"expected a JPEG of 8 bits, got one of {frame.precision}")
 
 
@@ -93,12 +97,12 @@ def is_ycc(jpeg: bytes, *, stated_rgb: bool = False) -> bool:
     if frame is None or len(frame.components) != 3:
         return False
     for kind, at in _segments(jpeg):
-        if kind == _JFIF and jpeg[at + 2 : at + 7] == b"JFIF\0":
+        if kind == APP0 and jpeg[at + 2 : at + 7] == b"JFIF\0":
             return True
         body = jpeg[at + 2 : at + int.from_bytes(jpeg[at : at + 2])]
-        if kind == _ADOBE and body.startswith(b"Adobe") and len(body) >= 12:
+        if kind == APP14 and body.startswith(b"Adobe") and len(body) >= 12:
             return body[11] != 0
-        if kind == _START_OF_SCAN:
+        if kind == SOS:
             break
     if bytes(identifier for identifier, _ in frame.components) == b"RGB":
         return False
@@ -109,13 +113,13 @@ def what_is_missing(jpeg: bytes) -> str:
     """Name what a JPEG that cannot be read lacks, for its refusal."""
     found, frame = {kind for kind, _ in _segments(jpeg)}, read_frame(jpeg)
     tests = {
-        "it has no frame header (SOF)": not found & _START_OF_FRAME,
+        "it has no frame header (SOF)": not found & _FRAMES,
         "it ends within its frame header (SOF)": frame is None,
         f"its frame header (SOF) announces {frame and frame.precision} bits": frame and frame.precision != 8,
         "its frame header (SOF) announces no rows": frame and not frame.rows,
         "its frame header (SOF) announces no columns": frame and not frame.columns,
-        "it has no scan (SOS)": _START_OF_SCAN not in found,
-        "it has no quantisation table (DQT)": _QUANTISATION_TABLE not in found,
-        "it has no Huffman table (DHT)": _HUFFMAN_TABLE not in found,
+        "it has no scan (SOS)": SOS not in found,
+        "it has no quantisation table (DQT)": DQT not in found,
+        "it has no Huffman table (DHT)": DHT not in found,
     }
     return next((text for text, holds in tests.items() if holds), "its scan is damaged or ends before its first rows")
