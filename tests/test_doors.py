@@ -192,7 +192,7 @@ def test_a_reader_that_goes_away_ends_a_door_quietly(films, tmp_path):
 def test_training_without_its_packages_says_what_to_install(missing, tiny_dataset, tmp_path):
     code = (
         # Set to None only behind the imports: scipy takes a module of that name for torch itself.
-        f"import sys, train; sys.modules[{missing!r}] = None; sys.argv[1:] = ['--data', {str(tiny_dataset)!r}, "
+        f"import sys, train; sys.modules[{missing!r}] = None; sys.argv = ['train.py', '--data', {str(tiny_dataset)!r}, "
         f"'--runs', {str(tmp_path / 'runs')!r}]; sys.exit(train.main())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -209,6 +209,33 @@ def test_training_from_an_exported_network_is_refused(tmp_path):
     assert "got model.onnx" in done.stderr
 
 
-@pytest.mark.parametrize("file", [*ROOT.glob("*.py"), *ROOT.glob("scripts/*.py")], ids=lambda file: file.name)
-def test_every_door_is_one(file):
+@pytest.mark.parametrize(
+    "file",
+    # The service says what is wrong with its settings in its own words.
+    [
+        one
+        for folder in ("fracture/commands", "scripts")
+        for one in ROOT.glob(f"{folder}/[a-z]*.py")
+        if one.stem != "serve"
+    ],
+    ids=lambda file: file.name,
+)
+def test_what_a_person_calls_ends_in_one_line_where_it_fails(file):
     assert "@door\ndef main() -> int:" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["inference.py", "visualize.py", "evaluate.py", "train.py", "app/__main__.py"])
+def test_a_script_at_the_root_runs_a_command_and_nothing_else(name):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("from fracture.commands.") for line in lines)
+    assert lines[-2:] == ['if __name__ == "__main__":', "    raise SystemExit(main())"]
+
+
+def test_the_command_runs_what_is_named(films, tmp_path):
+    done = run("-m", "fracture", "read", films / "0.png", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)["image_size"]) == (0, [373, 454]), done.stderr
+    wrong = run("-m", "fracture", "reed", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "expected a command out of read, draw, serve, evaluate, train, got 'reed'" in wrong.stderr
+    refused = run("-m", "fracture", "draw", "--image", films / "broken.png", cwd=tmp_path)
+    assert refused.stderr.startswith("fracture draw: expected a film")

@@ -7,9 +7,13 @@ A film, in this order:
 
 1. outside the intended use: it is ``outside``, whatever its boxes say, and none of them is rated;
 2. too few greys to be read, or a detector's raw values: it is in doubt, and no box is more than suspicious;
-3. its best box at or above ``specific``: a fracture; at or above ``screening``: doubt;
+3. its score at or above ``specific``: a fracture, or doubt where there is no box to show for it; at or above
+   ``screening``: doubt;
 4. part of it is missing: doubt;
 5. else no fracture.
+
+A film's score is its best box's, or what a network says of the film as a whole (`fracture.core.types.FilmScore`).
+Boxes are rated by their own scores.
 
 A study, in this order:
 
@@ -26,7 +30,7 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from fracture.core.errors import BadValue
-from fracture.core.types import OperatingPoint
+from fracture.core.types import BEST_BOX, FilmScore, OperatingPoint
 
 Certainty = Literal["definite", "suspicious"]
 
@@ -109,13 +113,15 @@ class Said:
     """What is said of a film.
 
     ``status`` is None where the card lacks a threshold that it needs. ``certainty`` has an entry for each box of the
-    answer: these are the film's first, as boxes come best first. ``deciding_box`` is the place among them of the box
-    that the status rests on, None where none does.
+    answer: these are the film's first, as boxes come best first. ``by_score`` tells that a score of the film, and not
+    its flags or the lack of a score, is why it is a fracture or in doubt; ``deciding_box`` is the place among the boxes
+    of the one whose score that is, None where it is none's.
     """
 
     status: Status | None
     fracture_detected: bool
     certainty: tuple[Certainty | None, ...]
+    by_score: bool
     deciding_box: int | None
     flags: frozenset[str]
     advice: str
@@ -140,30 +146,32 @@ def of_film(
     thresholds: Thresholds | None,
     flagged_from: float,
     shown_from: float | None = None,
+    film: FilmScore | None = None,
 ) -> Said:
-    """Decide what is said of a film by the scores of its boxes, best first, and its flags.
+    """Decide what is said of a film by the scores of its boxes, best first, its own score if it has one, and its flags.
 
     The answer holds the boxes from ``shown_from`` on, which is ``flagged_from`` unless named, and the best box wherever
     it reaches the lower of the card's thresholds or is why the film is flagged: nothing rests on a box that is not
-    there. A fracture is always flagged, a film without one or outside never, and one in doubt by a box where that box
-    reaches ``flagged_from``.
+    there. A fracture is always flagged, a film without one or outside never, and one in doubt by its score where that
+    score reaches ``flagged_from``.
     """
-    best = scores[0] if len(scores) else None
+    by_box = film is None or film.made_by == BEST_BOX
+    best = film.value if film is not None else scores[0] if len(scores) else None
     outside, at_most_doubt = bool(flags & _OUTSIDE), bool(flags & _DOUBT_AT_MOST)
     rated = best is not None and thresholds is not None and thresholds.status(best) is not Status.NO_FRACTURE
-    status = _film_status(best, flags, thresholds)
+    status = _film_status(best, bool(len(scores)), flags, thresholds)
     unsure = status in {Status.DOUBT, None} and best is not None and best >= flagged_from
     detected = status is Status.FRACTURE or (unsure and (rated or thresholds is None))
     asked = flagged_from if shown_from is None else shown_from
-    shown = max(sum(score >= asked for score in scores), int(rated or detected))
+    shown = max(sum(score >= asked for score in scores), int(by_box and (rated or detected)))
     certainty = tuple(
         None if outside or thresholds is None else _certainty(thresholds.status(score), at_most_doubt)
         for score in scores[:shown]
     )
     places = len(certainty) if thresholds is None and detected else sum(map(bool, certainty))
-    advice = _advice(status, places, flags)
-    decided = 0 if rated and not (outside or at_most_doubt) else None
-    return Said(status, detected, certainty, decided, flags, advice)
+    by_score = rated and not (outside or at_most_doubt)
+    advice = _advice(status, places, flags, whole=by_score and not by_box)
+    return Said(status, detected, certainty, by_score, 0 if by_score and by_box else None, flags, advice)
 
 
 def of_study(films: Sequence[Said], refused: int) -> StudySaid:
@@ -175,7 +183,9 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
         raise BadValue(f"study: expected a film that was read, got none and {refused} refused")
     said = {film.status for film in films}
     judged = [film for film in films if not film.flags & (_OUTSIDE | _DOUBT_AT_MOST)]
-    a_box = f"a box on at least one of {len(films)} films" if len(films) > 1 else "a box"
+    what = "the score" if any(film.by_score and film.deciding_box is None for film in films) else "a box"
+    on = "of" if what == "the score" else "on"
+    reaching = f"{what} {on} at least one of {len(films)} films" if len(films) > 1 else what
     kept = _kept(films)
     if said == {Status.OUTSIDE}:
         which = "the film" if len(films) == 1 else "every film that was read"
@@ -184,9 +194,9 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
     if None in said:
         return StudySaid(None, _told("this model was not measured at both thresholds that a status needs", kept))
     if Status.FRACTURE in said:
-        return StudySaid(Status.FRACTURE, _told(f"{a_box} reaches the high-specificity threshold", kept))
-    if any(film.status is Status.DOUBT and film.deciding_box is not None for film in judged):
-        note = f"{a_box} reaches the high-sensitivity threshold, none the high-specificity one"
+        return StudySaid(Status.FRACTURE, _told(f"{reaching} reaches the high-specificity threshold", kept))
+    if any(film.status is Status.DOUBT and film.by_score for film in judged):
+        note = f"{reaching} reaches the high-sensitivity threshold, none the high-specificity one"
         return StudySaid(Status.DOUBT, _told(note, kept))
     if not judged:
         return StudySaid(Status.DOUBT, _told("a fracture can be neither told nor ruled out", kept))
@@ -202,15 +212,18 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
     return StudySaid(Status.DOUBT if kept else Status.NO_FRACTURE, note)
 
 
-def _film_status(best: float | None, flags: frozenset[str], thresholds: Thresholds | None) -> Status | None:
+def _film_status(
+    best: float | None, has_box: bool, flags: frozenset[str], thresholds: Thresholds | None
+) -> Status | None:
     if flags & _OUTSIDE:
         return Status.OUTSIDE
     if flags & _DOUBT_AT_MOST:
         return Status.DOUBT
     if thresholds is None:
         return None
-    # A film without a box is never a fracture, however low a threshold is: there would be nothing to show for it.
     status = Status.NO_FRACTURE if best is None else thresholds.status(best)
+    if status is Status.FRACTURE and not has_box:
+        status = Status.DOUBT  # there is nothing to show for it
     return Status.DOUBT if status is Status.NO_FRACTURE and "truncated" in flags else status
 
 
@@ -220,8 +233,11 @@ def _certainty(status: Status, at_most_doubt: bool) -> Certainty | None:
     return "definite" if status is Status.FRACTURE and not at_most_doubt else "suspicious"
 
 
-def _advice(status: Status | None, places: int, flags: frozenset[str]) -> str:
-    """Say what to make of it. Nothing found never reads as nothing there, least of all where film is missing."""
+def _advice(status: Status | None, places: int, flags: frozenset[str], *, whole: bool) -> str:
+    """Say what to make of it. Nothing found never reads as nothing there, least of all where film is missing.
+
+    ``whole`` tells that the film as a whole, and not a box, reached a threshold.
+    """
     repairs = [text for flag, text in _REPAIRS.items() if flag in flags]
     where = "1 place" if places == 1 else f"{places} places"
     if status is Status.OUTSIDE:
@@ -230,7 +246,10 @@ def _advice(status: Status | None, places: int, flags: frozenset[str]) -> str:
         )
         return f"{said} {_SEE_A_DOCTOR.capitalize()}"
     if status is Status.FRACTURE or (status is None and places):
-        said = f"A fracture is suspected in {where}. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
+        place = f" in {where}" if places else ""
+        said = f"A fracture is suspected{place}. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
+    elif places == 0 and whole:
+        said = f"In doubt: the film as a whole may show a fracture, and no box marks where: {_SEE_A_DOCTOR}"
     elif places:
         said = f"In doubt: {where} may be a fracture. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
     else:

@@ -34,7 +34,7 @@ def main() -> int:
     prediction, thresholds = reader.read_prepared(film.model_input, film.flags), reader.card.thresholds
     found = prediction.detections
     shown_from = reader.card.operating_point(DEFAULT_MODE).threshold if args.conf is None else args.conf
-    said = of_film(found.score.tolist(), prediction.flags, thresholds, shown_from)
+    said = of_film(found.score.tolist(), prediction.flags, thresholds, shown_from, film=prediction.film)
     picture = overlay(film.greys(), found, said, shown_from, thresholds, reader.card.model_id)
     args.out.write_bytes(encode_png(picture))
     print(f"{said.shown} boxes drawn on {args.out}; status: {said.status or 'not known'}")

@@ -271,20 +271,52 @@ class Detections:
         return Detections(self.xyxy[:count], self.score[:count], self.label[:count])
 
     @property
-    def film_score(self) -> float:
-        """Give the film-level score: the best box's, 0 where there is none."""
+    def best_score(self) -> float:
+        """Give the best box's score, 0 where there is none."""
         return float(self.score[0]) if len(self) else 0.0
+
+
+BEST_BOX = "best box"
+"""What makes a film's score where nothing else does."""
+
+
+@dataclass(frozen=True)
+class FilmScore:
+    """How suspicious a film is as a whole, 0 to 1: what metrics, thresholds, calibration and the status read.
+
+    ``made_by`` names what gave it: the best box, a classifier, a fusion of both. ``regions`` has the probability of
+    each region of the body, where a network gives one.
+    """
+
+    value: float
+    made_by: str = BEST_BOX
+    regions: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(0.0 <= self.value <= 1.0, "film score", "0..1", self.value)
+        _check(bool(self.made_by), "film score", "the name of what made it", self.made_by)
+        for region, probability in self.regions.items():
+            _check(0.0 <= probability <= 1.0, f"probability of {region}", "0..1", probability)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one film: every box down to a low score, and what made it."""
+    """The answer for one film: every box down to a low score, and what made it.
+
+    ``film`` is the film-level score of a network that gives one; without it the best box's is the film's.
+    """
 
     film_px: tuple[int, int]
     detections: Detections
     model_id: str
     harmonise_id: str
     flags: frozenset[str] = frozenset()
+    film: FilmScore | None = None
+
+    @property
+    def film_score(self) -> FilmScore:
+        """Give the film-level score: the network's own, or the best box's, 0 where there is none."""
+        return self.film or FilmScore(self.detections.best_score)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BadValue
-from fracture.core.types import SPLITS, Detections, ImageRecord, Prediction, Refusal
+from fracture.core.types import SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
 EVERY_FILM = "all"
 """The split that holds every film which is not set aside."""
@@ -19,8 +19,8 @@ class Cases:
     """Films that have both a truth and an answer: film i of ``records`` has ``detections[i]``.
 
     ``left_out`` names every other film of the split, with the reason. ``everything`` holds all films of the split.
-    ``flags[i]`` is what was noted when film i was read, where that is known. ``refused`` holds the films of known truth
-    that could not be read.
+    ``flags[i]`` is what was noted when film i was read, ``films[i]`` the film's own score where its network gives one;
+    both are empty where nothing of the kind is known. ``refused`` holds the films of known truth that could not be read.
     """
 
     split: str
@@ -30,11 +30,13 @@ class Cases:
     everything: tuple[ImageRecord, ...]
     flags: tuple[frozenset[str], ...] = ()
     refused: tuple[ImageRecord, ...] = ()
+    films: tuple[FilmScore | None, ...] = ()
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
-        """Give the film-level scores, (films,)."""
-        return np.array([found.film_score for found in self.detections], dtype=np.float64)
+        """Give the film-level scores, (films,): each film's own, or its best box's."""
+        both = zip(self.films or [None] * len(self.records), self.detections, strict=True)
+        return np.array([found.best_score if film is None else film.value for film, found in both], dtype=np.float64)
 
     @cached_property
     def fractured(self) -> NDArray[np.bool_]:
@@ -72,6 +74,7 @@ class Cases:
             records=tuple(self.records[i] for i in films),
             detections=tuple(self.detections[i] for i in films),
             flags=tuple(self.flags[i] for i in films) if self.flags else (),
+            films=tuple(self.films[i] for i in films) if self.films else (),
         )
 
 
@@ -94,7 +97,7 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
     """
     films = films_of(records, split)
     left_out: dict[str, str] = {}
-    kept: list[tuple[ImageRecord, Detections, frozenset[str]]] = []
+    kept: list[tuple[ImageRecord, Prediction]] = []
     refused: list[ImageRecord] = []
     for record in films:
         answer = answers.get(record.image_id)
@@ -110,6 +113,15 @@ def join(records: Iterable[ImageRecord], answers: Mapping[str, Prediction | Refu
                 f"{record.image_id}: the manifest says {record.size_px} px, the film has {answer.film_px} px"
             )
         else:
-            kept.append((record, answer.detections, answer.flags))
-    records, detections, flags = (tuple(column) for column in zip(*kept, strict=True)) if kept else ((), (), ())
-    return Cases(split, records, detections, left_out, tuple(films), flags, tuple(refused))
+            kept.append((record, answer))
+    answered = [answer for _, answer in kept]
+    return Cases(
+        split,
+        tuple(record for record, _ in kept),
+        tuple(answer.detections for answer in answered),
+        left_out,
+        tuple(films),
+        tuple(answer.flags for answer in answered),
+        tuple(refused),
+        tuple(answer.film for answer in answered),
+    )

@@ -416,7 +416,7 @@ def _film(prepared: ModelInput) -> Radiograph:
 
 
 def _score(reader: Reader, film: Radiograph) -> float:
-    return reader.read_film(film).detections.film_score
+    return reader.read_film(film).film_score.value
 
 
 def _groups(records: Sequence[ImageRecord], films: NDArray[np.int64]) -> list[str]:

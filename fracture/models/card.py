@@ -19,7 +19,7 @@ from typing import Any
 from fracture.clinical.status import Thresholds
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash, write_bytes
-from fracture.core.types import Estimate, HarmoniseConfig, OperatingPoint
+from fracture.core.types import BEST_BOX, Estimate, HarmoniseConfig, OperatingPoint
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
 from fracture.imaging.harmonise import PAD_VALUE
@@ -51,10 +51,10 @@ class ModelCard:
     it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by (see
     `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped. ``members``
     is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name in
-    `fracture.models.detectors.table`. ``calibration`` turns a film's score into a probability, where it was fitted.
-    ``measured`` holds figures with the command that made them, ``training`` how the weights came to be, ``intended``
-    the films it is meant for: those it was trained on, by region, source and age, and the regions that none of them is
-    labelled with.
+    `fracture.models.detectors.table`, ``film_score`` what gives a film its score. ``calibration`` turns that score into
+    a probability, where it was fitted. ``measured`` holds figures with the command that made them, ``training`` how the
+    weights came to be, ``intended`` the films it is meant for: those it was trained on, by region, source and age, and
+    the regions that none of them is labelled with.
     """
 
     model_id: str
@@ -75,6 +75,7 @@ class ModelCard:
     arch: str = "yolov8"
     pad_value: int = PAD_VALUE
     divisor: float = DIVISOR
+    film_score: str = BEST_BOX
 
     def __post_init__(self) -> None:
         if self.long_side_px < self.stride or self.long_side_px % self.stride:

@@ -13,7 +13,7 @@ from fracture.clinical.best_guess import guess
 from fracture.clinical.status import Thresholds, of_film
 from fracture.core.errors import BadValue, FractureError
 from fracture.core.files import write_bytes
-from fracture.core.types import Detections, Prediction, Refusal
+from fracture.core.types import Detections, FilmScore, Prediction, Refusal
 from fracture.predictions.films import Content, Films, check_size, detections, numbers, row
 
 # What a line that is no prediction can raise while it is taken apart.
@@ -96,7 +96,13 @@ def line(
         return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
     if thresholds is not None:
         scores = answer.detections.score.tolist()
-        about["status"] = of_film(scores, answer.flags, thresholds, thresholds.screening).status
+        about["status"] = of_film(scores, answer.flags, thresholds, thresholds.screening, film=answer.film).status
+    if answer.film is not None:
+        about["film"] = {
+            "score": answer.film.value,
+            "made_by": answer.film.made_by,
+            "regions": dict(answer.film.regions),
+        }
     found = answer.detections
     return json.dumps(
         about
@@ -232,10 +238,18 @@ def _answer(content: dict[str, Any], where: str, classes: dict[str, int]) -> Pre
         )
         for box in content["detections"]
     ]
+    film = content.get("film")
     return Prediction(
         (int(width), int(height)),
         detections(rows),
         str(content["model"]),
         str(content["harmonise_id"]),
         frozenset(map(str, content["flags"])),
+        None if film is None else _film_score(film, where),
     )
+
+
+def _film_score(content: dict[str, Any], where: str) -> FilmScore:
+    [value] = numbers(where, [content["score"]], 1, "film.score as a number")
+    regions = {str(region): float(probability) for region, probability in content.get("regions", {}).items()}
+    return FilmScore(value, str(content["made_by"]), regions)

@@ -264,6 +264,7 @@ def _together(several: Sequence[Cases]) -> Cases:
         everything=tuple(record for cases in several for record in cases.everything),
         flags=tuple(noted for cases in several for noted in cases.flags),
         refused=tuple(record for cases in several for record in cases.refused),
+        films=tuple(film for cases in several for film in cases.films),
     )
 
 

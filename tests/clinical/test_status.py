@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fracture.clinical.status import Status, Thresholds, of_film, of_study
 from fracture.core.errors import BadValue
+from fracture.core.types import FilmScore
 from fracture.imaging.dicom_scope import NO_LIMB
 from fracture.models.scope import FLAG
 from fracture.predictions.jsonl import warnings_for
@@ -97,6 +98,45 @@ def test_a_high_conf_of_the_callers_hides_no_fracture():
     said = film(0.9, 0.7, flagged_from=1)
     assert (said.status, said.fracture_detected, said.certainty) == (FRACTURE, True, ("definite",))
     assert said.advice.startswith("A fracture is suspected in 1 place.")
+
+
+# --- a score of the film that is no box's ---
+
+
+def whole(value, *boxes, **changes):
+    return film(*boxes, film=FilmScore(value, "classifier"), **changes)
+
+
+def test_a_films_own_score_decides_and_boxes_are_rated_by_theirs():
+    said = whole(0.7, 0.3)
+    assert (said.status, said.fracture_detected, said.by_score, said.deciding_box) == (FRACTURE, True, True, None)
+    assert said.certainty == ()  # the box is below what was asked for, and nothing rests on it
+    assert whole(0.7, 0.3, shown_from=0.1).certainty == ("suspicious",)
+    assert whole(0.1, 0.9).status is NONE
+    assert whole(0.1, 0.9).certainty == ("definite",)
+
+
+def test_a_suspicious_film_without_a_box_is_in_doubt_and_never_more():
+    for value in (0.3, 0.7, 1.0):
+        said = whole(value)
+        assert (said.status, said.by_score, said.shown) == (DOUBT, True, 0)
+        assert said.advice.startswith("In doubt: the film as a whole may show a fracture, and no box marks where")
+    assert [whole(value).fracture_detected for value in (0.1, 0.3, 0.4)] == [False, False, True]
+    assert whole(0.1).status is NONE
+    assert whole(0.9, flags=["outside_scope"]).status is OUTSIDE
+
+
+def test_a_study_says_what_reached_a_threshold():
+    assert of_study([whole(0.7, 0.3)], 0).note == "the score reaches the high-specificity threshold"
+    in_doubt = [of_study([kind(0.3), kind(0.1)], 0).note for kind in (whole, film)]
+    assert in_doubt[0].startswith("the score of at least one of 2 films reaches the high-sensitivity threshold")
+    assert in_doubt[1].startswith("a box on at least one of 2 films reaches the high-sensitivity threshold")
+
+
+def test_a_best_box_that_is_called_so_changes_nothing():
+    for scores in ((), (0.1,), (0.3,), (0.7, 0.3)):
+        best = FilmScore(scores[0] if scores else 0.0)
+        assert film(*scores, film=best) == film(*scores)
 
 
 # --- flags ---

@@ -152,12 +152,12 @@ def test_detections_refuse(scores, xyxy, names):
 def test_detections_above_a_threshold_include_it():
     found = detections([0.9, 0.5, 0.4])
     assert len(found.above(0.5)) == 2
-    assert found.film_score == 0.9
+    assert found.best_score == 0.9
 
 
 def test_no_detections_score_0():
     assert len(Detections.empty()) == 0
-    assert Detections.empty().film_score == 0.0
+    assert Detections.empty().best_score == 0.0
     assert len(Detections.empty().above(0.0)) == 0
 
 

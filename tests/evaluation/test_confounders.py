@@ -87,7 +87,7 @@ def a_set(folder, films):
 
 def judged(films, score=nothing, *, phantoms=0, resamples=60, seed=0):
     reader = Reader(CARD, Scripted(score))
-    scores = np.array([reader.read(file.read_bytes()).detections.film_score for _, file in films])
+    scores = np.array([reader.read(file.read_bytes()).film_score.value for _, file in films])
     return check(reader, films, scores, np.random.default_rng(seed), resamples, phantoms=phantoms)
 
 

@@ -179,7 +179,7 @@ def opened():
 STUB = """
 import ctypes, gc, os, socket, sys, time
 import fracture.imaging.decode as decode
-from fracture.errors import BadValue
+from fracture.core.errors import BadValue
 whole = decode.frames
 def frames(data, **options):
     if data != {attack!r}:
@@ -618,8 +618,8 @@ def test_children_end_with_their_parent(busy, tmp_path):
     (tmp_path / "film").write_bytes(encoded(np.zeros((7900, 8000), np.uint8)))  # seconds in one frame
     code = f"""
         import pathlib, sys, threading, time
-        from fracture.sandbox import Sandbox
-        from fracture.types import HarmoniseConfig
+        from fracture.inference.sandbox import Sandbox
+        from fracture.core.types import HarmoniseConfig
         sandbox = Sandbox(HarmoniseConfig(), 640, 32, 2)
         sandbox.wait()
         film = pathlib.Path({str(tmp_path / "film")!r}).read_bytes()
@@ -766,11 +766,11 @@ def test_no_film_makes_a_child_import_anything(tmp_path):
     """Nothing can be opened once a child is confined: whatever decoders import late must be there before."""
     code = f"""
         import json, pathlib, sys
-        from fracture.decode_child import _import_all
-        from fracture.errors import FractureError
+        from fracture.inference.decode_child import _import_all
+        from fracture.core.errors import FractureError
         from fracture.imaging.decode import frames
         from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
-        from fracture.types import HarmoniseConfig
+        from fracture.core.types import HarmoniseConfig
         _import_all()
         films = json.loads(pathlib.Path(sys.argv[1]).read_text())
         late = []

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture.core.errors import BadValue
-from fracture.core.types import Detections, ImageRecord, Prediction, Refusal
+from fracture.core.types import Detections, FilmScore, ImageRecord, Prediction, Refusal
 from fracture.predictions import load_predictions
 from fracture.predictions.jsonl import PredictionLog, detections_json, line, warnings_for
 
@@ -53,6 +54,32 @@ def test_an_answer_survives_the_file_to_the_last_bit(tmp_path, records):
     assert loaded.answers["a/two"] == REFUSAL
     assert list(loaded.answers) == ["a/one", "a/two"]
     assert (loaded.model_id, loaded.harmonise_id, loaded.format) == ("m", "h1-x", "jsonl")
+
+
+def test_a_films_own_score_survives_and_one_of_its_boxes_is_not_written(tmp_path, records):
+    own = replace(ANSWER, film=FilmScore(0.1 + 0.2, "fusion", {"hand": 0.75}))
+    file = written(
+        tmp_path, line("a.png", own, CLASSES, image_id="a/one"), line("b", ANSWER, CLASSES, image_id="a/two")
+    )
+    loaded = load_predictions(file, records, category="fracture").answers
+    assert loaded["a/one"].film == own.film
+    assert (loaded["a/two"].film, loaded["a/two"].film_score.value) == (None, 0.9)
+    assert '"film"' not in line("b", ANSWER, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("film", "said"),
+    [
+        ({"score": 1.5, "made_by": "classifier"}, "expected 0..1"),
+        ({"score": "high", "made_by": "classifier"}, "film.score as a number"),
+        ({"score": 0.5}, "made_by"),
+        ({"score": 0.5, "made_by": "classifier", "regions": {"hand": 2}}, "probability of hand"),
+    ],
+)
+def test_a_films_score_that_is_none_is_refused(tmp_path, records, film, said):
+    broken = json.dumps(json.loads(line("a.png", ANSWER, CLASSES, image_id="a/one")) | {"film": film})
+    with pytest.raises(BadValue, match=said):
+        load_predictions(written(tmp_path, broken), records)
 
 
 def test_any_score_and_box_survive(tmp_path, records, random_answers):

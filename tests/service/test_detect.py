@@ -66,6 +66,7 @@ def test_one_film_whole_answer(detect, paint, picture):
             }
         ],
         "deciding_box": 0,
+        "film_score": {"value": 1.0, "made_by": "best box"},
         "warnings": [],
         "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
     }
@@ -295,8 +296,8 @@ import runpy, sys
 made = runpy.run_path({str(Path(__file__).with_name("conftest.py"))!r})
 from starlette.testclient import TestClient
 from app.main import create_app
-from app.settings import Settings
-from fracture.reader import Reader
+from fracture.service.http.settings import Settings
+from fracture.inference.reader import Reader
 film = made["encode"](made["paint_film"]((5, 5, 20, 20, 255)))
 app = create_app(Settings(fracture_auth="off"), Reader(made["make_card"](), made["Spots"]()))
 with TestClient(app) as client:

@@ -153,7 +153,7 @@ def test_choices_together_are_fused_film_by_film():
     )
     none = Detections.empty()
     several = [Cases("val", (), found, {}, ()) for found in ((one, none), (two, one))]
-    np.testing.assert_allclose([found.film_score for found in choices._fused(several).detections], [0.6, 0.4])
+    np.testing.assert_allclose([found.best_score for found in choices._fused(several).detections], [0.6, 0.4])
 
 
 def test_what_a_choice_names_reaches_the_run(compared):

@@ -74,6 +74,13 @@ class Detection(BaseModel):
     notes: str
 
 
+class FilmScore(BaseModel):
+    """How suspicious the film is as a whole, which its status rests on; no probability."""
+
+    value: float
+    made_by: str = Field(description="What gave it: best box, where the network scores boxes only.")
+
+
 class Model(BaseModel):
     """Which model answered."""
 
@@ -87,13 +94,13 @@ class Film(BaseModel):
 
     image_size: ImageSize
     status: Status | None = Field(
-        description="By the film's best box and the card's two thresholds, whatever mode and conf are. outside where "
+        description="By the film's score and the card's two thresholds, whatever mode and conf are. outside where "
         "it is outside the intended use; doubt at most where its greys cannot be read; doubt instead of no fracture "
         "where part of it is missing; null where the card lacks a threshold."
     )
     fracture_detected: bool = Field(
         description="Whether the film is flagged: true for a fracture, false for no fracture and outside; in doubt, "
-        "whether its best box reaches the mode's threshold. False does not rule a fracture out."
+        "whether its score reaches the mode's threshold. False does not rule a fracture out."
     )
     num_detections: int
     detections: list[Detection] = Field(
@@ -102,6 +109,7 @@ class Film(BaseModel):
     deciding_box: int | None = Field(
         description="Place among the detections of the box that the status rests on; null where none does."
     )
+    film_score: FilmScore
     warnings: list[str]
     recommendation: str
 
@@ -237,11 +245,13 @@ def refused_film(error: Exception, source: int) -> RefusedFilm:
 def said_of(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> Said:
     """Say of a film what the one rule says of it in a mode."""
     scores = prediction.detections.score.tolist()
-    return of_film(scores, prediction.flags, card.thresholds, mode.conf_threshold, mode.shown_from)
+    return of_film(
+        scores, prediction.flags, card.thresholds, mode.conf_threshold, mode.shown_from, film=prediction.film
+    )
 
 
 def _film(prediction: Prediction, said: Said, card: ModelCard) -> dict[str, Any]:
-    width, height = prediction.film_px
+    (width, height), score = prediction.film_px, prediction.film_score
     boxes = detections_json(prediction.detections.first(said.shown), prediction.film_px, card.classes)
     return {
         "image_size": ImageSize(width=width, height=height),
@@ -253,6 +263,7 @@ def _film(prediction: Prediction, said: Said, card: ModelCard) -> dict[str, Any]
             for box, certainty in zip(boxes, said.certainty, strict=True)
         ],
         "deciding_box": said.deciding_box,
+        "film_score": FilmScore(value=round(score.value, 6), made_by=score.made_by),
         "warnings": warnings_for(prediction.flags),
         "recommendation": said.advice,
     }

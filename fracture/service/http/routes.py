@@ -261,7 +261,13 @@ class _Reading:
 
     async def _prediction(self, film: Prepared) -> Prediction:
         prediction = await self._service.desk.read(film, self._gone)
-        said = of_film(prediction.detections.score.tolist(), prediction.flags, self._service.card.thresholds, 0)
+        said = of_film(
+            prediction.detections.score.tolist(),
+            prediction.flags,
+            self._service.card.thresholds,
+            0,
+            film=prediction.film,
+        )
         self._service.telemetry.film(said.status)
         return prediction
 
