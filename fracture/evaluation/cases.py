@@ -20,7 +20,8 @@ class Cases:
 
     ``left_out`` names every other film of the split, with the reason. ``everything`` holds all films of the split.
     ``flags[i]`` is what was noted when film i was read, ``films[i]`` the film's own score where its network gives one;
-    both are empty where nothing of the kind is known. ``refused`` holds the films of known truth that could not be read.
+    both are empty where nothing of the kind is known. ``refused`` holds the films of known truth that could not be
+    read.
     """
 
     split: str
