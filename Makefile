@@ -8,7 +8,7 @@ SERVE := .venv-serve
 FULL := .venv
 PINS := constraints.txt
 
-.PHONY: help serve test check demo train-default bench abuse schema soak clean
+.PHONY: help serve test check demo train-default site bench abuse schema soak clean
 
 help:
 	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
 	@echo "make train-default   a small detector from raw FracAtlas; with more sources in data/, dataset v5's"
+	@echo "make site    the static site in site/, ready to publish"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 	@echo "make abuse   10,000 mutilated films against the service, 2,000 streams for inference.py (half an hour)"
 	@echo "make schema  the service against its own OpenAPI document"
@@ -41,6 +42,10 @@ demo: $(FULL)/.complete
 
 train-default: $(FULL)/.complete
 	$(FULL)/bin/python scripts/run_v5.py --default $(if $(MODEL),--model "$(MODEL)")
+
+site: $(SERVE)/.complete
+	$(SERVE)/bin/python scripts/build_site.py
+	@echo "to look at it:  python3 -m http.server -d site"
 
 bench: $(FULL)/.complete
 	$(FULL)/bin/python -m bench $(if $(FILMS),--films "$(FILMS)")

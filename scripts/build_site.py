@@ -1,28 +1,34 @@
-"""Build the static site in docs/: the page's files, synthetic films, and what models say of them, recorded."""
+"""Build the static site in one folder to publish: the page, recorded answers, reports of models that shipped."""
 
 import argparse
 from pathlib import Path
 
 from fracture.core.doors import door
 from fracture.models.card import SHIPPED
-from fracture.service.http.site import build
+from fracture.service.site import publish, record
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @door
 def main() -> int:
     """Parse flags, build, say what was written; 2 if a model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs")
+    parser.add_argument("--out", type=Path, default=Path("site"), help="folder to publish")
+    parser.add_argument("--record", action="store_true", help="first write films and answers into docs/data anew")
     parser.add_argument(
         "--weights",
         type=Path,
         action="append",
-        help="a run's folder or a bundle; several may be named; else the shipped",
+        help="a run's folder or a bundle to record; several may be named; else the shipped",
     )
-    parser.add_argument("--page-only", action="store_true", help="copy the page's files alone, for when they changed")
     args = parser.parse_args()
-    written = build(args.out, args.weights or [SHIPPED], record=not args.page_only)
-    print(f"{len(written)} files written, {sum(file.stat().st_size for file in written) / 1e6:.2f} MB")
+    if args.weights and not args.record:
+        parser.error("--weights names what --record asks")
+    recorded = record(DOCS, args.weights or [SHIPPED]) if args.record else []
+    written = publish(DOCS, args.out)
+    size = sum(file.stat().st_size for file in written) / 1e6
+    print(f"{len(recorded)} files recorded in docs/data; {len(written)} files in {args.out}, {size:.2f} MB")
     return 0
 
 

@@ -15,6 +15,7 @@ from bench import contenders, run
 from bench.contenders import FLOAT, FLOAT_BF16, INT8, INT8_BF16, PLAIN, PORT, Contender, bundled, untrained
 from bench.processes import can_account
 from bench.service import FILMS, LOADS, SMALL, compare, draw_films, table
+from fracture.core.files import file_hash
 from fracture.imaging.decode import decode
 from fracture.models import card as cards
 
@@ -162,7 +163,7 @@ def test_a_bundle_is_served_in_the_forms_it_has(tmp_path, films, monkeypatch):
     for name in ("model.onnx", *cards.INT8):
         (tmp_path / name).write_bytes(name.encode())
     shipped = cards.load(cards.SHIPPED)
-    files = {name: cards.file_hash(tmp_path / name) for name in ("model.onnx", *cards.INT8)}
+    files = {name: file_hash(tmp_path / name) for name in ("model.onnx", *cards.INT8)}
     cards.save(replace(shipped, files=files, training={}), tmp_path)
     plain, *ours = bundled(tmp_path, tmp_path / "parts", films[SMALL])
     assert plain.missing == "the card names no architecture"
@@ -183,7 +184,7 @@ def test_a_bundle_with_its_checkpoint_is_served_plainly_by_it(tmp_path, films, m
     (tmp_path / "weights").mkdir()
     for name in ("model.onnx", "weights/best.pt"):
         (tmp_path / name).write_bytes(name.encode())
-    files = {name: cards.file_hash(tmp_path / name) for name in ("model.onnx", "weights/best.pt")}
+    files = {name: file_hash(tmp_path / name) for name in ("model.onnx", "weights/best.pt")}
     cards.save(replace(cards.load(cards.SHIPPED), files=files), tmp_path)
     plain, _, quantised = bundled(tmp_path, tmp_path / "parts", films[SMALL])
     assert str(tmp_path / "weights/best.pt") in plain.command

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, OperatingPoint
 from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
@@ -26,7 +27,7 @@ def bundle(tmp_path):
         32,
         0.5,
         HarmoniseConfig(),
-        {"model.onnx": cards.file_hash(tmp_path / "model.onnx")},
+        {"model.onnx": file_hash(tmp_path / "model.onnx")},
         (point,),
     )
     cards.save(card, tmp_path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue
+from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
@@ -30,7 +31,7 @@ def bundle(unscoped, tmp_path):
     shutil.copy(unscoped, folder)
     described = np.random.default_rng(0).random((40, 128))
     scopes.embed(folder / "model.onnx", scopes.fit(described, described, list(map(str, range(40))))[0])
-    files = {"model.onnx": cards.file_hash(folder / "model.onnx")}
+    files = {"model.onnx": file_hash(folder / "model.onnx")}
     card = cards.load(cards.SHIPPED)
     cards.save(replace(card, harmonise=OTHERWISE, files=files, operating_points=(), calibration=None), folder)
     return folder
@@ -70,7 +71,7 @@ def test_an_8_bit_network_is_not_carried_over_to_other_films(bundle, tiny_datase
     card = cards.load(bundle)
     for name in INT8:
         (bundle / name).write_bytes(b"small")
-    cards.save(replace(card, files=card.files | {name: cards.file_hash(bundle / name) for name in INT8}), bundle)
+    cards.save(replace(card, files=card.files | {name: file_hash(bundle / name) for name in INT8}), bundle)
     reader = Reader(cards.load(bundle), Reader.load(bundle / "model.onnx").network, bundle)
     records = manifest.load(load_dataset(tiny_dataset).root)
     with pytest.raises(BadValue, match="without an 8-bit network"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
@@ -45,7 +46,7 @@ def bundle(unscoped, tmp_path):
     folder.mkdir()
     shutil.copy(unscoped, folder)
     card = cards.load(cards.SHIPPED)
-    files = {"model.onnx": cards.file_hash(unscoped)}
+    files = {"model.onnx": file_hash(unscoped)}
     cards.save(replace(card, harmonise=HarmoniseConfig(long_side_px=256), files=files, measured={"parity": 1}), folder)
     return folder
 
@@ -225,7 +226,7 @@ def test_one_that_lost_too_much_takes_back_the_one_that_shipped(bundle, dataset)
     for name in INT8:
         (bundle / name).write_bytes(b"one that shipped")
     known = cards.load(bundle)
-    files = known.files | {name: cards.file_hash(bundle / name) for name in INT8}
+    files = known.files | {name: file_hash(bundle / name) for name in INT8}
     cards.save(replace(known, files=files), bundle)
     card = bundle_int8(bundle, dataset, most_drop=-1.0, least_gain=0.0)
     assert card.measured["int8"]["shipped"] is False
@@ -247,7 +248,7 @@ def test_val_films_of_another_model_are_refused(bundle, dataset):
 def test_a_bundle_without_onnx_is_refused(bundle, dataset):
     content = json.loads((bundle / cards.NAME).read_text())
     (bundle / "other.bin").write_bytes(b"weights")
-    content["files"] = {"other.bin": cards.file_hash(bundle / "other.bin"), "model.onnx": "0"}
+    content["files"] = {"other.bin": file_hash(bundle / "other.bin"), "model.onnx": "0"}
     (bundle / "model.onnx").unlink()
     (bundle / cards.NAME).write_text(json.dumps(content))
     with pytest.raises(MissingData, match=r"no \.onnx"):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue
+from fracture.core.files import file_hash
 from fracture.core.types import Radiograph
 from fracture.inference.reader import Reader
-from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.network import network_tensor
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
@@ -61,7 +61,7 @@ def known(shipped, unscoped, tmp_path_factory):
 
 
 def reader(shipped, network):
-    files = shipped.card.files | {"model.onnx": cards.file_hash(network)}
+    files = shipped.card.files | {"model.onnx": file_hash(network)}
     return Reader(replace(shipped.card, files=files), OpenVinoNetwork(network))
 
 

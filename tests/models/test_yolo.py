@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.inference.reader import Reader
@@ -404,7 +405,7 @@ def test_a_checkpoint_that_the_card_says_nothing_of_is_not_read(tiny_run, tiny_d
     content = torch.load(best, weights_only=False)
     content["epoch"] = 7
     torch.save(content, last)
-    assert Reader.load(best).weights == cards.file_hash(best)
+    assert Reader.load(best).weights == file_hash(best)
     with pytest.raises(MissingData, match=r"last\.pt: expected a checkpoint that .* vouches for: weights/best\.pt"):
         Reader.load(last)
     with pytest.raises(MissingData, match=r"no\.pt: expected a checkpoint"):

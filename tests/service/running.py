@@ -14,6 +14,7 @@ import httpx2
 import numpy as np
 
 from bench.processes import cpu_s, free_port, tree
+from fracture.core.files import file_hash
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
 from fracture.phantom import draw_film
@@ -102,7 +103,7 @@ def write_bundle(folder, **changes):
     folder.mkdir(parents=True)
     weights = (SHIPPED / "model.onnx").read_bytes()
     (folder / "model.onnx").write_bytes(weights)
-    files = {"model.onnx": cards.file_hash(folder / "model.onnx")}
+    files = {"model.onnx": file_hash(folder / "model.onnx")}
     cards.save(replace(cards.load(SHIPPED), **{"long_side_px": 64, "files": files, **changes}), folder)
     return folder
 

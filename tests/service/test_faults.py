@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from bench.processes import can_account, free_port
+from fracture.core.files import file_hash
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
 from fracture.service.http.connections import HEAD_S
@@ -280,12 +281,12 @@ def cut(folder):
 
 def cut_and_vouched_for(folder):
     cut(folder)
-    cards.save(replace(cards.load(SHIPPED), files={"model.onnx": cards.file_hash(folder / "model.onnx")}), folder)
+    cards.save(replace(cards.load(SHIPPED), files={"model.onnx": file_hash(folder / "model.onnx")}), folder)
 
 
 def of_another_hash(folder):
     text = (folder / "card.json").read_text()
-    (folder / "card.json").write_text(text.replace(cards.file_hash(folder / "model.onnx"), "0" * 64))
+    (folder / "card.json").write_text(text.replace(file_hash(folder / "model.onnx"), "0" * 64))
 
 
 NO_MODEL = {

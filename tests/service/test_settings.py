@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.models import card as cards
 from fracture.service.http.main import create_app, open_reader
 from fracture.service.http.settings import Settings
@@ -90,7 +91,7 @@ def test_a_pickle_is_never_opened(tmp_path, card):
     weights = tmp_path / "weights" / "best.pt"
     weights.parent.mkdir()
     weights.write_bytes(b"a pickle")
-    cards.save(card(files={"weights/best.pt": cards.file_hash(weights)}), tmp_path)
+    cards.save(card(files={"weights/best.pt": file_hash(weights)}), tmp_path)
     with pytest.raises(MissingData, match=r"no \.onnx"):
         open_reader(Settings(fracture_weights=weights))
 

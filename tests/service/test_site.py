@@ -8,16 +8,18 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fracture.core.errors import MissingData
+from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
 from fracture.models.runtime import OpenVinoNetwork
-from fracture.service.http import answers, site
+from fracture.service import site
+from fracture.service.http import answers
 
 DOCS = Path(__file__).parents[2] / "docs"
 DATA = DOCS / "data"
-AGAIN = "run scripts/build_site.py again"
+AGAIN = "run scripts/build_site.py --record again"
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +27,30 @@ def recorded():
     return json.loads((DATA / "films.json").read_text(encoding="utf-8"))
 
 
-def test_the_sites_page_is_the_services():
-    copies = {file.name: file.read_bytes() for file in (DOCS / "viewer").iterdir() if file.name != site.API}
-    page = {file.name: file.read_bytes() for file in site.page_files()}
-    assert copies == page, f"{AGAIN}, with --page-only"
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    out = tmp_path_factory.mktemp("publish") / "site"
+    site.publish(DOCS, out)
+    return out
+
+
+def test_the_sites_page_is_the_services_but_for_where_answers_come_from(published):
+    files = {file.name: file.read_bytes() for file in (published / "viewer").iterdir()}
+    assert files.pop(site.API) == (DOCS / "site" / site.API).read_bytes()
+    assert files == {file.name: file.read_bytes() for file in site.page_files()}
+
+
+def test_a_site_takes_the_place_of_an_earlier_one_and_of_nothing_else(tmp_path):
+    out = tmp_path / "site"
+    written = site.publish(DOCS, out)
+    (out / "viewer/left.js").write_text("of an earlier page")
+    assert site.publish(DOCS, out) == written
+    assert sorted(written) == sorted(file for file in out.rglob("*") if file.is_file())
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/mine.png").write_bytes(b"x")
+    with pytest.raises(BadValue, match="expected no folder yet"):
+        site.publish(DOCS, tmp_path / "films")
+    assert (tmp_path / "films/mine.png").is_file()
 
 
 @pytest.mark.parametrize("file", sorted(DATA.glob("*.schema.json")), ids=lambda file: file.name)
@@ -78,24 +100,26 @@ def test_the_model_says_of_the_committed_films_what_was_recorded(recorded):
         assert found.xyxy == pytest.approx(np.array([box["bbox_xyxy"] for box in film["detections"]]), abs=0.5), AGAIN
 
 
-def test_the_site_is_small_and_complete(recorded):
+def test_the_site_is_small_and_complete(recorded, published):
     films = {name for study in recorded["studies"] for name in study["films"]}
     assert films == {f"films/{file.name}" for file in (DATA / "films").iterdir()}
-    whole = [file for folder in (DATA, DOCS / "viewer") for file in folder.rglob("*") if file.is_file()]
+    whole = [
+        file for folder in (published / "data", published / "viewer") for file in folder.rglob("*") if file.is_file()
+    ]
     assert sum(file.stat().st_size for file in whole) < 1_500_000
 
 
-def test_nothing_on_the_front_page_comes_from_elsewhere():
+def test_nothing_on_the_front_page_comes_from_elsewhere(published):
     for name in ("index.html", "site.css", "site.js", "viewer/api.js"):
-        text = (DOCS / name).read_text(encoding="utf-8")
+        text = (published / name).read_text(encoding="utf-8")
         assert not re.search(r"https?:|[\"'(]//|@import|url\(|innerHTML", text), name
     policy = 'http-equiv="Content-Security-Policy" content="default-src'
-    assert policy in (DOCS / "index.html").read_text(encoding="utf-8")
+    assert policy in (published / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_site_is_built_from_nothing(tmp_path, monkeypatch):
+def test_answers_are_recorded_from_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(site, "REGIONS", site.REGIONS[:1])
-    written = site.build(tmp_path, [SHIPPED])
+    written = site.record(tmp_path, [SHIPPED])
     assert sorted(written) == sorted(file for file in tmp_path.rglob("*") if file.is_file())
     content = json.loads((tmp_path / "data/films.json").read_text())
     jsonschema.validate(content, json.loads((DATA / "films.schema.json").read_text()))
@@ -103,16 +127,11 @@ def test_a_site_is_built_from_nothing(tmp_path, monkeypatch):
     assert len({model["name"] for model in content["models"]}) == len(content["models"]) >= 2
 
 
-def test_the_page_alone_can_be_copied(tmp_path):
-    assert site.build(tmp_path, [], record=False) == [tmp_path / "viewer" / file.name for file in site.page_files()]
-    assert not (tmp_path / "data").exists()
-
-
 def test_a_model_without_its_network_is_refused(tmp_path):
     card = cards.load(SHIPPED)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/best.pt").write_bytes(b"x")
-    files = {"weights/best.pt": cards.file_hash(tmp_path / "weights/best.pt")}
+    files = {"weights/best.pt": file_hash(tmp_path / "weights/best.pt")}
     cards.save(type(card)(**{**vars(card), "files": files}), tmp_path)
     with pytest.raises(MissingData, match=r"no \.onnx"):
         list(site.record_models(tmp_path, []))

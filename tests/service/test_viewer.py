@@ -38,6 +38,7 @@ from fracture.phantom import Wish, draw_film
 from fracture.service.http import pages
 from fracture.service.http.main import create_app, open_sandbox
 from fracture.service.http.settings import Settings
+from fracture.service.site import publish
 
 ROOT = Path(__file__).parents[2]
 VIEWER = ROOT / "fracture/service/viewer"
@@ -1171,7 +1172,7 @@ def test_the_description_of_the_interface_opens_without_another_host(opened, sta
 def site(tmp_path):
     """Give the site's folder, and its address below another folder's, as a pages' host has it."""
     docs = tmp_path / "sub/path"
-    shutil.copytree(ROOT / "docs", docs)
+    publish(ROOT / "docs", docs)
     (docs / "data/bench.json").unlink(missing_ok=True)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         thread = threading.Thread(target=server.serve_forever)

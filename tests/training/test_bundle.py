@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fracture.core.errors import BadValue, BrokenAnswer
+from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, OperatingPoint
 from fracture.inference.reader import Reader
 from fracture.metrics.uncertainty import wilson
@@ -72,7 +73,7 @@ def test_parity_of_what_is_no_number_is_refused(films, value):
 def tested(tmp_path):
     """Give a bundle, and what a report on its test films has of what a card takes over."""
     (tmp_path / "model.onnx").write_bytes(b"weights")
-    files = {"model.onnx": cards.file_hash(tmp_path / "model.onnx")}
+    files = {"model.onnx": file_hash(tmp_path / "model.onnx")}
     point = OperatingPoint("balanced", 0.25, "largest Youden index", wilson(9, 10), wilson(8, 10), "val")
     cards.save(replace(CARD, files=files, operating_points=(point,)), tmp_path)
     by_score = {"sensitivity": asdict(wilson(6, 10)), "specificity": asdict(wilson(30, 40))}

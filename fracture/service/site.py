@@ -1,9 +1,10 @@
-"""The static site in docs/: the page as the service has it, before answers that were recorded instead of a service.
+"""The static site: the page as the service has it, before answers that were recorded instead of a service.
 
 The films are synthetic and not picked: one examination of every region, from one seed, broken and whole in turns. What
 the model says of them says nothing about skill.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.clinical.status import DEFAULT_MODE
-from fracture.core.errors import MissingData
+from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import write_bytes, write_json
+from fracture.core.folders import check_apart
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
@@ -31,34 +33,50 @@ API = "api.js"
 FLOOR = "screening"
 """From this mode's threshold on the page asks for boxes, in the mode of whoever names none."""
 
+_MARK = "index.html"
 _SEED = 4
 _VIEWS = ("frontal", "lateral")
 _SIZE_PX = (373, 454)
 
 
-def build(docs: Path, weights: Sequence[Path], *, record: bool = True) -> list[Path]:
-    """Copy the page into ``docs/viewer`` and, unless told not to ``record``, write films and what models say of them.
+def publish(docs: Path, out: Path) -> list[Path]:
+    """Put the site together in the folder ``out``: the page, what is its own in ``docs``, reports and recorded answers.
 
-    Give the files written. Raises MissingData where a model's folder has no ONNX file.
+    Give the files written. What an earlier call left in ``out`` and this one does not write is removed. Raises BadValue
+    for an ``out`` that holds anything else.
     """
-    written = []
-    for file in page_files():
-        written.append(docs / "viewer" / file.name)
-        write_bytes(written[-1], file.read_bytes())
-    if record:
-        studies = draw_studies()
-        for _, films in studies:
-            for name, film in films.items():
-                written.append(docs / "data" / name)
-                write_bytes(written[-1], film)
-        models = [recorded for folder in weights for recorded in record_models(folder, studies)]
-        content = {
-            "schema": 1,
-            "studies": [{"title": title, "films": list(films)} for title, films in studies],
-            "models": models,
-        }
-        written.append(docs / "data/films.json")
-        write_json(written[-1], content)
+    check_apart(out, docs)
+    if out.exists() and not (out / _MARK).is_file():
+        raise BadValue(f"expected no folder yet, or one that an earlier site was written to, got {out}")
+    files = {f"viewer/{file.name}": file for file in page_files()} | {f"viewer/{API}": docs / "site" / API}
+    files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js")}
+    for folder in ("data", "runs"):
+        found = sorted(file for file in (docs / folder).rglob("*") if file.is_file())
+        files |= {file.relative_to(docs).as_posix(): file for file in found}
+    shutil.rmtree(out, ignore_errors=True)
+    for name, file in files.items():
+        write_bytes(out / name, file.read_bytes())
+    return [out / name for name in files]
+
+
+def record(docs: Path, weights: Sequence[Path]) -> list[Path]:
+    """Write synthetic films and what models say of them into ``docs/data``; give the files written.
+
+    Raises MissingData where a model's folder has no ONNX file.
+    """
+    written, studies = [], draw_studies()
+    for _, films in studies:
+        for name, film in films.items():
+            written.append(docs / "data" / name)
+            write_bytes(written[-1], film)
+    models = [recorded for folder in weights for recorded in record_models(folder, studies)]
+    content = {
+        "schema": 1,
+        "studies": [{"title": title, "films": list(films)} for title, films in studies],
+        "models": models,
+    }
+    written.append(docs / "data/films.json")
+    write_json(written[-1], content)
     return written
 
 
