@@ -28,7 +28,6 @@ LAW = (
 )
 RANK = {package: rank for rank, package in enumerate(LAW)}
 
-_DICOM = ("", "_elements", "_greys", "_scope", "_shutter")
 _ULTRALYTICS = "fracture/models/detectors/yolov8"
 # Heavy or special libraries, and the only places that may name them.
 HOMES = {
@@ -41,7 +40,7 @@ HOMES = {
     "matplotlib": {"fracture/evaluation/report/figures.py", _ULTRALYTICS},
     "fastapi": {"fracture/service", "bench/plain_service.py"},
     "uvicorn": {"fracture/service", "fracture/commands/serve.py", "bench/plain_service.py"},
-    "pydicom": {*(f"fracture/imaging/dicom{part}.py" for part in _DICOM), "fracture/phantom/dicom_files.py"},
+    "pydicom": {"fracture/imaging/dicom", "fracture/phantom/dicom_files.py"},
     "googlemaps": {"fracture/service/http/clinic_providers.py"},
 }
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fracture.clinical.status import Status, Thresholds, of_film, of_study
 from fracture.core.errors import BadValue
 from fracture.core.types import FilmScore
-from fracture.imaging.dicom_scope import NO_LIMB
+from fracture.imaging.dicom.scope import NO_LIMB
 from fracture.models.scope import FLAG
 from fracture.predictions.jsonl import warnings_for
 

@@ -13,7 +13,7 @@ from pydicom import uid
 from fracture.core.errors import BrokenFilm, FractureError, UnsupportedFormat
 from fracture.imaging.codestream import Announced, checked
 from tests.hostile.streams import lossless_jpeg
-from tests.imaging.test_dicom import decode, encapsulated, film
+from tests.imaging.dicom.test_dicom import decode, encapsulated, film
 
 H, W = 48, 64
 GREY = Announced(H, W, 1, 8)

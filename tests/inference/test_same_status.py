@@ -15,7 +15,7 @@ from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import to_grey
 from fracture.inference.reader import Reader
 from fracture.phantom import draw_film
-from tests.imaging.test_dicom import film, save, table
+from tests.imaging.dicom.test_dicom import film, save, table
 
 FILMS, MAY_DIFFER = 40, 2
 PHANTOMS = 12

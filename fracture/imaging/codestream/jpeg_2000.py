@@ -23,7 +23,7 @@ _SMALLEST_BLOCK_PX = 16
 def unwrapped(file: bytes) -> bytes:
     """Give the codestream of a whole JP2 file (T.800 Annex I), as some write against PS3.5 A.4.4.
 
-    The codec would believe what the boxes say of the colours, so it does not get them; the DICOM header says the same. A
+    The codec would believe what the boxes say of the colours, so it does not get them: the DICOM header counts. A
     palette is refused: without it the components are no greys.
     """
     at = 0

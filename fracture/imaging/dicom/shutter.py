@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from fracture.imaging.dicom_elements import codes, number, numbers, raw
-from fracture.imaging.dicom_greys import macro
+from fracture.imaging.dicom.elements import codes, number, numbers, raw
+from fracture.imaging.dicom.greys import macro
 
 _FAR_PX = 1 << 17
 _MOST_CORNERS = 10_000

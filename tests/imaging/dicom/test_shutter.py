@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.imaging.test_dicom import H, W, decode, film, item, ramp, stretch
+from tests.imaging.dicom.test_dicom import H, W, decode, film, item, ramp, stretch
 
 EDGES = {
     "ShutterShape": "RECTANGULAR",

@@ -5,8 +5,8 @@ import re
 from pydicom.dataset import Dataset
 
 from fracture.core.errors import WrongModality
-from fracture.imaging.dicom_elements import code, codes, items
-from fracture.imaging.dicom_greys import macro, states_view
+from fracture.imaging.dicom.elements import code, codes, items
+from fracture.imaging.dicom.greys import macro, states_view
 
 NO_LIMB = "no_limb"
 

@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from fracture.imaging.dicom import NO_LIMB
-from tests.imaging.test_dicom import decode, film, item, ramp
+from tests.imaging.dicom.test_dicom import decode, film, item, ramp
 
 WINDOW = {"WindowCenter": "500", "WindowWidth": "1000"}
 

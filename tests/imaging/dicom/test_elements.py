@@ -9,7 +9,7 @@ import pytest
 from pydicom import uid
 
 from fracture.core.errors import BrokenFilm, NoPixels, UnsupportedFormat
-from tests.imaging.test_dicom import H, W, decode, encapsulated, film, item, ramp, rle_frame, save
+from tests.imaging.dicom.test_dicom import H, W, decode, encapsulated, film, item, ramp, rle_frame, save
 
 WINDOW = {"WindowCenter": "500", "WindowWidth": "1000"}
 

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 
 from fracture.core.errors import BadValue, BrokenFilm
-from fracture.imaging.dicom_elements import code, items, numbers, raw
+from fracture.imaging.dicom.elements import code, items, numbers, raw
 from fracture.imaging.greys import ASSUMED_RANGE, unstated
 
 Pixels = NDArray[Any]
