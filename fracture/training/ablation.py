@@ -1,4 +1,4 @@
-"""What each choice of a training recipe buys: short runs that differ in one thing, judged on the same films.
+"""What each variant of a training recipe buys: short runs that differ in one thing, judged on the same films.
 
 A recipe is chosen on val, and val of a deal has too few fractured films to tell recipes apart. So the films that are
 not of its test are dealt anew, half to learn from, half to judge on; the test films are never read. A run is short (see
@@ -38,7 +38,7 @@ from fracture.training.bundle import export, trained
 from fracture.training.rebuild import DEFAULT
 
 RESAMPLES = 500
-TABLE = "choices.json"
+TABLE = "ablation.json"
 HOME, SECOND, AWAY = "home", "second source", "away"
 FIGURES = (
     (HOME, "AP50", "ap50"),
@@ -59,11 +59,11 @@ BASE = replace(
 
 
 @dataclass(frozen=True)
-class Choice:
+class Variant:
     """One thing done otherwise: fields of the run's configuration, its settings, how films are prepared, or which.
 
     With ``sources`` it learns from the further sources too. With ``together`` nothing is trained: the boxes of those
-    choices are fused.
+    variants are fused.
     """
 
     name: str
@@ -74,37 +74,37 @@ class Choice:
     together: tuple[str, ...] = ()
 
 
-CHOICES = (
-    Choice("YOLOv8n"),
-    Choice("seed 1", {"seed": 1}),
-    Choice("seed 2", {"seed": 2}),
-    Choice("greys as in the file", harmonise=HarmoniseConfig(range_tail=None)),
-    Choice("weights as published", {"restate": 0}),
-    Choice("rate .0001", {"learning_rate": 0.0001}),
-    Choice("rate .001", {"learning_rate": 0.001}),
-    Choice("other looks, half", {"other_looks": 0.5}),
-    Choice("other looks, all", {"other_looks": 1.0}),
-    Choice("further sources", sources=True),
-    Choice("further sources, other looks", {"other_looks": 0.5}, sources=True),
-    Choice("further sources, other looks, seed 1", {"other_looks": 0.5, "seed": 1}, sources=True),
-    Choice("further sources, other looks, seed 2", {"other_looks": 0.5, "seed": 2}, sources=True),
-    Choice("turned by 30 degrees", settings={"degrees": 30}),
-    Choice("scaled by half", settings={"scale": 0.5}),
-    Choice("no mosaic", settings={"mosaic": 0}),
-    Choice("two normals", {"normals": 2.0}),
-    Choice("640 px", {"imgsz": 640, "batch": 8}),
-    Choice("twice as long", {"epochs": 2 * BASE.epochs}),
-    Choice("YOLOv8s", {"model": "yolov8s.yaml"}),
-    Choice("three seeds", together=("YOLOv8n", "seed 1", "seed 2")),
+VARIANTS = (
+    Variant("YOLOv8n"),
+    Variant("seed 1", {"seed": 1}),
+    Variant("seed 2", {"seed": 2}),
+    Variant("greys as in the file", harmonise=HarmoniseConfig(range_tail=None)),
+    Variant("weights as published", {"restate": 0}),
+    Variant("rate .0001", {"learning_rate": 0.0001}),
+    Variant("rate .001", {"learning_rate": 0.001}),
+    Variant("other looks, half", {"other_looks": 0.5}),
+    Variant("other looks, all", {"other_looks": 1.0}),
+    Variant("further sources", sources=True),
+    Variant("further sources, other looks", {"other_looks": 0.5}, sources=True),
+    Variant("further sources, other looks, seed 1", {"other_looks": 0.5, "seed": 1}, sources=True),
+    Variant("further sources, other looks, seed 2", {"other_looks": 0.5, "seed": 2}, sources=True),
+    Variant("turned by 30 degrees", settings={"degrees": 30}),
+    Variant("scaled by half", settings={"scale": 0.5}),
+    Variant("no mosaic", settings={"mosaic": 0}),
+    Variant("two normals", {"normals": 2.0}),
+    Variant("640 px", {"imgsz": 640, "batch": 8}),
+    Variant("twice as long", {"epochs": 2 * BASE.epochs}),
+    Variant("YOLOv8s", {"model": "yolov8s.yaml"}),
+    Variant("three seeds", together=("YOLOv8n", "seed 1", "seed 2")),
 )
 
 
 @dataclass(frozen=True)
 class Films:
-    """What choices are compared on, all stages ingested and not harmonised.
+    """What variants are compared on, all stages ingested and not harmonised.
 
     ``home`` is learnt from and judged on; ``deal`` is the manifest.csv or films.csv that names its test films, which
-    are never read. ``further`` sources are learnt from where a choice says so. ``away`` is judged on alone.
+    are never read. ``further`` sources are learnt from where a variant says so. ``away`` is judged on alone.
     """
 
     home: Path
@@ -114,36 +114,36 @@ class Films:
 
 
 def compare(films: Films, start: Path, out: Path, wanted: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Run the choices (all, or those named), beginning at the state dict ``start``.
+    """Run the variants (all, or those named), beginning at the state dict ``start``.
 
     Where ``start`` is a folder, each begins at the file named as its architecture there, such as yolov8s.safetensors.
-    Yields a row of the table when it is measured, the first being what the others are compared with; a choice that
+    Yields a row of the table when it is measured, the first being what the others are compared with; a variant that
     fuses others brings them along. What is in ``out`` already is not done again, and a killed run goes on. Raises
-    BadValue for an unknown choice, and for one that learns from further sources where there are none; MissingData
+    BadValue for an unknown variant, and for one that learns from further sources where there are none; MissingData
     without the weights.
     """
-    unknown = set(wanted) - {choice.name for choice in CHOICES}
+    unknown = set(wanted) - {variant.name for variant in VARIANTS}
     if unknown:
-        known = ", ".join(choice.name for choice in CHOICES)
-        raise BadValue(f"choices: expected some of {known}; got {', '.join(sorted(unknown))}")
+        known = ", ".join(variant.name for variant in VARIANTS)
+        raise BadValue(f"variants: expected some of {known}; got {', '.join(sorted(unknown))}")
     if not start.exists():
         raise MissingData(f"no weights at {start}")
-    named = {*wanted, CHOICES[0].name} if wanted else {choice.name for choice in CHOICES}
-    named |= {part for choice in CHOICES if choice.name in named for part in choice.together}
-    chosen = [choice for choice in CHOICES if choice.name in named]
-    if (lacking := [choice.name for choice in chosen if choice.sources]) and not films.further:
-        raise BadValue(f"choices: expected further sources to learn from for {', '.join(lacking)}, got none")
+    named = {*wanted, VARIANTS[0].name} if wanted else {variant.name for variant in VARIANTS}
+    named |= {part for variant in VARIANTS if variant.name in named for part in variant.together}
+    chosen = [variant for variant in VARIANTS if variant.name in named]
+    if (lacking := [variant.name for variant in chosen if variant.sources]) and not films.further:
+        raise BadValue(f"variants: expected further sources to learn from for {', '.join(lacking)}, got none")
     rows: list[dict[str, Any]] = []
     judged: dict[str, dict[str, Cases]] = {}
-    for choice in chosen:
-        if choice.together:
-            parts = [judged[name] for name in choice.together]
+    for variant in chosen:
+        if variant.together:
+            parts = [judged[name] for name in variant.together]
             cases = {where: _fused([part[where] for part in parts]) for where in parts[0]}
         else:
-            cases = _run(choice, films, start, out)
-        judged[choice.name] = cases
-        first = judged[CHOICES[0].name]
-        rows.append({"name": choice.name, "epochs": _config(choice, start, out).epochs} | _figures(cases, first))
+            cases = _run(variant, films, start, out)
+        judged[variant.name] = cases
+        first = judged[VARIANTS[0].name]
+        rows.append({"name": variant.name, "epochs": _config(variant, start, out).epochs} | _figures(cases, first))
         counted = {where: _counts(found) for where, found in first.items()}
         write_json(out / TABLE, {"base": asdict(BASE), "judged_on": counted, "rows": rows})
         yield rows[-1]
@@ -212,7 +212,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
     shown = [(f"{where}: {name}", key) for where, name, key in FIGURES if rows and key in rows[0]]
     head = "".join(f" {name} | beside the first |" for name, _ in shown)
-    lines = [f"| choice |{head}", "| --- |" + " --- | --- |" * len(shown)]
+    lines = [f"| variant |{head}", "| --- |" + " --- | --- |" * len(shown)]
     for row in rows:
         cells = [
             f"{number(row[key]['value'])} | {gap(row[key]['difference']) if row['compared'] else ''}"
@@ -222,15 +222,15 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _run(choice: Choice, films: Films, start: Path, out: Path) -> dict[str, Cases]:
-    config = _config(choice, start, out)
+def _run(variant: Variant, films: Films, start: Path, out: Path) -> dict[str, Cases]:
+    config = _config(variant, start, out)
     root = Path(config.data).parent
-    first = Path(_config(CHOICES[0], start, out).data).parent
+    first = Path(_config(VARIANTS[0], start, out).data).parent
     if not (root / manifest.NAME).is_file():
         # Films prepared otherwise look alike otherwise, and would be grouped and dealt otherwise: all are dealt as the
-        # first choice's are.
+        # first variant's are.
         keep = first / manifest.NAME if first != root else _test_of(films.deal, out)
-        _deal(choice, films, keep, root)
+        _deal(variant, films, keep, root)
     if not is_finished(config.folder):
         train(config, resume=can_resume(config.folder))
     reader, _ = trained(config.folder)
@@ -274,19 +274,19 @@ def _fused(several: Sequence[Cases]) -> Cases:
     return replace(several[0], detections=tuple(box_math.fuse(found) for found in each))
 
 
-def _config(choice: Choice, start: Path, out: Path) -> Config:
-    dealt = choice.harmonise.harmonise_id + ("_and_further" if choice.sources else "")
-    model = Path(str(choice.run.get("model", BASE.model)))
+def _config(variant: Variant, start: Path, out: Path) -> Config:
+    dealt = variant.harmonise.harmonise_id + ("_and_further" if variant.sources else "")
+    model = Path(str(variant.run.get("model", BASE.model)))
     begun = start / model.with_suffix(".safetensors") if start.is_dir() else start
-    differs: dict[str, Any] = {"start": str(begun)} | dict(choice.run)
+    differs: dict[str, Any] = {"start": str(begun)} | dict(variant.run)
     where: dict[str, Any] = {
         "data": str(out / dealt / DATASET),
         "runs": str(out / "runs"),
-        "name": _slug(choice.name),
+        "name": _slug(variant.name),
     }
     asked = replace(BASE, **differs, **where)
     # As large a share of the epochs without mosaic as in the whole recipe.
-    return replace(asked, settings={"close_mosaic": round(asked.epochs / 6)} | dict(choice.settings))
+    return replace(asked, settings={"close_mosaic": round(asked.epochs / 6)} | dict(variant.settings))
 
 
 def _test_of(deal: Path, out: Path) -> Path:
@@ -299,16 +299,16 @@ def _test_of(deal: Path, out: Path) -> Path:
     return file
 
 
-def _deal(choice: Choice, films: Films, keep: Path, root: Path) -> None:
+def _deal(variant: Variant, films: Films, keep: Path, root: Path) -> None:
     """Prepare the films and deal those that ``keep`` leaves, half to learn from, half to judge on.
 
     Of further sources all is learnt from that their published split does not hold back.
     """
-    stages = (films.home, *films.further) if choice.sources else (films.home,)
+    stages = (films.home, *films.further) if variant.sources else (films.home,)
     harmonised = [root.with_suffix(f".stage{number}") for number in range(len(stages))]
     for stage, prepared in zip(stages, harmonised, strict=True):
-        preprocess(stage, prepared, choice.harmonise)
-    shares = (0.0, 0.0) if choice.sources else (_JUDGED, _TEST)
+        preprocess(stage, prepared, variant.harmonise)
+    shares = (0.0, 0.0) if variant.sources else (_JUDGED, _TEST)
     assemble(harmonised, root, val=shares[0], test=shares[1], seed=0, keep=keep)
 
 

@@ -13,15 +13,15 @@ from fracture.evaluation.cases import Cases
 from fracture.models.card import ModelCard
 from fracture.models.detectors.runs import run_config
 from fracture.models.detectors.yolov8.library import ultralytics
-from fracture.training import ablation as choices
+from fracture.training import ablation
 
 PARTS = ("as it is", "exposure left alone")
-CHOICES = (
-    choices.Choice("as it is"),
-    choices.Choice("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
-    choices.Choice("exposure left alone", settings={"hsv_v": 0}),
-    choices.Choice("further sources", sources=True),
-    choices.Choice("two fused", together=PARTS),
+VARIANTS = (
+    ablation.Variant("as it is"),
+    ablation.Variant("no CLAHE", harmonise=HarmoniseConfig(clahe_clip=0)),
+    ablation.Variant("exposure left alone", settings={"hsv_v": 0}),
+    ablation.Variant("further sources", sources=True),
+    ablation.Variant("two fused", together=PARTS),
 )
 CARD = ModelCard("m", "1", ("fracture",), 64, 32, 0.5, HarmoniseConfig(clahe_clip=0, range_tail=None), {"m.onnx": "0"})
 
@@ -48,14 +48,14 @@ def film(size, box):
 
 
 def test_a_mirrored_reading_comes_back_in_the_films_frame():
-    answer = choices.Mirrored(CARD, Bright()).read_film(film((64, 64), (4, 8, 20, 24))).detections
+    answer = ablation.Mirrored(CARD, Bright()).read_film(film((64, 64), (4, 8, 20, 24))).detections
     np.testing.assert_allclose(answer.xyxy, [[4, 8, 20, 24]], atol=0.5)
     np.testing.assert_allclose(answer.score, [0.5], atol=0.01)  # .8 as it is, .2 in the mirror
 
 
 def test_tiles_are_read_where_a_film_is_large_and_only_there():
     small, large = film((90, 60), (4, 8, 20, 24)), film((120, 96), (81, 81, 84, 84))
-    plain, tiled = (kind(CARD, Bright()) for kind in (choices.Reader, choices.Tiled))
+    plain, tiled = (kind(CARD, Bright()) for kind in (ablation.Reader, ablation.Tiled))
     np.testing.assert_array_equal(tiled.read_film(small).detections.xyxy, plain.read_film(small).detections.xyxy)
     [box] = tiled.read_film(large).detections.xyxy
     np.testing.assert_allclose(box, [81, 81, 84, 84], atol=1.5)
@@ -64,7 +64,7 @@ def test_tiles_are_read_where_a_film_is_large_and_only_there():
 
 @pytest.fixture(scope="module")
 def compared(fracatlas_tree, tmp_path_factory):
-    """Give the rows of some choices on phantoms, the folder, and what was dealt before."""
+    """Give the rows of some variants on phantoms, the folder, and what was dealt before."""
     pytest.importorskip("ultralytics", reason="training needs the full set of packages")
     from safetensors.torch import save_file
 
@@ -76,7 +76,7 @@ def compared(fracatlas_tree, tmp_path_factory):
     from fracture.phantom.roboflow import write_humerus
 
     root, _ = fracatlas_tree
-    out = tmp_path_factory.mktemp("choices")
+    out = tmp_path_factory.mktemp("variants")
     stage, deal, start = out / "stage", out / "dataset_v5", out / "yolov8n-mine.safetensors"
     ingest(claims("fracatlas", root), stage, copy=True)
     preprocess(stage, out / "proc", HarmoniseConfig(long_side_px=256))
@@ -85,19 +85,19 @@ def compared(fracatlas_tree, tmp_path_factory):
     ingest(export(out / "export", replace(HUMERUS, source="arm", parts_published=True)), out / "arm", copy=True)
     away = [replace(claim, image_id=f"a/{claim.image_id}", source="a") for claim in claims("fracatlas", root)]
     ingest(away, out / "away", copy=True)
-    films = choices.Films(stage, deal / manifest.NAME, (out / "arm",), out / "away")
+    films = ablation.Films(stage, deal / manifest.NAME, (out / "arm",), out / "away")
     ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     save_file(DetectionModel("yolov8n.yaml", nc=1, verbose=False).state_dict(), start)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choices, "BASE", replace(choices.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
-        patch.setattr(choices, "RESAMPLES", 20)
-        patch.setattr(choices, "CHOICES", CHOICES)
+        patch.setattr(ablation, "BASE", replace(ablation.BASE, epochs=1, imgsz=64, batch=4, films_per_step=4))
+        patch.setattr(ablation, "RESAMPLES", 20)
+        patch.setattr(ablation, "VARIANTS", VARIANTS)
         wanted = ["no CLAHE", "further sources", "two fused"]
 
         def run():
-            return list(choices.compare(films, start, out / "made", wanted))
+            return list(ablation.compare(films, start, out / "made", wanted))
 
         yield run(), out, run, wanted
 
@@ -127,11 +127,11 @@ def test_the_first_choice_is_what_others_stand_beside(compared):
     rows, *_ = compared
     assert not rows[0]["compared"]
     assert rows[0]["ap50"]["difference"]["value"] == 0
-    table = choices.markdown(rows).splitlines()
+    table = ablation.markdown(rows).splitlines()
     assert len(table) == 7
-    assert table[0].count("beside the first") == len(choices.FIGURES)
+    assert table[0].count("beside the first") == len(ablation.FIGURES)
     assert table[2].count("(") == 0
-    assert table[3].count("(") == len(choices.FIGURES)
+    assert table[3].count("(") == len(ablation.FIGURES)
     for row in rows[1:]:
         for key in ("film_auc", "away_auc"):
             gap = row[key]["value"] - rows[0][key]["value"]
@@ -140,11 +140,11 @@ def test_the_first_choice_is_what_others_stand_beside(compared):
 
 def test_a_row_is_judged_on_films_of_other_sources(compared):
     _, out, *_ = compared
-    table = json.loads((out / "made" / choices.TABLE).read_text(encoding="utf-8"))
+    table = json.loads((out / "made" / ablation.TABLE).read_text(encoding="utf-8"))
     every = [r for r in manifest.load(out / "away") if r.split != "set_aside"]
     held = [r for r in manifest.load(out / "arm") if r.attributes["official_split"] != "train"]
-    assert table["judged_on"][choices.AWAY]["films"] == len(every)
-    assert table["judged_on"][choices.SECOND]["films"] == len([r for r in held if r.fractured is not None])
+    assert table["judged_on"][ablation.AWAY]["films"] == len(every)
+    assert table["judged_on"][ablation.SECOND]["films"] == len([r for r in held if r.fractured is not None])
 
 
 def test_choices_together_are_fused_film_by_film():
@@ -153,7 +153,7 @@ def test_choices_together_are_fused_film_by_film():
     )
     none = Detections.empty()
     several = [Cases("val", (), found, {}, ()) for found in ((one, none), (two, one))]
-    np.testing.assert_allclose([found.best_score for found in choices._fused(several).detections], [0.6, 0.4])
+    np.testing.assert_allclose([found.best_score for found in ablation._fused(several).detections], [0.6, 0.4])
 
 
 def test_what_a_choice_names_reaches_the_run(compared):
@@ -166,16 +166,16 @@ def test_what_a_choice_names_reaches_the_run(compared):
 
 def test_what_was_measured_is_not_trained_again(compared, monkeypatch):
     rows, _, run, _ = compared
-    monkeypatch.setattr(choices, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
     assert run() == rows
 
 
 def test_unknown_choices_and_missing_weights_are_refused(tmp_path):
-    films = choices.Films(tmp_path, tmp_path)
+    films = ablation.Films(tmp_path, tmp_path)
     with pytest.raises(BadValue, match="got sharper"):
-        next(choices.compare(films, tmp_path, tmp_path, ["sharper"]))
-    name = next(choice.name for choice in choices.CHOICES if choice.sources)
+        next(ablation.compare(films, tmp_path, tmp_path, ["sharper"]))
+    name = next(choice.name for choice in ablation.VARIANTS if choice.sources)
     with pytest.raises(BadValue, match=f"further sources to learn from for {name}, got none"):
-        next(choices.compare(films, tmp_path, tmp_path, [name]))
+        next(ablation.compare(films, tmp_path, tmp_path, [name]))
     with pytest.raises(MissingData, match="no weights at"):
-        next(choices.compare(films, tmp_path / "no.safetensors", tmp_path))
+        next(ablation.compare(films, tmp_path / "no.safetensors", tmp_path))

@@ -1,10 +1,10 @@
-"""Measure what each choice of a training recipe buys on val, by short runs; or ways to read films with one model."""
+"""Measure what each variant of a training recipe buys on val, by short runs; or ways to read films with one model."""
 
 import argparse
 from pathlib import Path
 
 from fracture.core.doors import door
-from fracture.training import ablation as choices
+from fracture.training import ablation
 
 
 @door
@@ -18,23 +18,23 @@ def main() -> int:
     )
     parser.add_argument("--away", type=Path, help="a stage of another source, which all are judged on and none learn")
     parser.add_argument("--start", type=Path, help="a .safetensors state dict to begin at")
-    parser.add_argument("--out", type=Path, default=Path("choices"), help="runs and choices.json")
-    parser.add_argument("--only", action="append", default=[], help="a choice by name; may be repeated")
+    parser.add_argument("--out", type=Path, default=Path("ablation"), help="runs and ablation.json")
+    parser.add_argument("--only", action="append", default=[], help="a variant by name; may be repeated")
     parser.add_argument("--readings", type=Path, help="a bundle: compare ways to read the val films of --deal with it")
     args = parser.parse_args()
     if args.readings:
-        found = choices.readings(args.readings, args.deal.parent, args.out)
+        found = ablation.readings(args.readings, args.deal.parent, args.out)
     elif args.start:
-        found = choices.compare(
-            choices.Films(args.src, args.deal, tuple(args.further), args.away), args.start, args.out, args.only
+        found = ablation.compare(
+            ablation.Films(args.src, args.deal, tuple(args.further), args.away), args.start, args.out, args.only
         )
     else:
         parser.error("expected --start or --readings")
     rows = []
     for row in found:
         rows.append(row)
-        print(choices.markdown(rows).splitlines()[-1], flush=True)
-    print("\n" + choices.markdown(rows))
+        print(ablation.markdown(rows).splitlines()[-1], flush=True)
+    print("\n" + ablation.markdown(rows))
     return 0
 
 
