@@ -5,10 +5,11 @@ from pathlib import Path
 
 from fracture.core.doors import door
 from fracture.evaluation.cases import EVERY_FILM
+from fracture.evaluation.folder import PAGE, REPORT
 from fracture.evaluation.measure import RESAMPLES
 from fracture.evaluation.report import schema
 from fracture.evaluation.report.text import text
-from fracture.evaluation.run import PAGE, REPORT, Order, judge_external
+from fracture.evaluation.run import Settings, evaluate_external
 from fracture.inference.reader import Reader
 
 
@@ -24,22 +25,27 @@ def main() -> int:
     add("--out", type=Path, default=Path("report_external"), help="folder for the report")
     add("--slice", action="append", default=[], help="a manifest column to slice by as well; may repeat")
     add("--no-films", action="store_true", help="no films in the report, so that it may be published")
-    add("--shortcuts", action="store_true", help="also check what the model could be using instead of the fracture")
+    add(
+        "--confounders",
+        "--shortcuts",
+        action="store_true",
+        help="also check what the model could be using instead of the fracture",
+    )
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
-    order = Order(
+    settings = Settings(
         root=args.src,
         out=args.out,
         split=args.split,
         columns=tuple(args.slice),
         with_films=not args.no_films,
-        with_shortcuts=args.shortcuts,
+        with_confounders=args.confounders,
         seed=args.seed,
         resamples=args.resamples,
     )
     known = schema.load(args.known) if args.known else None
-    report = judge_external(Reader.load(args.weights), order, known)
+    report = evaluate_external(Reader.load(args.weights), settings, known)
     print(text(report))
     print(f"written: {args.out / PAGE} and {REPORT}")
     return 0

@@ -6,16 +6,17 @@ from pathlib import Path
 from fracture.core.doors import door
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.cases import EVERY_FILM
+from fracture.evaluation.folder import PAGE, REPORT
 from fracture.evaluation.measure import RESAMPLES, Ask
 from fracture.evaluation.report.text import text
-from fracture.evaluation.run import PAGE, REPORT, Order, Source, judge_model, judge_predictions
+from fracture.evaluation.run import Settings, Source, evaluate_model, evaluate_predictions
 from fracture.inference.reader import Reader
 from fracture.predictions import FORMATS
 
 
 @door
 def main() -> int:
-    """Parse flags, evaluate, print the figures, write the report; 2 if what is to be judged is not there."""
+    """Parse flags, evaluate, print the figures, write the report; 2 if what is to be evaluated is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
@@ -27,7 +28,12 @@ def main() -> int:
     add("--out", type=Path, default=Path("report"), help="folder for the report")
     add("--slice", action="append", default=[], help="a manifest column to slice by as well; may repeat")
     add("--no-films", action="store_true", help="no films in the report, so that it may be published")
-    add("--shortcuts", action="store_true", help="also check what the model could be using instead of the fracture")
+    add(
+        "--confounders",
+        "--shortcuts",
+        action="store_true",
+        help="also check what the model could be using instead of the fracture",
+    )
     add("--compare", type=Path, help="another model's report.json on the same films")
     add(
         "--predictions", type=Path, action="append", help="score these instead: .jsonl, COCO .json, YOLO folder; repeat"
@@ -39,27 +45,27 @@ def main() -> int:
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
-    if args.predictions and (args.weights or args.shortcuts):
-        parser.error("--predictions are scored without a model: --weights and --shortcuts have no meaning there")
+    if args.predictions and (args.weights or args.confounders):
+        parser.error("--predictions are scored without a model: --weights and --confounders have no meaning there")
     if not args.predictions and (args.format or args.coco_images or args.category or args.made_with):
         parser.error("--format, --coco-images, --category and --made-with are about --predictions")
-    order = Order(
+    settings = Settings(
         root=args.data_root or load_dataset(args.data).root,
         out=args.out,
         split=args.split,
         ask=Ask(args.target_recall, args.guarantee),
         columns=tuple(args.slice),
         with_films=not args.no_films,
-        with_shortcuts=args.shortcuts,
+        with_confounders=args.confounders,
         compare=args.compare,
         seed=args.seed,
         resamples=args.resamples,
     )
     if args.predictions:
         source = Source(tuple(args.predictions), args.format, args.coco_images, args.category, args.made_with)
-        report = judge_predictions(source, order)
+        report = evaluate_predictions(source, settings)
     else:
-        report = judge_model(Reader.load(args.weights), order)
+        report = evaluate_model(Reader.load(args.weights), settings)
     print(text(report))
     print(f"written: {args.out / PAGE} and {REPORT}")
     return 0

@@ -28,7 +28,7 @@ from fracture.data.preprocess import preprocess
 from fracture.data.yolo import DATASET
 from fracture.evaluation import comparison
 from fracture.evaluation.cases import EVERY_FILM, Cases, films_of, join
-from fracture.evaluation.run import load_records, predict
+from fracture.evaluation.predict import load_records, predict
 from fracture.inference.reader import Reader
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.runs import can_resume, is_finished

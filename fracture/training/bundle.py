@@ -14,7 +14,7 @@ from fracture.core.types import REGIONS, ImageRecord
 from fracture.data.duplicates import Trace, traces
 from fracture.data.yolo import Dataset, load_dataset
 from fracture.evaluation.cases import films_of
-from fracture.evaluation.run import dataset_id, load_records
+from fracture.evaluation.predict import dataset_id, load_records
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard

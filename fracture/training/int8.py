@@ -16,7 +16,7 @@ from fracture.core.types import ImageRecord
 from fracture.evaluation import comparison
 from fracture.evaluation.cases import Cases, films_of
 from fracture.evaluation.measure import RESAMPLES, measured_on
-from fracture.evaluation.run import dataset_id, load_records
+from fracture.evaluation.predict import dataset_id, load_records
 from fracture.inference.batch import network_inputs
 from fracture.inference.reader import Reader
 from fracture.models import card as cards

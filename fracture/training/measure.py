@@ -11,8 +11,9 @@ from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, ImageRecord
 from fracture.data.yolo import DATASET, load_dataset
 from fracture.evaluation.cases import Cases, films_of, join
+from fracture.evaluation.folder import PREDICTIONS
 from fracture.evaluation.measure import choose_points, measured_on
-from fracture.evaluation.run import PREDICTIONS, dataset_id, load_records, predict
+from fracture.evaluation.predict import dataset_id, load_records, predict
 from fracture.inference.reader import Reader
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards

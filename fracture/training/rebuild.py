@@ -35,9 +35,10 @@ from fracture.data.preprocess import preprocess
 from fracture.data.sources import account, claims
 from fracture.data.workers import film_map, read_film
 from fracture.data.yolo import DATASET
-from fracture.evaluation import run as judge
+from fracture.evaluation import folder as evaluation_folder
 from fracture.evaluation.measure import Ask
 from fracture.evaluation.report.text import text
+from fracture.evaluation.run import Settings, evaluate_model
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
 from fracture.models.detectors.config import Config
@@ -429,19 +430,17 @@ def _train(plan: Plan) -> _Step:
 
 
 def _evaluate(plan: Plan) -> _Step:
-    run, page = plan.run.folder, plan.report / judge.PAGE
+    run, page = plan.run.folder, plan.report / evaluation_folder.PAGE
 
     def work() -> Iterator[str]:
-        report = judge.judge_model(
-            Reader.load(run), judge.Order(plan.dataset, plan.report, ask=Ask(plan.target_recall))
-        )
+        report = evaluate_model(Reader.load(run), Settings(plan.dataset, plan.report, ask=Ask(plan.target_recall)))
         yield text(report)
-        yield f"written: {page} and {judge.REPORT}"
+        yield f"written: {page} and {evaluation_folder.REPORT}"
 
     def depends_on() -> object:
         return _content(plan.dataset / manifest.NAME), _content(run / "card.json"), plan.target_recall
 
-    return _Step("evaluate", "", depends_on, (plan.report / judge.REPORT, page), work)
+    return _Step("evaluate", "", depends_on, (plan.report / evaluation_folder.REPORT, page), work)
 
 
 def tree_id(tree: Path) -> str:

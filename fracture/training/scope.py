@@ -8,7 +8,7 @@ import numpy as np
 
 from fracture.core.types import ImageRecord
 from fracture.evaluation.cases import films_of
-from fracture.evaluation.run import progress
+from fracture.evaluation.predict import progress
 from fracture.inference.batch import network_inputs
 from fracture.inference.reader import Reader
 from fracture.models import scope as scopes

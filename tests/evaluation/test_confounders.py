@@ -1,4 +1,4 @@
-"""Shortcut checks: a model that looks beside the fracture is caught, one that does not is not accused."""
+"""Confounder checks: a model that looks beside the fracture is caught, one that does not is not accused."""
 
 import json
 from dataclasses import replace
@@ -8,16 +8,9 @@ import pytest
 
 from fracture.core.errors import BadValue
 from fracture.core.types import FrameMap, HarmoniseConfig, ImageRecord, ModelInput, Radiograph
-from fracture.evaluation.confounders import (
-    BINS,
-    RING,
-    THUMBNAIL,
-    check,
-    film_features,
-    masked_border,
-    masked_boxes,
-    probe,
-)
+from fracture.evaluation.confounders import check
+from fracture.evaluation.masking import RING, masked_border, masked_boxes
+from fracture.evaluation.probes import BINS, THUMBNAIL, film_features, probe
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
 from fracture.models.card import ModelCard
@@ -85,7 +78,7 @@ def a_set(folder, films):
     return shelf
 
 
-def judged(films, score=nothing, *, phantoms=0, resamples=60, seed=0):
+def checked(films, score=nothing, *, phantoms=0, resamples=60, seed=0):
     reader = Reader(CARD, Scripted(score))
     scores = np.array([reader.read(file.read_bytes()).film_score.value for _, file in films])
     return check(reader, films, scores, np.random.default_rng(seed), resamples, phantoms=phantoms)
@@ -100,7 +93,7 @@ def halves(count, **drawn):
 
 
 def test_a_network_that_looks_at_the_border_is_caught(tmp_path):
-    report = judged(a_set(tmp_path, halves(40, letter=True)), corner)
+    report = checked(a_set(tmp_path, halves(40, letter=True)), corner)
     (row,) = report["masking"]
     assert row["auc_before"]["value"] == 1.0
     assert abs(row["auc"]["value"] - 0.5) < 0.25
@@ -120,7 +113,7 @@ def test_a_network_that_looks_at_the_border_is_caught(tmp_path):
 
 
 def test_a_network_that_looks_at_the_fracture_is_not_accused(tmp_path):
-    report = judged(a_set(tmp_path, halves(40, letter=True)), middle)
+    report = checked(a_set(tmp_path, halves(40, letter=True)), middle)
     (row,) = report["masking"]
     assert row["auc_before"]["value"] == row["auc"]["value"] == 1.0
     assert row["auc_change"]["low"] == row["auc_change"]["high"] == 0
@@ -155,13 +148,13 @@ def test_films_whose_fracture_the_mask_could_hide_are_left_out_and_counted(tmp_p
     films[4] = ({"fractured": True, "boxes": ((edge, edge, free, free),)}, {})
     films[6] = ({"fractured": True, "weak": True}, {})
     films[8] = ({"fractured": True, "boxes": None}, {})
-    (row,) = judged(a_set(tmp_path, films), middle)["masking"]
+    (row,) = checked(a_set(tmp_path, films), middle)["masking"]
     reasons = {"a fracture reaches into the border": 2, "where the fracture lies is not known": 2}
     assert (row["films"], row["left_out"]) == (16, reasons)
 
 
 def test_without_fractured_films_an_auc_is_not_estimable(tmp_path):
-    (row,) = judged(a_set(tmp_path, [({}, {})] * 6), middle)["masking"]
+    (row,) = checked(a_set(tmp_path, [({}, {})] * 6), middle)["masking"]
     assert row["auc_change"]["value"] is None
     assert row["auc_change"]["note"] == "0 fractured, 6 normal films"
     assert row["score_change_fractured"]["note"] == "no such films"
@@ -169,7 +162,7 @@ def test_without_fractured_films_an_auc_is_not_estimable(tmp_path):
 
 
 def test_ties_count_half_in_the_compared_auc(tmp_path):
-    (row,) = judged(a_set(tmp_path, halves(10)), nothing)["masking"]
+    (row,) = checked(a_set(tmp_path, halves(10)), nothing)["masking"]
     assert row["auc"]["value"] == row["auc_before"]["value"] == 0.5
 
 
@@ -255,7 +248,7 @@ def test_pairs_of_phantoms_differ_in_metal_or_letter_alone(tmp_path):
 
 
 def test_a_network_that_likes_metal_is_caught_by_phantoms(tmp_path):
-    report = judged(a_set(tmp_path, halves(20)), bright, phantoms=10)
+    report = checked(a_set(tmp_path, halves(20)), bright, phantoms=10)
     rows = {row["name"]: row for row in report["synthetic"]}
     assert list(rows) == [
         f"{thing} {done} normal synthetic films"
@@ -290,7 +283,7 @@ def test_a_change_that_is_small_beside_the_models_own_gap_is_no_finding(tmp_path
 
 
 def test_a_network_blind_to_all_of_it_is_not_accused(tmp_path):
-    report = judged(a_set(tmp_path, halves(20)), nothing, phantoms=2)
+    report = checked(a_set(tmp_path, halves(20)), nothing, phantoms=2)
     assert report["findings"] == []
     assert all(row["score_change"]["value"] == 0 for row in report["synthetic"])
 
@@ -427,7 +420,7 @@ def row_of(report, name):
 
 
 def test_a_property_that_shows_and_goes_with_the_label_is_named(tmp_path):
-    report = judged(a_set(tmp_path, flagged(30, 0.5, bars=True, fractured=lambda _: False)))
+    report = checked(a_set(tmp_path, flagged(30, 0.5, bars=True, fractured=lambda _: False)))
     row = row_of(report, "truncated")
     assert (row["films"], row["positives"]) == (90, 30)
     assert row["auc"]["value"] > 0.95
@@ -439,7 +432,7 @@ def test_a_property_that_shows_and_goes_with_the_label_is_named(tmp_path):
 
 
 def test_a_property_that_shows_but_does_not_go_with_the_label_is_not(tmp_path):
-    report = judged(a_set(tmp_path, flagged(30, 0.5, bars=True, fractured=lambda i: i % 2 == 0)))
+    report = checked(a_set(tmp_path, flagged(30, 0.5, bars=True, fractured=lambda i: i % 2 == 0)))
     assert row_of(report, "truncated")["auc"]["value"] > 0.95
     assert report["findings"] == []
 
@@ -447,7 +440,7 @@ def test_a_property_that_shows_but_does_not_go_with_the_label_is_not(tmp_path):
 def test_a_property_that_goes_with_the_label_but_does_not_show_is_not(tmp_path):
     """Fractures are boxed but not drawn here, so that nothing on a film tells either the label or the property."""
     films = flagged(30, 0.5, bars=False, fractured=lambda _: False)
-    report = judged(a_set(tmp_path, [(known, {**drawn, "fractured": False}) for known, drawn in films]))
+    report = checked(a_set(tmp_path, [(known, {**drawn, "fractured": False}) for known, drawn in films]))
     row = row_of(report, "truncated")
     assert row["fractured_with"]["high"] < row["fractured_without"]["low"]
     assert row["auc"]["low"] < 0.7
@@ -469,7 +462,7 @@ def test_a_films_shape_alone_can_tell(tmp_path):
         film = Radiograph(np.full(size[::-1], 0.5, np.float32))
         (tmp_path / record.path).write_bytes(encode_png(harmonise(film, CONFIG)))
         films.append((record, tmp_path / record.path))
-    report = judged(films)
+    report = checked(films)
     row = row_of(report, "long side up to 600 px")
     assert (row["positives"], row["auc_shape"]["value"]) == (25, 1.0)
     assert row["auc"]["value"] == 0.5, "their pixels are the same"
@@ -481,7 +474,7 @@ def test_a_films_shape_alone_can_tell(tmp_path):
 def test_sources_are_probed_where_there_are_two_to_tell_apart(tmp_path):
     def sources(*counts):
         films = [({"source": name}, {}) for name, count in zip("abc", counts, strict=False) for _ in range(count)]
-        found = judged(a_set(tmp_path, films))["probes"]
+        found = checked(a_set(tmp_path, films))["probes"]
         return {row["name"]: row["auc"]["note"] for row in found if row["name"].startswith("source")}
 
     assert sources(25) == sources(25, 19) == {}
@@ -493,9 +486,9 @@ def test_sources_are_probed_where_there_are_two_to_tell_apart(tmp_path):
 
 def test_films_that_do_not_state_hardware_are_not_without_it(tmp_path):
     films = [({"attributes": {"hardware": value} if value else {}}, {}) for value in ("1", "0", "", "")]
-    row = row_of(judged(a_set(tmp_path, films)), "hardware")
+    row = row_of(checked(a_set(tmp_path, films)), "hardware")
     assert (row["films"], row["positives"]) == (2, 1)
-    assert row_of(judged(a_set(tmp_path, [({}, {})])), "hardware")["films"] == 0
+    assert row_of(checked(a_set(tmp_path, [({}, {})])), "hardware")["films"] == 0
 
 
 # --- the whole -------------------------------------------------------------------------------------------------------
@@ -503,13 +496,13 @@ def test_films_that_do_not_state_hardware_are_not_without_it(tmp_path):
 
 def test_films_of_a_group_go_together(tmp_path):
     films = a_set(tmp_path, [({"fractured": i % 2 == 0, "group_id": f"g{i // 4}"}, {}) for i in range(40)])
-    (row,) = judged(films, middle)["masking"]
+    (row,) = checked(films, middle)["masking"]
     assert (row["auc"]["n"], row["auc"]["n_groups"], row["score_change_normal"]["n_groups"]) == (40, 10, 10)
 
 
 def test_the_same_seed_gives_the_same_answer_in_plain_json(tmp_path):
     films = a_set(tmp_path, halves(50))
-    first, second = (judged(films, middle, phantoms=2) for _ in range(2))
+    first, second = (checked(films, middle, phantoms=2) for _ in range(2))
     assert json.loads(json.dumps(first)) == second
     assert set(first) == {"findings", "masking", "synthetic", "probes"}
 

@@ -1,8 +1,9 @@
-"""The judge: thresholds from validation, nothing unlabelled counted, one folder that answers for every figure."""
+"""Evaluation: thresholds from validation, nothing unlabelled counted, one folder that answers for every figure."""
 
 import io
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import write_json
 from fracture.core.types import Detections, HarmoniseConfig, ImageRecord, OperatingPoint, Prediction, Radiograph
 from fracture.data import manifest
+from fracture.evaluation.folder import PAGE
 from fracture.evaluation.measure import Ask
+from fracture.evaluation.predict import dataset_id
 from fracture.evaluation.report.text import text
-from fracture.evaluation.run import PAGE, Order, Source, dataset_id, judge_external, judge_model, judge_predictions
+from fracture.evaluation.run import Settings, Source, evaluate_external, evaluate_model, evaluate_predictions
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
 from fracture.metrics.uncertainty import wilson
@@ -79,20 +82,21 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def judged(root, tmp_path):
-    """Judge the scripted model; the reports of a test get a folder each."""
+def evaluated(root, tmp_path):
+    """Evaluate the scripted model; the reports of a test get a folder each."""
 
-    def judge(name="report", reader=None, **order):
-        return judge_model(reader or Reader(CARD, Corner()), Order(root, tmp_path / name, resamples=50, **order))
+    def run(name="report", reader=None, **settings):
+        wanted = Settings(root, tmp_path / name, resamples=50, **settings)
+        return evaluate_model(reader or Reader(CARD, Corner()), wanted)
 
-    return judge
+    return run
 
 
 RECALL = {"ask": Ask(0.75)}
 
 
-def test_thresholds_come_from_val_and_figures_from_test(judged):
-    report = judged(**RECALL)
+def test_thresholds_come_from_val_and_figures_from_test(evaluated):
+    report = evaluated(**RECALL)
     [point] = report["points"]
     # On val, three of four fractured films score 160 and above; the cut lies between 140 and 160.
     assert point["sensitivity"]["value"] == 0.75
@@ -104,16 +108,16 @@ def test_thresholds_come_from_val_and_figures_from_test(judged):
     assert report["data"]["fractured"] == 4
 
 
-def test_a_guarantee_that_four_films_cannot_give_is_said_not_given(judged):
-    report = judged(ask=Ask(0.75, 0.95))
+def test_a_guarantee_that_four_films_cannot_give_is_said_not_given(evaluated):
+    report = evaluated(ask=Ask(0.75, 0.95))
     assert [point["name"] for point in report["points"]] == ["target recall 0.75", "guaranteed recall 0.75 (95 %)"]
     assert report["points"][1]["reached"] is False
     assert any("at least 11 independent fractured" in warning for warning in report["warnings"])
     assert "at least 11 independent fractured" in text(report)
 
 
-def test_the_folder_answers_for_the_report(judged, tmp_path, root):
-    report = judged(**RECALL)
+def test_the_folder_answers_for_the_report(evaluated, tmp_path, root):
+    report = evaluated(**RECALL)
     out = tmp_path / "report"
     assert json.loads((out / "report.json").read_text()) == report
     told = report["model"]["predictions"]
@@ -126,64 +130,64 @@ def test_the_folder_answers_for_the_report(judged, tmp_path, root):
     assert "Not a diagnosis" in page
 
 
-def test_no_film_is_shown_where_none_may_be(judged, tmp_path):
-    judged(**RECALL, with_films=False)
+def test_no_film_is_shown_where_none_may_be(evaluated, tmp_path):
+    evaluated(**RECALL, with_films=False)
     assert "data:image" not in (tmp_path / "report/report.html").read_text()
 
 
-def test_films_are_read_once_and_again_only_when_something_changed(judged, root):
+def test_films_are_read_once_and_again_only_when_something_changed(evaluated, root):
     network = Corner()
-    first = judged(reader=Reader(CARD, network), **RECALL)
+    first = evaluated(reader=Reader(CARD, network), **RECALL)
     assert network.read == 15  # eight of val, seven of test; the unlabelled one is not read
-    assert judged(reader=Reader(CARD, network), **RECALL) == first
+    assert evaluated(reader=Reader(CARD, network), **RECALL) == first
     assert network.read == 15
     film = root / "images/test/0.png"
     film.write_bytes((root / "images/val/0.png").read_bytes())
-    judged(reader=Reader(CARD, network), **RECALL)
+    evaluated(reader=Reader(CARD, network), **RECALL)
     assert network.read == 16
-    judged(reader=Reader(replace(CARD, nms_iou=0.4), network), **RECALL)
+    evaluated(reader=Reader(replace(CARD, nms_iou=0.4), network), **RECALL)
     assert network.read == 31
 
 
-def test_a_line_that_a_kill_cut_short_is_read_again(judged, tmp_path):
-    first = judged(**RECALL)
+def test_a_line_that_a_kill_cut_short_is_read_again(evaluated, tmp_path):
+    first = evaluated(**RECALL)
     file = tmp_path / "report/predictions/test.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:4]) + lines[4][:30])
     network = Corner()
     # The times written beside the answers differ, and with them the hash of the file.
-    assert judged(reader=Reader(CARD, network), **RECALL) | {"model": 0} == first | {"model": 0}
+    assert evaluated(reader=Reader(CARD, network), **RECALL) | {"model": 0} == first | {"model": 0}
     assert network.read == 3
     assert [json.loads(line)["image_id"] for line in file.read_text().splitlines()] == [f"t/test{i}" for i in range(7)]
 
 
-def test_films_the_model_was_made_with_are_no_test(judged, tmp_path):
+def test_films_the_model_was_made_with_are_no_test(evaluated, tmp_path):
     (tmp_path / "films.csv").write_text("image_id,split\nt/test0,train\nt/test1,val\nt/test2,test\n", encoding="utf-8")
-    report = judged(reader=Reader(CARD, Corner(), tmp_path))
+    report = evaluated(reader=Reader(CARD, Corner(), tmp_path))
     assert report["model_was_made_with"] == ["t/test0", "t/test1"]
     assert "NOT A TEST: the model was trained or its thresholds chosen on 2 of these films" in text(report)
-    assert "NOT A TEST" not in text(judged())
+    assert "NOT A TEST" not in text(evaluated())
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_training_and_validation_films_are_no_test_of_their_own_split(judged, root, tmp_path, split):
+def test_training_and_validation_films_are_no_test_of_their_own_split(evaluated, root, tmp_path, split):
     (tmp_path / "films.csv").write_text(f"image_id,split\nt/val0,{split}\n", encoding="utf-8")
-    report = judged(reader=Reader(CARD, Corner(), tmp_path), split="val")
+    report = evaluated(reader=Reader(CARD, Corner(), tmp_path), split="val")
     assert report["model_was_made_with"] == ["t/val0"]
 
 
-def test_films_that_a_threshold_was_just_chosen_on_are_no_test(judged, tmp_path):
+def test_films_that_a_threshold_was_just_chosen_on_are_no_test(evaluated, tmp_path):
     (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
     reader = Reader(CARD, Corner(), tmp_path)
-    assert len(judged(reader=reader, split="val", **RECALL)["model_was_made_with"]) == 8
-    assert judged(reader=reader, split="val")["model_was_made_with"] == []
-    assert judged(reader=reader, **RECALL)["model_was_made_with"] == []
+    assert len(evaluated(reader=reader, split="val", **RECALL)["model_was_made_with"]) == 8
+    assert evaluated(reader=reader, split="val")["model_was_made_with"] == []
+    assert evaluated(reader=reader, **RECALL)["model_was_made_with"] == []
 
 
-def test_a_bundle_that_does_not_name_its_films_is_said_to(judged, tmp_path):
-    assert "does not say which films it was made with" in text(judged())
+def test_a_bundle_that_does_not_name_its_films_is_said_to(evaluated, tmp_path):
+    assert "does not say which films it was made with" in text(evaluated())
     (tmp_path / "films.csv").write_text("image_id,split\nother/1,train\n", encoding="utf-8")
-    assert "does not say" not in text(judged(reader=Reader(CARD, Corner(), tmp_path)))
+    assert "does not say" not in text(evaluated(reader=Reader(CARD, Corner(), tmp_path)))
 
 
 class Knowing(Corner):
@@ -194,9 +198,9 @@ class Knowing(Corner):
         return np.vstack([answer, np.where(answer[4:] > 0.3, 1.5, 0.5)]).astype(np.float32)
 
 
-def test_films_unlike_those_of_the_model_are_counted_and_said(judged, tmp_path):
+def test_films_unlike_those_of_the_model_are_counted_and_said(evaluated, tmp_path):
     card = replace(CARD, measured={"scope": {}})
-    report = judged(reader=Reader(card, Knowing()))
+    report = evaluated(reader=Reader(card, Knowing()))
     labelled = [score for score, truth in SCORES["test"] if truth is not None]
     bright = sum(score / 255 > 0.3 for score in labelled)
     outside = report["model"]["outside_scope"]
@@ -204,37 +208,37 @@ def test_films_unlike_those_of_the_model_are_counted_and_said(judged, tmp_path):
     assert outside["value"] == bright / len(labelled)
     assert "of the films are unlike those the model was made with" in text(report)
     assert "Films of another kind" in (tmp_path / "report" / PAGE).read_text()
-    plain = judged("plain", reader=Reader(CARD, Corner()))
+    plain = evaluated("plain", reader=Reader(CARD, Corner()))
     assert plain["model"]["outside_scope"] is None
     assert "unlike" not in text(plain)
     assert "Films of another kind" not in (tmp_path / "plain" / PAGE).read_text()
 
 
-def test_leaks_that_the_dataset_reports_are_passed_on(judged, root):
+def test_leaks_that_the_dataset_reports_are_passed_on(evaluated, root):
     write_json(root / "audit.json", {"leaks": {"groups_in_two_splits": ["g"], "patients_in_two_splits": ["p", "q"]}})
-    assert "3 leaks between its splits" in text(judged())
+    assert "3 leaks between its splits" in text(evaluated())
 
 
-def test_weak_boxes_are_no_truth_to_be_measured_against(judged, root):
+def test_weak_boxes_are_no_truth_to_be_measured_against(evaluated, root):
     records = manifest.load(root)
     manifest.save([replace(record, weak=True) for record in records], root)
-    report = judged(**RECALL)
+    report = evaluated(**RECALL)
     assert report["box"]["ap50"]["value"] is None
     assert report["data"]["boxes"] == 0
     assert report["film"]["at"]["target recall 0.75"]["sensitivity"]["n"] == 4
 
 
-def test_unlabelled_and_unreadable_films_are_left_out_by_name(judged, root):
+def test_unlabelled_and_unreadable_films_are_left_out_by_name(evaluated, root):
     (root / "images/test/2.png").write_bytes(b"")
-    report = judged()
+    report = evaluated()
     assert report["left_out"]["t/test7"] == "not labelled"
     assert "0 bytes" in report["left_out"]["t/test2"]
     assert report["data"]["films"] == 6
     assert "2 films of the split were left out" in text(report)
 
 
-def test_a_slice_without_normals_says_so(judged):
-    report = judged(**RECALL)
+def test_a_slice_without_normals_says_so(evaluated):
+    report = evaluated(**RECALL)
     specificity = report["slices"]["region"]["hip"]["at"]["target recall 0.75"]["specificity"]
     assert specificity["value"] is None
     assert "no normal films" in specificity["note"]
@@ -242,18 +246,18 @@ def test_a_slice_without_normals_says_so(judged):
     assert "fewer than 20" in text(report)
 
 
-def test_boxes_are_judged_in_the_films_own_pixels(judged):
+def test_boxes_are_measured_in_the_films_own_pixels(evaluated):
     """The scripted box is exactly the truth on fractured films, so every fracture is hit and AP is what ranks give."""
     # Ranked: 210 hit, 190 miss, 145 hit, 90 hit, 70 miss, 50 hit, 25 miss.
     precision = {0.25: 1.0, 0.5: 3 / 4, 0.75: 3 / 4, 1.0: 4 / 6}
     grid = np.linspace(0, 1, 101)
     expected = np.mean([next(p for recall, p in precision.items() if r <= recall + 1e-9) for r in grid])
-    assert judged()["box"]["ap50"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert evaluated()["box"]["ap50"]["value"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_studies_are_judged_by_their_best_film(judged):
+def test_studies_are_scored_by_their_best_film(evaluated):
     card = replace(CARD, operating_points=points(screening=0.5, specific=0.7))
-    report = judged(reader=Reader(card, Corner()))
+    report = evaluated(reader=Reader(card, Corner()))
     # Studies of test: (210, 145), (90, 50), (190, 70) and 25 beside a film that nobody labelled: 0.82, 0.35, 0.75, -.
     assert report["study"]["cases"] == 3
     assert report["study"]["left_out"] == 1
@@ -267,7 +271,7 @@ def points(**thresholds):
     return tuple(OperatingPoint(n, t, "by hand", wilson(9, 10), wilson(9, 10), "val") for n, t in thresholds.items())
 
 
-def test_patients_of_two_sources_are_different_people(judged, root):
+def test_patients_of_two_sources_are_different_people(evaluated, root):
     records = manifest.load(root)
     for i, record in enumerate(records):
         source = "t" if record.fractured else "u"
@@ -275,51 +279,51 @@ def test_patients_of_two_sources_are_different_people(judged, root):
             record, image_id=f"{source}/{record.image_id[2:]}", source=source, patient_id=f"{i % 8 % 4}"
         )
     manifest.save(records, root)
-    report = judged(reader=Reader(replace(CARD, operating_points=points(screening=0.5, specific=0.7)), Corner()))
+    report = evaluated(reader=Reader(replace(CARD, operating_points=points(screening=0.5, specific=0.7)), Corner()))
     # Films 0 to 3 are fractured, 4 to 6 normal, 7 unknown: four patients of t and three of u, not four in all.
     assert (report["patient"]["cases"], report["patient"]["fractured"], report["data"]["patients"]) == (7, 4, 7)
 
 
-def test_fractures_that_nobody_drew_are_in_no_figure_of_boxes(judged, root):
+def test_fractures_that_nobody_drew_are_in_no_figure_of_boxes(evaluated, root):
     records = manifest.load(root)
     undrawn = {"t/test0": None, "t/test1": ()}
     manifest.save([replace(r, boxes=undrawn.get(r.image_id, r.boxes)) for r in records], root)
-    report = judged()
+    report = evaluated()
     assert report["box"]["ap50"]["n"] == 2
     assert report["box"]["afroc"]["area"]["note"].startswith("2 truth boxes on 2 films, 3 normal films")
     assert "2 fractured films have no drawn boxes and are in no figure of boxes" in text(report)
 
 
-def test_a_film_that_is_not_there_costs_its_picture_only(judged, root, tmp_path):
-    judged(**RECALL)
+def test_a_film_that_is_not_there_costs_its_picture_only(evaluated, root, tmp_path):
+    evaluated(**RECALL)
     for film in (root / "images/test").iterdir():
         film.unlink()
     source = Source((tmp_path / "report/predictions/test.jsonl", tmp_path / "report/predictions/val.jsonl"))
-    report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=20))
+    report = evaluate_predictions(source, Settings(root, tmp_path / "theirs", resamples=20))
     assert report["data"]["films"] == 7
     assert "data:image" not in (tmp_path / "theirs/report.html").read_text()
 
 
-def test_scoring_predictions_where_they_lie_leaves_them_as_they_are(judged, root, tmp_path):
-    judged(**RECALL)
+def test_scoring_predictions_where_they_lie_leaves_them_as_they_are(evaluated, root, tmp_path):
+    evaluated(**RECALL)
     kept = tmp_path / "report/predictions/test.jsonl"
     before = kept.read_bytes()
-    judge_predictions(Source((kept,)), Order(root, tmp_path / "report", resamples=20))
+    evaluate_predictions(Source((kept,)), Settings(root, tmp_path / "report", resamples=20))
     assert kept.read_bytes() == before
 
 
-def test_figures_of_an_earlier_report_do_not_stay(judged, root, tmp_path):
-    judged(**RECALL)
+def test_figures_of_an_earlier_report_do_not_stay(evaluated, root, tmp_path):
+    evaluated(**RECALL)
     stale = tmp_path / "report/figures/stale.svg"
     stale.write_text("<svg/>")
-    judged(**RECALL)
+    evaluated(**RECALL)
     assert not stale.exists()
 
 
-@pytest.mark.parametrize(("order", "told"), [({"seed": -1}, "seed"), ({"resamples": 0}, "resamples")])
-def test_an_order_that_cannot_be_filled_is_refused_before_any_film_is_read(root, tmp_path, order, told):
+@pytest.mark.parametrize(("wrong", "told"), [({"seed": -1}, "seed"), ({"resamples": 0}, "resamples")])
+def test_wrong_settings_are_refused_before_any_film_is_read(root, tmp_path, wrong, told):
     with pytest.raises(BadValue, match=f"{told}: expected"):
-        Order(root, tmp_path / "report", **order)
+        Settings(root, tmp_path / "report", **wrong)
 
 
 def test_a_guarantee_needs_something_to_guarantee():
@@ -327,31 +331,31 @@ def test_a_guarantee_needs_something_to_guarantee():
         Ask(guarantee=0.95)
 
 
-def test_shortcuts_pass_over_films_that_cannot_be_read(judged, root):
+def test_confounders_pass_over_films_that_cannot_be_read(evaluated, root):
     (root / "images/test/2.png").write_bytes(b"")
     (root / "images/val/3.png").write_bytes(b"")
-    report = judged(with_shortcuts=True)
+    report = evaluated(with_confounders=True)
     assert report["shortcuts"]["findings"][-1] == "1 films around could not be read and were not probed"
     assert "t/test2" in report["left_out"]
 
 
-def test_a_missing_dataset_names_the_commands_that_build_it(judged, root):
+def test_a_missing_dataset_names_the_commands_that_build_it(evaluated, root):
     (root / manifest.NAME).unlink()
     with pytest.raises(MissingData, match=r"fracatlas_to_yolo\.py[\s\S]*preprocess\.py[\s\S]*make_splits\.py"):
-        judged()
+        evaluated()
 
 
 @pytest.mark.parametrize("target", [0.0, 1.5])
-def test_a_target_outside_its_range_is_refused(judged, target):
+def test_a_target_outside_its_range_is_refused(evaluated, target):
     with pytest.raises(BadValue, match="target recall"):
-        judged(ask=Ask(target))
+        evaluated(ask=Ask(target))
 
 
-def test_a_film_of_another_size_than_its_manifest_row_is_refused(judged, root):
+def test_a_film_of_another_size_than_its_manifest_row_is_refused(evaluated, root):
     film = harmonise(Radiograph(np.zeros((50, 60), np.float32)), CONFIG)
     (root / "images/test/6.png").write_bytes(encode_png(film))
     with pytest.raises(BadValue, match="the manifest says"):
-        judged()
+        evaluated()
 
 
 def elsewhere(root, tmp_path, splits):
@@ -371,10 +375,10 @@ def elsewhere(root, tmp_path, splits):
     return Source((tmp_path / "results.json",), coco_images=tmp_path / "truth.json")
 
 
-def test_another_programs_predictions_get_the_same_figures(judged, root, tmp_path):
-    ours = judged(**RECALL)
-    theirs = judge_predictions(
-        elsewhere(root, tmp_path, ("val", "test")), Order(root, tmp_path / "theirs", resamples=50, **RECALL)
+def test_another_programs_predictions_get_the_same_figures(evaluated, root, tmp_path):
+    ours = evaluated(**RECALL)
+    theirs = evaluate_predictions(
+        elsewhere(root, tmp_path, ("val", "test")), Settings(root, tmp_path / "theirs", resamples=50, **RECALL)
     )
     assert theirs["box"]["ap50"]["value"] == pytest.approx(
         # 25 / 255 was not written, as it was below the other program's floor, and costs it nothing.
@@ -386,41 +390,41 @@ def test_another_programs_predictions_get_the_same_figures(judged, root, tmp_pat
         == ours["film"]["at"]["target recall 0.75"]["sensitivity"]
     )
     assert "no row for 1 films: taken as nothing found" in text(theirs)
-    again = judge_predictions(
-        Source((tmp_path / "theirs/predictions/test.jsonl",)), Order(root, tmp_path / "again", resamples=50)
+    again = evaluate_predictions(
+        Source((tmp_path / "theirs/predictions/test.jsonl",)), Settings(root, tmp_path / "again", resamples=50)
     )
     assert again["box"] == theirs["box"] | {"at": {}}
 
 
-def test_predictions_of_a_split_each_are_put_together(judged, root, tmp_path):
-    judged(**RECALL)
+def test_predictions_of_a_split_each_are_put_together(evaluated, root, tmp_path):
+    evaluated(**RECALL)
     both = tuple(tmp_path / f"report/predictions/{split}.jsonl" for split in ("val", "test"))
-    together = judge_predictions(Source(both), Order(root, tmp_path / "all", "all", resamples=20))
+    together = evaluate_predictions(Source(both), Settings(root, tmp_path / "all", "all", resamples=20))
     assert (together["data"]["films"], together["left_out"]) == (15, {"t/test7": "not labelled"})
     assert len(together["model_was_made_with"]) == 8  # thresholds were chosen on the films of val
     with pytest.raises(BadValue, match="every film in one of the files, got t/test0 in two"):
-        judge_predictions(Source((both[1], both[1])), Order(root, tmp_path / "all"))
+        evaluate_predictions(Source((both[1], both[1])), Settings(root, tmp_path / "all"))
     other = tmp_path / "other.jsonl"
     other.write_text(both[0].read_text().replace('"model": "scripted"', '"model": "another"'))
     with pytest.raises(BadValue, match="expected files of one model and one format"):
-        judge_predictions(Source((both[1], other)), Order(root, tmp_path / "all"))
+        evaluate_predictions(Source((both[1], other)), Settings(root, tmp_path / "all"))
 
 
 def test_without_predictions_for_val_there_are_no_thresholds(root, tmp_path):
     source = elsewhere(root, tmp_path, ("test",))
-    report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=50))
+    report = evaluate_predictions(source, Settings(root, tmp_path / "theirs", resamples=50))
     assert report["points"] == []
     assert report["film"]["auc"]["value"] is not None
     assert "no thresholds" in text(report)
     with pytest.raises(BadValue, match="predictions for the val films"):
-        judge_predictions(source, Order(root, tmp_path / "theirs", **RECALL))
+        evaluate_predictions(source, Settings(root, tmp_path / "theirs", **RECALL))
     with pytest.raises(BadValue, match="for films of the split 'val'"):
-        judge_predictions(source, Order(root, tmp_path / "theirs", split="val"))
+        evaluate_predictions(source, Settings(root, tmp_path / "theirs", split="val"))
 
 
-def test_two_models_stand_side_by_side(judged, tmp_path):
-    judged("other", Reader(CARD, Corner()), **RECALL)
-    report = judged("report", Reader(CARD, Corner(more=40)), compare=tmp_path / "other/report.json", **RECALL)
+def test_two_models_stand_side_by_side(evaluated, tmp_path):
+    evaluated("other", Reader(CARD, Corner()), **RECALL)
+    report = evaluated("report", Reader(CARD, Corner(more=40)), compare=tmp_path / "other/report.json", **RECALL)
     rows = {row["name"]: row for row in report["comparison"]["rows"]}
     # Adding the same to every score changes no rank, and each model has its own threshold: nothing differs.
     assert set(rows) == {
@@ -437,18 +441,18 @@ def test_two_models_stand_side_by_side(judged, tmp_path):
     assert "beside scripted on dataset, the same 7 films" in text(report)
 
 
-def test_predictions_that_were_changed_are_not_compared_with(judged, tmp_path):
-    judged("other")
+def test_predictions_that_were_changed_are_not_compared_with(evaluated, tmp_path):
+    evaluated("other")
     file = tmp_path / "other/predictions/test.jsonl"
     file.write_text(file.read_text().replace('"confidence": 0.8', '"confidence": 0.9'))
     with pytest.raises(BadValue, match=r"expected the predictions predictions/test\.jsonl in "):
-        judged(compare=tmp_path / "other/report.json")
+        evaluated(compare=tmp_path / "other/report.json")
 
 
-def test_a_report_on_another_split_is_not_compared_with(judged, tmp_path):
-    judged("other", split="val")
+def test_a_report_on_another_split_is_not_compared_with(evaluated, tmp_path):
+    evaluated("other", split="val")
     with pytest.raises(BadValue, match="expected a report on test, got one on val"):
-        judged(compare=tmp_path / "other/report.json")
+        evaluated(compare=tmp_path / "other/report.json")
 
 
 def external(root, tmp_path, boxes=(BOX,)):
@@ -462,14 +466,14 @@ def external(root, tmp_path, boxes=(BOX,)):
         (tmp_path / "external" / record.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "external" / record.path).write_bytes((root / record.path).read_bytes())
     manifest.save(records, tmp_path / "external")
-    return Order(tmp_path / "external", tmp_path / "report_external", "all", resamples=50)
+    return Settings(tmp_path / "external", tmp_path / "report_external", "all", resamples=50)
 
 
-def test_an_external_source_stands_beside_the_known_one(judged, root, tmp_path):
+def test_an_external_source_stands_beside_the_known_one(evaluated, root, tmp_path):
     (tmp_path / "films.csv").write_text("image_id,split\nt/val0,val\n", encoding="utf-8")
     reader = Reader(replace(CARD, operating_points=points(screening=0.5)), Corner(), tmp_path)
-    known = judged(reader=reader)
-    report = judge_external(reader, external(root, tmp_path), known)
+    known = evaluated(reader=reader)
+    report = evaluate_external(reader, external(root, tmp_path), known)
     assert report["points"] == known["points"]
     rows = {row["name"]: row for row in report["comparison"]["rows"]}
     assert rows["sensitivity at screening"]["difference"]["value"] == 0
@@ -483,51 +487,51 @@ def test_an_external_source_stands_beside_the_known_one(judged, root, tmp_path):
     assert "crops" not in text(report)
 
 
-def test_crops_are_said_to_be_crops(judged, root, tmp_path):
+def test_crops_are_said_to_be_crops(evaluated, root, tmp_path):
     reader = Reader(CARD, Corner())
-    report = judge_external(reader, external(root, tmp_path, ((0.0, 0.0, 300.0, 300.0),)), judged())
+    report = evaluate_external(reader, external(root, tmp_path, ((0.0, 0.0, 300.0, 300.0),)), evaluated())
     assert (
         "drawn boxes cover 56% of a film in the median, against 1.2% on the films beside it: these are crops"
         in text(report)
     )
 
 
-def test_a_source_that_the_model_was_made_with_is_not_external(judged, root, tmp_path):
+def test_a_source_that_the_model_was_made_with_is_not_external(evaluated, root, tmp_path):
     (tmp_path / "films.csv").write_text("image_id,split\nother/1,val\n", encoding="utf-8")
     reader = Reader(CARD, Corner(), tmp_path)
     with pytest.raises(BadValue, match="expected one the model was not made with, got other"):
-        judge_external(reader, external(root, tmp_path), None)
+        evaluate_external(reader, external(root, tmp_path), None)
     (tmp_path / "films.csv").unlink()
-    known = judged()
-    order = external(root, tmp_path)
+    known = evaluated()
+    settings = external(root, tmp_path)
     with pytest.raises(BadValue, match="expected one of this model's files"):
-        judge_external(Reader(replace(CARD, files={"model.onnx": "1"}), Corner()), order, known)
+        evaluate_external(Reader(replace(CARD, files={"model.onnx": "1"}), Corner()), settings, known)
     with pytest.raises(BadValue, match="expected one on other films"):
-        judge_external(Reader(CARD, Corner()), order, judge_external(Reader(CARD, Corner()), order, None))
+        evaluate_external(Reader(CARD, Corner()), settings, evaluate_external(Reader(CARD, Corner()), settings, None))
     here, there = (Reader(replace(CARD, operating_points=points(screening=at)), Corner()) for at in (0.5, 0.6))
     with pytest.raises(BadValue, match=r"expected screening at 0\.5 as the card has it, got 0\.6"):
-        judge_external(here, order, judged(reader=there))
+        evaluate_external(here, settings, evaluated(reader=there))
 
 
-def test_answers_of_other_weights_are_not_taken_for_this_ones(judged, root):
+def test_answers_of_other_weights_are_not_taken_for_this_ones(evaluated, root):
     network = Corner()
-    judged(reader=Reader(CARD, network, weights="best"))
-    judged(reader=Reader(CARD, network, weights="best"))
+    evaluated(reader=Reader(CARD, network, weights="best"))
+    evaluated(reader=Reader(CARD, network, weights="best"))
     assert network.read == 7
-    judged(reader=Reader(CARD, network, weights="last"))
+    evaluated(reader=Reader(CARD, network, weights="last"))
     assert network.read == 14
-    judged(reader=Reader(replace(CARD, stride=64), network, weights="last"))
+    evaluated(reader=Reader(replace(CARD, stride=64), network, weights="last"))
     assert network.read == 21
 
 
 @pytest.mark.parametrize("kind", ["coco", "object", "jsonl", "yolo"])
-def test_predictions_that_found_nothing_are_judged_as_that(root, tmp_path, kind):
+def test_predictions_that_found_nothing_are_scored_as_that(root, tmp_path, kind):
     file = tmp_path / {"coco": "p.json", "object": "o.json", "jsonl": "p.jsonl", "yolo": "labels"}[kind]
     if kind == "yolo":
         file.mkdir()
     else:
         file.write_text({"coco": "[]", "object": '{"annotations": []}', "jsonl": ""}[kind])
-    report = judge_predictions(Source((file,)), Order(root, tmp_path / "out", with_films=False, resamples=20))
+    report = evaluate_predictions(Source((file,)), Settings(root, tmp_path / "out", with_films=False, resamples=20))
     assert report["box"]["ap50"]["value"] == 0
 
 
@@ -578,11 +582,11 @@ def smuggle(root, films, how):
 def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, door, how):
     reader, films = made_with
     smuggle(root, films[:3], how)
-    order = Order(root, tmp_path / "report", resamples=20)
-    report = judge_external(reader, order, None) if door == "external" else judge_model(reader, order)
+    settings = Settings(root, tmp_path / "report", resamples=20)
+    report = evaluate_external(reader, settings, None) if door == "external" else evaluate_model(reader, settings)
     if door == "predictions":
         source = Source((tmp_path / "report/predictions/test.jsonl",), made_with=reader.folder)
-        report = judge_predictions(source, Order(root, tmp_path / "theirs", resamples=20))
+        report = evaluate_predictions(source, Settings(root, tmp_path / "theirs", resamples=20))
     assert report["data"]["films"] == 7
     assert report["copies"]["left_out"] == {f"t/other{number}": f"m/{number}" for number in range(3)}
     assert report["left_out"]["t/other0"] == "a copy of m/0, which the model was made with"
@@ -594,9 +598,10 @@ def test_where_most_are_such_films_it_is_no_test(made_with, root, tmp_path):
     reader, films = made_with
     manifest.save([record for record in manifest.load(root) if record.image_id in {"t/test0", "t/test4"}], root)
     smuggle(root, films[:3], {"format": "PNG"})
-    for judge in (lambda order: judge_model(reader, order), lambda order: judge_external(reader, order, None)):
+    settings = Settings(root, tmp_path / "report", resamples=20)
+    for run in (evaluate_model, partial(evaluate_external, known=None)):
         with pytest.raises(BadValue, match=r"got 3 of 5 that are copies .* t/other0 of m/0"):
-            judge(Order(root, tmp_path / "report", resamples=20))
+            run(reader, settings)
 
 
 def test_a_bundle_that_knows_its_films_by_name_only_is_said_to(made_with, root, tmp_path):
@@ -605,7 +610,7 @@ def test_a_bundle_that_knows_its_films_by_name_only_is_said_to(made_with, root, 
     table = reader.folder / cards.FILMS
     rows = [line.split(",")[:2] for line in table.read_text(encoding="utf-8").splitlines()]
     table.write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
-    report = judge_model(reader, Order(root, tmp_path / "report", resamples=20))
+    report = evaluate_model(reader, Settings(root, tmp_path / "report", resamples=20))
     assert report["data"]["films"] == 10
     assert report["copies"] == {"known_films": 6, "known_by_pixels": 0, "left_out": {}}
     assert "knows 0 of its 6 films by their pixels" in text(report)

@@ -16,7 +16,7 @@ from fracture.data.assemble import assemble
 from fracture.data.ingest import Claim, ingest
 from fracture.data.preprocess import preprocess
 from fracture.data.yolo import load_dataset
-from fracture.evaluation.run import predict
+from fracture.evaluation.predict import predict
 from fracture.imaging.decode import decode
 from fracture.inference.batch import read_files
 from fracture.inference.reader import Reader

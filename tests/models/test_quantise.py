@@ -17,7 +17,7 @@ from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.cases import films_of
-from fracture.evaluation.run import dataset_id
+from fracture.evaluation.predict import dataset_id
 from fracture.imaging.decode import decode
 from fracture.inference.reader import Reader
 from fracture.models import card as cards

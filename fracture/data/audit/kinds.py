@@ -142,7 +142,7 @@ KINDS: Mapping[str, Kind] = {
         "defect",
         "Films whose file ends early",
         "The rest of the picture is flat grey or black; what was there is lost, and a label may speak of it.",
-        "Get the whole films. If there are none, check that the loss does not go with the label (see shortcuts).",
+        "Get the whole films. If there are none, check that the loss does not go with the label (see confounders).",
     ),
     "repeated": Kind(
         "defect",
@@ -153,7 +153,7 @@ KINDS: Mapping[str, Kind] = {
     "blank": Kind("defect", "Blank films", "There is next to nothing on the film.", "Leave the films out."),
     "shortcut": Kind(
         "defect",
-        "Shortcuts",
+        "Confounders",
         "A property of the film all but decides its label; a model may learn the property instead of the fracture.",
         "Report results with and without these films, or balance them.",
     ),

@@ -10,14 +10,14 @@ from fracture.core.types import Estimate
 from fracture.data import duplicates
 from fracture.data.audit.kinds import KINDS, Film, Finding
 from fracture.data.audit.style import STYLE
-from fracture.data.audit.tables import ALL_BUT, APART, MIN_FILMS, Row, Shortcut
+from fracture.data.audit.tables import ALL_BUT, APART, MIN_FILMS, Confounder, Row
 from fracture.data.workers import film_map, read_film
 
 if TYPE_CHECKING:
     from fracture.data.audit.run import Audit
 
 SHOWN, STRIP, ROWS = 24, 12, 40
-"""How many findings of a kind, films of a finding and rows of the shortcut table are shown; audit.json has them all."""
+"""How many findings of a kind, films of a finding and confounders are shown; audit.json has them all."""
 
 LISTED = frozenset(
     {"film_missing", "film_unreadable", "film_unlisted", "label_missing", "label_unexpected", "set_aside"}
@@ -41,7 +41,7 @@ def page(audit: "Audit") -> str:
             f'<header><p class="over">Data audit</p><h1>{name}</h1>{_verdict(audit)}</header>',
             _todo(present, audit.is_dealt),
             _numbers(audit),
-            _shortcuts(audit.shortcuts),
+            _confounders(audit.confounders),
             "<h2>Findings</h2>" if sections else "",
             *sections,
             _footer(),
@@ -101,7 +101,7 @@ def _share(row: Row) -> str:
     return f"{row.fractured / known:.1%}" if known else "not known"
 
 
-def _shortcuts(links: Sequence[Shortcut]) -> str:
+def _confounders(links: Sequence[Confounder]) -> str:
     ordered = sorted(links, key=lambda link: (not link.decides, -link.gap, link.column, link.value))
     lines = [
         f"<tr{' class=decides' if link.decides else ''}><th>{escape(link.column)} = {escape(link.value)}</th>"
@@ -112,10 +112,10 @@ def _shortcuts(links: Sequence[Shortcut]) -> str:
     if not lines:
         return ""
     return (
-        "<h2 id=shortcuts>What goes with the label</h2><p>How often films with a property are fractured (dot, with its "
-        "95 % interval) and how often all others are (line). A model learns whatever is easiest, and a property that "
-        f"decides the label is easy. It decides when at least {MIN_FILMS} films have it, all but {ALL_BUT:.0%} of them "
-        f"share a label, and the others differ by {APART:.0%} or more.</p>"
+        "<h2 id=confounders>What goes with the label</h2><p>How often films with a property are fractured (dot, with "
+        "its 95 % interval) and how often all others are (line). A model learns whatever is easiest, and a property "
+        f"that decides the label is easy. It decides when at least {MIN_FILMS} films have it, all but {ALL_BUT:.0%} of "
+        f"them share a label, and the others differ by {APART:.0%} or more.</p>"
         '<div class="scroll"><table class="links"><tr><th>property</th><th>films</th><th>0 to 100 % fractured</th>'
         f"<th>these films</th><th>all others</th><th></th></tr>{''.join(lines)}</table></div>"
         f"{_more(len(lines), len(links))}"

@@ -1,4 +1,4 @@
-"""What is wrong with a stage or a dataset: copies, leaks, labels, boxes, files, shortcuts. One look at every film."""
+"""What is wrong with a stage or a dataset: copies, leaks, labels, boxes, files, confounders. One look at every film."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from fracture.data.audit import checks as audit_checks
 from fracture.data.audit import page as audit_html
 from fracture.data.audit import tables as audit_tables
 from fracture.data.audit.kinds import KINDS, Film, Finding
-from fracture.data.audit.tables import Row, Shortcut
+from fracture.data.audit.tables import Confounder, Row
 from fracture.data.split import PARTS
 
 SEVERITIES = ("leak", "defect", "note")
@@ -29,7 +29,7 @@ class Audit:
     counts: Mapping[str, int]
     balance: Mapping[str, tuple[Row, ...]]
     group_sizes: Mapping[int, int]
-    shortcuts: tuple[Shortcut, ...]
+    confounders: tuple[Confounder, ...]
     films: Mapping[str, Film] = field(repr=False)
 
     @property
@@ -66,7 +66,7 @@ class Audit:
                     "here": asdict(s.here),
                     "rest": asdict(s.rest),
                 }
-                for s in self.shortcuts
+                for s in self.confounders
             ],
             "findings": [
                 {"kind": finding.kind, "severity": KINDS[finding.kind].severity}
@@ -107,7 +107,7 @@ def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAUL
     films = [Film(record, folder, look) for (record, folder), look in zip(placed, looks, strict=True)]
     records = [film.record for film in films]
     pairs = duplicates.pairs_among(records, thumbnails)
-    links = audit_tables.shortcuts(records)
+    links = audit_tables.confounders(records)
     found = audit_checks.find_all(films, aside, pairs)
     found += [Finding("shortcut", link.image_ids, str(link)) for link in links if link.decides]
     for folder, known in loaded:
@@ -118,6 +118,6 @@ def audit(stages: Sequence[Path], *, config: HarmoniseConfig = duplicates.DEFAUL
         counts=audit_tables.counts(records, aside),
         balance=audit_tables.balance(records, aside),
         group_sizes=audit_tables.group_sizes(records),
-        shortcuts=links,
+        confounders=links,
         films={film.record.image_id: film for film in films},
     )

@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Shortcut:
+class Confounder:
     """How often films with a value are fractured, and how often the others are. Unlabelled films are not counted."""
 
     column: str
@@ -131,7 +131,7 @@ def group_sizes(records: Iterable[ImageRecord]) -> dict[int, int]:
     return dict(sorted(histogram.items()))
 
 
-def shortcuts(records: Sequence[ImageRecord]) -> tuple[Shortcut, ...]:
+def confounders(records: Sequence[ImageRecord]) -> tuple[Confounder, ...]:
     """Compare films with a property to those without: every flag, attribute, view, size, source and region."""
     known = [record for record in records if record.fractured is not None]
     groups, fractured = [_group(record) for record in known], np.array([record.fractured is True for record in known])
@@ -142,7 +142,9 @@ def shortcuts(records: Sequence[ImageRecord]) -> tuple[Shortcut, ...]:
         return proportion(fractured[order], np.ones(len(order), np.bool_), [groups[i] for i in order.tolist()])
 
     return tuple(
-        Shortcut(column, value, share(films), share(everyone - films), tuple(sorted(known[i].image_id for i in films)))
+        Confounder(
+            column, value, share(films), share(everyone - films), tuple(sorted(known[i].image_id for i in films))
+        )
         for column, values in sorted(_columns(known).items())
         for value, films in sorted(values.items())
         if films != everyone

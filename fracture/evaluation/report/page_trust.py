@@ -1,4 +1,4 @@
-"""The page's third question, can I trust the number: what was left out, calibration, shortcuts, what made what."""
+"""The page's third question, can I trust the number: what was left out, calibration, confounders, what made what."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -35,7 +35,7 @@ def trust(report: Report, figures: Mapping[str, str]) -> str:
         _scope(report),
         _thresholds(report),
         _calibration(report, figures),
-        _shortcuts(report),
+        _confounders(report),
         _made(report),
     )
     return f'<h2 id="trust">Can I trust the number?</h2>{"".join(parts)}<h3>Methods</h3><p>{_METHODS}</p>'
@@ -109,9 +109,9 @@ def _calibration(report: Report, figures: Mapping[str, str]) -> str:
     )
 
 
-def _shortcuts(report: Report) -> str:
+def _confounders(report: Report) -> str:
     here = look_up(report, "shortcuts")
-    head = "<h3>Shortcuts</h3>"
+    head = "<h3>Confounders</h3>"
     if here is None:
         return (
             f"{head}<p>Not checked: whether the model uses borders, hardware or the look of a source is not known.</p>"
@@ -123,7 +123,7 @@ def _shortcuts(report: Report) -> str:
         for name, rows in here.items()
         if name != "findings" and rows
     )
-    return f"{head}{f'<ul>{said}</ul>' if said else '<p>No shortcut was found by these checks.</p>'}{tables}"
+    return f"{head}{f'<ul>{said}</ul>' if said else '<p>No confounder was found by these checks.</p>'}{tables}"
 
 
 def _any_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -350,7 +350,7 @@ def mark(records, indices, value="1"):
 
 def test_a_value_that_decides_the_label_is_a_shortcut():
     records = mark(labelled([True] * 60 + [False] * 140), range(25))
-    links = {(link.column, link.value): link for link in audit_tables.shortcuts(records)}
+    links = {(link.column, link.value): link for link in audit_tables.confounders(records)}
     link = links["metal", "1"]
     assert link.decides
     assert (link.here.value, link.here.n, link.rest.value, link.rest.n) == (1, 25, 35 / 175, 175)
@@ -378,11 +378,11 @@ def test_a_shortcut_is_a_finding(dataset, monkeypatch):
     ],
 )
 def test_a_value_that_does_not_decide_the_label_is_no_shortcut(truths, marked):
-    assert not any(link.decides for link in audit_tables.shortcuts(mark(labelled(truths), marked)))
+    assert not any(link.decides for link in audit_tables.confounders(mark(labelled(truths), marked)))
 
 
 def test_unlabelled_films_are_neither_fractured_nor_normal():
-    links = audit_tables.shortcuts(mark(labelled([True, None, None, False]), [0, 1]))
+    links = audit_tables.confounders(mark(labelled([True, None, None, False]), [0, 1]))
     link = next(link for link in links if link.value == "1")
     assert (link.here.n, link.here.value, link.rest.n, link.rest.value) == (1, 1, 1, 0)
 
@@ -393,7 +393,7 @@ def test_every_property_is_compared():
         records[0], flags=frozenset({"turned"}), view="lateral", source="t", size_px=(9, 4), regions=frozenset({"hip"})
     )
     big = replace(records[1], size_px=(3000, 2000), attributes={"pixel_sha256": "x", "official_split": "test"})
-    columns = {(link.column, link.value) for link in audit_tables.shortcuts([other, big, *records[2:]])}
+    columns = {(link.column, link.value) for link in audit_tables.confounders([other, big, *records[2:]])}
     assert {
         ("flag", "turned"),
         ("view", "lateral"),
@@ -406,7 +406,7 @@ def test_every_property_is_compared():
     assert not {column for column, _ in columns} & audit_tables.BOOKKEEPING
     preprocessed = replace(big, size_px=(1024, 683), attributes={"original_px": "3000x2000"})
     assert ("long side", "above 2048 px") in {
-        (link.column, link.value) for link in audit_tables.shortcuts([preprocessed, *records[2:]])
+        (link.column, link.value) for link in audit_tables.confounders([preprocessed, *records[2:]])
     }
 
 
@@ -415,7 +415,7 @@ def test_numbers_are_cut_into_ranges_and_words_left_out():
         replace(record, attributes={"age": str(index), "name": f"n{index}"} if index else {"name": "n"})
         for index, record in enumerate(labelled([True, False] * 50))
     ]
-    links = audit_tables.shortcuts(records)
+    links = audit_tables.confounders(records)
     assert {link.column for link in links} == {"age"}
     assert {link.value: link.here.n for link in links} == {
         "1 to 25.5": 25,
