@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.clinical.status import Said, Thresholds, of_film
 from fracture.core.errors import BadValue
 from fracture.core.types import SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
@@ -52,6 +53,15 @@ class Cases:
     def flagged(self, flag: str) -> NDArray[np.bool_]:
         """Tell of every film whether it was noted so, (films,)."""
         return np.array([flag in noted for noted in self.flags or [frozenset[str]()] * len(self.records)], np.bool_)
+
+    def said(self, thresholds: Thresholds | None, flagged_from: float) -> list[Said]:
+        """Give what is said of every film by the rule of `fracture.clinical.status`."""
+        flags = self.flags or (frozenset[str](),) * len(self.records)
+        films = self.films or (None,) * len(self.records)
+        return [
+            of_film(found.score.tolist(), noted, thresholds, flagged_from, film=film)
+            for found, noted, film in zip(self.detections, flags, films, strict=True)
+        ]
 
     @property
     def boxed(self) -> "Cases":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fracture.clinical.status import Thresholds, of_film
+from fracture.clinical.status import Thresholds
 from fracture.core.files import write_bytes, write_json
 from fracture.data.workers import film_map
 from fracture.evaluation.cases import Cases
@@ -36,10 +36,9 @@ def worst_pictures(root: Path, report: Mapping[str, Any], cases: Cases) -> dict[
     worst = at[report["worst"]["point"]]
     thresholds = Thresholds(at.get("screening", worst), at.get("specific", worst))
     wanted = []
-    flags = cases.flags or (frozenset[str](),) * len(cases.records)
-    for record, found, noted in zip(cases.records, cases.detections, flags, strict=True):
+    every = cases.said(thresholds, thresholds.least("suspicious"))
+    for record, found, said in zip(cases.records, cases.detections, every, strict=True):
         if record.image_id in names:
-            said = of_film(found.score.tolist(), noted, thresholds, thresholds.least("suspicious"))
             wanted.append((record.image_id, Shown(root / record.path, record.boxes or (), found, said)))
     # Predictions can be scored where the films are not, and no model has read these then; the page says what it lacks.
     pictures = film_map(picture_of, [shown for _, shown in wanted], lambda *_: "")

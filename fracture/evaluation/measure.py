@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.clinical.status import Said, Status, Thresholds, of_film, of_study
+from fracture.clinical.status import Said, Status, Thresholds, of_study
 from fracture.core.errors import BadValue
 from fracture.core.types import Estimate, ImageRecord, OperatingPoint
 from fracture.evaluation.cases import Cases
@@ -196,27 +196,18 @@ def _films(cases: Cases, points: Sequence[OperatingPoint], rng: np.random.Genera
     }
 
 
-def _said(cases: Cases, thresholds: Thresholds | None, flagged_from: float) -> list[Said]:
-    """Give what the service says of every film."""
-    flags = cases.flags or (frozenset[str](),) * len(cases.records)
-    return [
-        of_film(found.score.tolist(), noted, thresholds, flagged_from)
-        for found, noted in zip(cases.detections, flags, strict=True)
-    ]
-
-
 def _served(cases: Cases, points: Sequence[OperatingPoint]) -> dict[str, Any]:
     """Count films as the service answers for them: by status, refused ones too, and by flag at every point."""
     thresholds = Thresholds.of(points)
     if thresholds is None:
         return {"status": None, "flagged": None}
     films = (*cases.records, *cases.refused)
-    statuses = [said.status for said in _said(cases, thresholds, thresholds.screening)] + [None] * len(cases.refused)
+    statuses = [said.status for said in cases.said(thresholds, thresholds.screening)] + [None] * len(cases.refused)
     truth = np.array([record.fractured is True for record in films], np.bool_)
     table = status_table(statuses, truth, [record.group_id or record.image_id for record in films])
     flagged = {}
     for point in points:
-        said = _said(cases, thresholds, point.threshold)
+        said = cases.said(thresholds, point.threshold)
         alarms = np.array([film.fracture_detected for film in said], np.float64)
         measured = rates(alarms, cases.fractured, 1.0, cases.groups)
         flagged[point.name] = {rate: asdict(getattr(measured, rate)) for rate in ("sensitivity", "specificity")}
@@ -292,7 +283,7 @@ def _case_figures(
     thresholds = Thresholds.of(points)
     table = None
     if thresholds is not None:
-        said = _said(cases, thresholds, thresholds.screening)
+        said = cases.said(thresholds, thresholds.screening)
         statuses = _case_statuses([(case_of(cases.records[i]) or "", said[i]) for i in films], cases, case_of)
         served = sorted(group_of)
         of_case = np.array([truth[name] is True for name in served], np.bool_)

@@ -1,10 +1,13 @@
 """Films and answers brought together: nothing unlabelled counts, nothing is lost without a reason."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fracture.clinical.status import Thresholds
 from fracture.core.errors import BadValue
-from fracture.core.types import Detections, ImageRecord, Prediction, Refusal
+from fracture.core.types import Detections, FilmScore, ImageRecord, Prediction, Refusal
 from fracture.evaluation.cases import films_of, join
 
 BOX = (10.0, 10.0, 20.0, 20.0)
@@ -66,3 +69,12 @@ def test_boxes_are_judged_where_a_person_looked():
 def test_a_film_without_a_group_is_its_own():
     films = [film("a", True, group_id="g"), film("b", True)]
     assert join(films, {"s/a": answer(), "s/b": answer()}, "test").groups == ["g", "s/b"]
+
+
+def test_a_films_own_score_is_what_figures_and_status_are_computed_from():
+    own = {"a": None, "b": FilmScore(0.2, "classifier"), "c": FilmScore(0.7, "fusion")}
+    films = [film(name, name != "b") for name in own]
+    cases = join(films, {f"s/{name}": replace(answer(0.9), film=score) for name, score in own.items()}, "test")
+    assert cases.scores.tolist() == [0.9, 0.2, 0.7]
+    assert cases.taken([2, 0]).scores.tolist() == [0.7, 0.9]
+    assert [one.status for one in cases.said(Thresholds(0.3, 0.8), 0.5)] == ["fracture", "no fracture", "doubt"]
