@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fracture.core.doors import door
-from fracture.training.rebuild import PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild
+from fracture.training.plan import PHANTOM, SOURCES, STAGES, Plan, default_plan
+from fracture.training.rebuild import rebuild
 
 
 @door

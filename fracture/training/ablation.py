@@ -35,7 +35,7 @@ from fracture.models.detectors.runs import can_resume, is_finished
 from fracture.models.detectors.train import train
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.training.bundle import export, trained
-from fracture.training.rebuild import DEFAULT
+from fracture.training.plan import DEFAULT
 
 RESAMPLES = 500
 TABLE = "ablation.json"

@@ -14,7 +14,9 @@ import pytest
 from fracture.core.code import PACKAGE, closure
 from fracture.core.errors import BadValue, MissingData
 from fracture.data import manifest
-from fracture.training.rebuild import _CODE, DEFAULT, PHANTOM, SOURCES, STAGES, Plan, default_plan, rebuild, tree_id
+from fracture.training.plan import DEFAULT, PHANTOM, SOURCES, STAGES, Plan, default_plan
+from fracture.training.rebuild import rebuild
+from fracture.training.state import _CODE, tree_id
 
 DOOR = Path(__file__).parents[2] / "scripts" / "run_v5.py"
 UNTIL_SPLIT = ("--phantom", "--until", "split")
