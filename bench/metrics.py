@@ -23,10 +23,10 @@ MAX_ANSWERS = 300
 
 def bench(settings: Mapping[str, Any]) -> str:
     """Run with the settings of ``python -m bench``; say what was found."""
-    return judge(settings["metric_films"], settings["resamples"])
+    return time_figures(settings["metric_films"], settings["resamples"])
 
 
-def judge(films: int, resamples: int) -> str:
+def time_figures(films: int, resamples: int) -> str:
     """Compute every figure of so many drawn films, in a process of its own; give times, AP's beside pycocotools."""
     predictions, truths = draw_answers(np.random.default_rng(0), films)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -1,11 +1,12 @@
 // The page: what a person does, and what comes of it.
 
 import * as api from "./api.js";
+import * as clinics from "./clinics.js";
+import { $, element } from "./dom.js";
 import { FilmView, isShownLocally } from "./film.js";
+import { keyed } from "./key.js";
 import { saveJson, savePicture } from "./save.js";
 import * as words from "./words.js";
-
-const $ = (selector) => document.querySelector(selector);
 
 const LOOKING = "Looking for fractures";
 const NOT_UNDERSTOOD = "The service's answer could not be understood.";
@@ -17,7 +18,6 @@ const study = { films: [], answer: null, place: null, running: null };
 const shown = { threshold: 0, point: null, points: [], model: null, floor: null, usual: null };
 let loaded = null;
 let unloaded = false;
-let keyAsked = null;
 
 // --- films in ---
 
@@ -205,7 +205,7 @@ function update() {
   $("#status span").textContent = whole ? words.studyWords(whole, unread) : unread;
   $("#facts").textContent = whole ? `Read by ${words.modelWords(study.answer)}` : "";
   $("#save-json").disabled = !study.answer;
-  updateClinics();
+  if (!study.running) clinics.show(study.answer, study.films, study.place);
 }
 
 function updateFilm({ card, view, answer, unseen }) {
@@ -251,12 +251,6 @@ function row(view, detection, number) {
   item.addEventListener("pointerenter", () => view.pointTo(number));
   item.addEventListener("pointerleave", () => view.pointTo(null));
   return item;
-}
-
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
 }
 
 /** Say what went wrong; `none` where it did so for every film, and the problem is the first one's. */
@@ -345,84 +339,18 @@ function setThreshold(threshold, point = null) {
 
 // --- clinics ---
 
-function locate() {
-  if (!navigator.geolocation) {
-    $("#consult").textContent = "This browser gives no position here. Type one.";
-    return;
-  }
-  $("#consult").textContent = "Asking your browser for a position";
-  navigator.geolocation.getCurrentPosition(
-    ({ coords }) => lookAround(coords.latitude, coords.longitude),
-    () => { $("#consult").textContent = "No position was given. You can type one."; },
-    { timeout: 15_000, maximumAge: 600_000 },
-  );
-}
-
 function lookAround(latitude, longitude) {
-  // About 1 km: enough to find a clinic, too coarse to find a person.
-  const [lat, lng] = [latitude, longitude].map((degrees) => Math.round(100 * degrees) / 100);
-  [$("#lat").value, $("#lng").value] = [lat, lng];
-  study.place = { lat, lng };
-  if (study.films.length) {
-    $("#consult").textContent = "Looking for clinics";
-    read();
-  } else {
-    $("#consult").textContent = "Clinics are listed with the answer for a film.";
-  }
-}
-
-function updateClinics() {
-  if (study.running) return;
-  const { answer } = study;
-  const consult = [answer?.orthopedic_consult, answer?.study?.orthopedic_consult]
-    .concat(study.films.map((film) => film.answer?.orthopedic_consult)).find(Boolean);
-  const said = [consult?.note, consult?.attribution].filter(Boolean).join(" ");
-  $("#consult").textContent = said || (answer && study.place ? "The service listed no clinics." : "");
-  $("#clinic-list").replaceChildren(...(consult?.clinics ?? []).map(({ name, address, distance_m: metres }) => {
-    const item = element("li", "");
-    item.append(element("span", name), element("small", [words.distance(metres), address].filter(Boolean).join(", ")));
-    return item;
-  }));
+  study.place = clinics.rounded(latitude, longitude);
+  [$("#lat").value, $("#lng").value] = [study.place.lat, study.place.lng];
+  clinics.say(study.films.length ? "Looking for clinics" : "Clinics are listed with the answer for a film.");
+  if (study.films.length) read();
 }
 
 // --- the key ---
 
-async function withKey(call) {
-  for (;;) {
-    const used = api.key();
-    try {
-      return await call();
-    } catch (problem) {
-      if (problem.status !== 401) throw problem;
-      // Another call may have asked while this one was under way.
-      if (api.key() === used && !(await askKey(problem))) throw problem;
-      // What failed for want of the key, as the card, is fetched now that there is one.
-      if (unloaded && call !== api.models) loaded = load();
-    }
-  }
-}
-
-function askKey(problem) {
-  keyAsked ??= new Promise((done) => {
-    $("#ask-problem").textContent = problem.code === "key_unknown" ? words.problemWords(problem) : "";
-    $("#key").value = "";
-    const finish = (given) => {
-      keyAsked = null;
-      $("#ask").onclose = null;
-      $("#ask").close();
-      done(given);
-    };
-    $("#ask form").onsubmit = (event) => {
-      event.preventDefault();
-      api.useKey($("#key").value);
-      $("#key").value = "";
-      finish(true);
-    };
-    $("#ask-cancel").onclick = () => finish(false);
-    $("#ask").onclose = () => finish(false);
-    $("#ask").showModal();
-  });
-  return keyAsked;
+/** Make a call with a key where one is needed; what failed for want of it, as the card, is then fetched again. */
+function withKey(call) {
+  return keyed(call, () => { if (unloaded && call !== api.models) loaded = load(); });
 }
 
 // --- wiring ---
@@ -445,7 +373,7 @@ for (const input of [$("#choose"), $("#photo")]) {
 $("#clear").addEventListener("click", clear);
 $("#slider").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber));
 $("#save-json").addEventListener("click", () => saveJson(study.answer, "fracture-answer.json"));
-$("#locate").addEventListener("click", locate);
+$("#locate").addEventListener("click", () => clinics.locate(lookAround));
 $("#place").addEventListener("submit", (event) => {
   event.preventDefault();
   lookAround($("#lat").valueAsNumber, $("#lng").valueAsNumber);
