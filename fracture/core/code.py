@@ -15,6 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
 _NAME = PACKAGE.name
+_DISTRIBUTION = "fracture-xray"
 _LONGEST_NAME = 100
 
 
@@ -95,7 +96,7 @@ def _distributions() -> dict[str, list[str]]:
 
 def _base_set() -> set[str]:
     try:
-        wanted = metadata.requires(_NAME) or []
+        wanted = metadata.requires(_DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from a checkout that was never installed
         return set()
     return {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted if "extra ==" not in line}

@@ -14,7 +14,8 @@ TYPES = {
     "/viewer.css": "text/css; charset=utf-8",
     "/icon.svg": "image/svg+xml",
     **dict.fromkeys(
-        (f"/{name}.js" for name in ("api", "clinics", "dom", "film", "key", "save", "viewer", "words")), "text/javascript; charset=utf-8"
+        (f"/{name}.js" for name in ("api", "clinics", "dom", "film", "key", "save", "viewer", "words")),
+        "text/javascript; charset=utf-8",
     ),
 }
 DOCS = {
