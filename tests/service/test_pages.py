@@ -8,15 +8,13 @@ import pytest
 
 from fracture.service.http.pages import VIEWER
 
+SCRIPTS = ("api", "clinics", "dom", "film", "key", "save", "viewer", "words")
 TYPES = {
     "/": "text/html; charset=utf-8",
     "/index.html": "text/html; charset=utf-8",
     "/viewer.css": "text/css; charset=utf-8",
     "/icon.svg": "image/svg+xml",
-    **dict.fromkeys(
-        (f"/{name}.js" for name in ("api", "clinics", "dom", "film", "key", "save", "viewer", "words")),
-        "text/javascript; charset=utf-8",
-    ),
+    **dict.fromkeys((f"/{name}.js" for name in SCRIPTS), "text/javascript; charset=utf-8"),
 }
 DOCS = {
     "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
