@@ -159,7 +159,7 @@ def file(tmp_path):
     [
         ("inference.py", "{films}/0.png", "--out", "{file}/predictions.jsonl"),
         ("visualize.py", "--image", "{films}/0.png", "--out", "{file}/prediction.png"),
-        ("scripts/readme_picture.py", "--out", "{file}/overlay.png"),
+        ("scripts/build_site.py", "--out", "{file}/site"),
         ("scripts/run_v5.py", "--phantom", "--until", "acquire", "--data", "{file}/raw", "--work", "{file}/stage"),
     ],
     ids=lambda command: command[0],

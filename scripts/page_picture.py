@@ -1,0 +1,45 @@
+"""Draw docs/page.png: the service's page with a synthetic film, as a browser (chromium) shows it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bench.processes import free_port, started
+from fracture.core.doors import door
+from fracture.phantom import draw_film
+
+WIDTH_PX, HEIGHT_PX = 1200, 860
+
+
+@door
+def main() -> int:
+    """Parse flags, start the service, show its page a film, write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/page.png"))
+    parser.add_argument("--film", type=Path, help="a film to show; a synthetic one if not named")
+    parser.add_argument("--browser", default="/usr/bin/chromium", help="the browser's program")
+    args = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    grey, _ = draw_film(np.random.default_rng(4), fractured=True)
+    film = args.film.read_bytes() if args.film else cv2.imencode(".png", grey)[1].tobytes()
+    port = free_port()
+    settings = {"FRACTURE_PORT": str(port), "FRACTURE_AUTH": "off"}
+    with started([sys.executable, "-m", "app"], port, "/readyz", settings), sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=args.browser, args=["--disable-gpu", "--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+        page.goto(f"http://127.0.0.1:{port}/")
+        named = {"name": "film.png", "mimeType": "image/png", "buffer": film}
+        page.set_input_files("#choose", named)
+        page.wait_for_function("document.querySelector('#status').dataset.status")
+        args.out.write_bytes(page.screenshot())
+        browser.close()
+    print(f"written: {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
