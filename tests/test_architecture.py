@@ -141,3 +141,16 @@ def test_the_service_starts_without_torch_or_figures() -> None:
     heavy = {"torch", "ultralytics", "matplotlib"}
     code = f"import sys, fracture.service.http.main, fracture.training.bundle; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+MOST_LINES = 400
+
+
+def test_no_file_of_code_is_long() -> None:
+    files = [*_sources(), *ROOT.glob("fracture/**/*.js"), *ROOT.glob("docs/site/*.js")]
+    long = {str(file.relative_to(ROOT)): lines for file in files if (lines := _lines(file)) > MOST_LINES}
+    assert not long, f"expected at most {MOST_LINES} lines a file, one job each"
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text(encoding="utf-8").splitlines())
