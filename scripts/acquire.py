@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fracture.core.doors import door
 from fracture.core.errors import FractureError
-from fracture.data.acquire.fetch import ORIGINS, acquire
+from fracture.data.acquire.fetch import acquire
+from fracture.data.acquire.origins import ORIGINS
 
 
 @door

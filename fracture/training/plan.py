@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fracture.core.errors import BadValue
 from fracture.core.types import HarmoniseConfig
-from fracture.data.acquire.fetch import ORIGINS
+from fracture.data.acquire.origins import ORIGINS
 from fracture.data.yolo import DATASET
 from fracture.models.detectors.config import Config
 

@@ -18,7 +18,9 @@ from fracture.core.errors import BadValue, FractureError, MissingData
 from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig
 from fracture.data import manifest
-from fracture.data.acquire.fetch import ORIGINS, acquire, instructions
+from fracture.data.acquire.by_hand import instructions
+from fracture.data.acquire.fetch import acquire
+from fracture.data.acquire.origins import ORIGINS
 from fracture.data.ingest import Claim, count_classes
 from fracture.data.sources import claims
 from fracture.data.workers import film_map, read_film

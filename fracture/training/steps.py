@@ -8,7 +8,7 @@ from pathlib import Path
 from fracture.core.errors import BadValue
 from fracture.core.files import stamp, write_json
 from fracture.data import manifest
-from fracture.data.acquire.fetch import ORIGINS
+from fracture.data.acquire.origins import ORIGINS
 from fracture.data.assemble import REPORT, assemble
 from fracture.data.audit.run import audit
 from fracture.data.ingest import Claim, ingest

@@ -209,9 +209,9 @@ def test_what_the_new_api_is_asked(server, said):
     near(make("google_new", server.url), at=EXACTLY)
     ((method, path, headers, body),) = server.asked
     assert (method, path) == ("POST", "/v1/places:searchText")  # the key stands in no address
-    assert headers["X-Goog-Api-Key"] == KEY  # http.server gives names as sent; urllib capitalises words
+    assert headers["X-Goog-Api-Key"] == KEY
     assert headers["Content-Type"] == "application/json"
-    assert headers["X-Goog-Fieldmask"] == (
+    assert headers["X-Goog-FieldMask"] == (
         "places.displayName,places.formattedAddress,places.location,places.rating,places.businessStatus"
     )
     asked = json.loads(body)

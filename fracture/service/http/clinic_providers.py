@@ -6,28 +6,16 @@ or raises a text that came from outside, as that may quote the key.
 
 import json
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Any, Protocol
-from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
 
 import googlemaps
 from googlemaps.exceptions import ApiError, TransportError
 from pydantic import BaseModel, Field, SecretStr
 
-from fracture import __version__
+from fracture.core.http import NO_HEADERS, Bounds, RequestFailed, ask
 from fracture.service.http.settings import Settings
 
 KEYWORD = "orthopedic"
@@ -41,14 +29,8 @@ GOOGLE_LEGACY_URL = "https://maps.googleapis.com"
 GOOGLE_NEW_URL = "https://places.googleapis.com"
 
 _EARTH_RADIUS_M = 6_371_009
-_TOO_MANY_REQUESTS = 429
-_PIECE_BYTES = 1 << 16
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _STATUSES = {"REQUEST_DENIED", "OVER_QUERY_LIMIT", "OVER_DAILY_LIMIT", "INVALID_REQUEST", "UNKNOWN_ERROR"}
-
-# Not urllib's own opener, which follows redirects and reads file:, ftp: and data: too.
-_OPENER = OpenerDirector()
-for _handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPErrorProcessor):
-    _OPENER.add_handler(_handler())
 
 
 class Clinic(BaseModel):
@@ -63,10 +45,6 @@ class Clinic(BaseModel):
 
 class NoAnswer(Exception):
     """Raise where a provider gave none. The text is our own and fit for a log."""
-
-    def __init__(self, why: str, *, passing: bool = False) -> None:
-        super().__init__(why)
-        self.passing = passing
 
 
 class Provider(Protocol):
@@ -152,7 +130,7 @@ class GoogleNew:
             "X-Goog-FieldMask": ",".join(f"places.{field}" for field in fields),
         }
         data = json.dumps(body).encode()
-        answer = json.loads(_ask(f"{self.base_url}/v1/places:searchText", headers, self.timeout_s, data))
+        answer = json.loads(_ask(f"{self.base_url}/v1/places:searchText", self.timeout_s, headers, data))
         places = [] if answer == {} else answer["places"]  # nothing near is an empty object
         return [
             Clinic(
@@ -187,7 +165,7 @@ class Overpass:
             f'nwr[amenity~"^(clinic|doctors)$"]["healthcare:speciality"~"orthop",i]{around};'
             ");out center;"
         )
-        answer = json.loads(_ask(self.url, {}, self.timeout_s, urlencode({"data": query}).encode()))
+        answer = json.loads(_ask(self.url, self.timeout_s, _FORM, urlencode({"data": query}).encode()))
         if "remark" in answer:  # a query that ran out of time or memory: a 200, and what was found so far
             raise NoAnswer("the query was broken off")
         return [
@@ -232,7 +210,7 @@ class _Session:
         self._timeout_s = timeout_s
 
     def get(self, url: str, **_: Any) -> "_Reply":
-        return _Reply(_ask(url, {}, self._timeout_s))
+        return _Reply(_ask(url, self._timeout_s))
 
 
 @dataclass(frozen=True)
@@ -244,40 +222,14 @@ class _Reply:
         return json.loads(self.body)
 
 
-def _ask(url: str, headers: dict[str, str], timeout_s: float, data: bytes | None = None) -> bytes:
-    """Give what a 200 brings; try again while there is time and what went wrong may pass. Raises NoAnswer."""
-    named = {"User-Agent": f"fracture/{__version__}", **headers}
-    request = Request(url, data, named)  # noqa: S310 - Google's address, or one that the settings know to be http(s)
-    deadline = time.monotonic() + timeout_s
-    for pause_s in PAUSES_S:
-        try:
-            return _ask_once(request, deadline)
-        except NoAnswer as failed:
-            if not failed.passing or time.monotonic() + pause_s > deadline:
-                raise
-        time.sleep(pause_s)
-    return _ask_once(request, deadline)
-
-
-def _ask_once(request: Request, deadline: float) -> bytes:
-    body = bytearray()
+def _ask(url: str, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS, content: bytes | None = None) -> bytes:
+    """Give what a 200 brings, asked again while there is time and what went wrong may pass. Raises NoAnswer."""
+    bounds = Bounds(wait_s=timeout_s, whole_s=timeout_s, max_bytes=ANSWER_MAX_BYTES, pauses_s=PAUSES_S)
     try:
-        with _OPENER.open(request, timeout=max(deadline - time.monotonic(), 0.001)) as answer:
-            # Each wait on the socket is bounded by the time-out, their sum only here.
-            while piece := answer.read1(_PIECE_BYTES):
-                body += piece
-                if len(body) > ANSWER_MAX_BYTES:
-                    raise NoAnswer(f"an answer of more than {ANSWER_MAX_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise NoAnswer("an answer that takes too long")
-    except HTTPError as error:
-        error.close()
-        passing = error.code == _TOO_MANY_REQUESTS or error.code >= 500
-        raise NoAnswer(f"HTTP {error.code}", passing=passing) from None
-    except (OSError, HTTPException) as error:
-        # Never the text: it can quote a header or an address.
-        raise NoAnswer(type(getattr(error, "reason", error)).__name__, passing=True) from None
-    return bytes(body)
+        return ask(url, bounds, headers=headers, content=content).body
+    except RequestFailed as error:
+        why = f"HTTP {error.status}" if error.status else error.why
+    raise NoAnswer(why)
 
 
 def _rectangle(lat: float, lng: float, radius_m: int) -> dict[str, dict[str, float]]:

@@ -28,7 +28,10 @@ import pytest
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.data.acquire import fetch as module
-from fracture.data.acquire.fetch import ORIGINS, Endpoints, Patience, acquire, download, instructions
+from fracture.data.acquire.by_hand import instructions
+from fracture.data.acquire.download import Patience, download
+from fracture.data.acquire.fetch import Endpoints, acquire
+from fracture.data.acquire.origins import ORIGINS
 
 ROOT = Path(__file__).parents[3]
 KEY = "rfKEYmadeUp0123"
@@ -237,7 +240,7 @@ def test_a_run_that_was_killed_goes_on(remote, tmp_path):
     remote.plan["/set.zip"] = [drip, give()]
     url, target = f"{remote.url}/set.zip", tmp_path / "set.zip"
     code = (
-        "import sys; from pathlib import Path; from fracture.data.acquire.fetch import download;"
+        "import sys; from pathlib import Path; from fracture.data.acquire.download import download;"
         "download(sys.argv[1], Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, url, str(target)]
@@ -775,6 +778,8 @@ def test_humerus_from_roboflow(roboflow, remote, tmp_path, secret):
     told = [request.path for request in remote.asked if KEY in request.path]
     assert len(told) == 4  # the key went to the interface alone
     assert all(path.startswith(HUMERUS) for path in told)
+    # The package's requests are made by our client, as the download is.
+    assert all(request.headers["User-Agent"].startswith("fracture/") for request in remote.asked)
 
 
 def test_the_key_from_the_environment(roboflow, tmp_path, monkeypatch, secret):
