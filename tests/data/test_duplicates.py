@@ -12,7 +12,7 @@ from scipy.fft import dctn
 from bench.duplicates import draw_thumbnails
 from fracture.core.errors import BadValue, BrokenFilm
 from fracture.core.types import HarmoniseConfig, ImageRecord, Radiograph
-from fracture.data import duplicates, manifest
+from fracture.data import manifest
 from fracture.data.duplicates import (
     AS_IS,
     NEAR,
@@ -28,6 +28,7 @@ from fracture.data.duplicates import (
     fingerprint,
     look,
     look_at,
+    search,
     trace,
     traces,
 )
@@ -249,7 +250,7 @@ def test_nothing_is_missed(seed):
 @pytest.mark.parametrize("shell", [1, 48])
 @pytest.mark.parametrize("smooth", [0, 9])
 def test_films_at_the_threshold_are_found(monkeypatch, shell, smooth):
-    monkeypatch.setattr(duplicates, "_SHELL", shell)
+    monkeypatch.setattr(search, "_SHELL", shell)
     rng = np.random.default_rng(0)
     one = standard(cv2.GaussianBlur(rng.random((64, 64)), (0, 0), 9)).astype(np.float64)
     # A difference beyond the low terms is where bounds are weakest; one among them leaves the search no room.
@@ -275,7 +276,7 @@ def test_the_search_grows_more_slowly_than_the_number_of_pairs(monkeypatch):
         list(alike(synthetic(n)))
         return sum(compared)
 
-    monkeypatch.setattr(duplicates.np, "nonzero", count)
+    monkeypatch.setattr(search.np, "nonzero", count)
     few, many = comparisons(1500), comparisons(6000)
     assert few < 0.3 * len(ORIENTATIONS) * 1500**2
     assert math.log(many / few) / math.log(4) < 1.7
@@ -283,13 +284,13 @@ def test_the_search_grows_more_slowly_than_the_number_of_pairs(monkeypatch):
 
 def test_few_candidates_reach_the_pixels(monkeypatch):
     checked = []
-    real = duplicates._Shells._checked
+    real = search._Shells._checked
 
     def count(self, first, second, *rest):
         checked.append(len(first))
         return real(self, first, second, *rest)
 
-    monkeypatch.setattr(duplicates._Shells, "_checked", count)
+    monkeypatch.setattr(search._Shells, "_checked", count)
     list(alike(synthetic(3000)))
     assert sum(checked) < 0.005 * len(ORIENTATIONS) * 3000**2 / 2
 
