@@ -55,7 +55,7 @@ def trace(file: Path, config: HarmoniseConfig) -> Trace:
 
 
 def traces(files: Sequence[Path], config: HarmoniseConfig) -> list[Trace]:
-    """Give the traces of films that were read before. Threads suffice: the slow parts release the interpreter's lock."""
+    """Give the traces of films that were read before. Threads suffice: the slow parts release the lock."""
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(partial(trace, config=config), files))
 

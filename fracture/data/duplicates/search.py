@@ -58,7 +58,7 @@ def alike(thumbnails: Images) -> Iterator[tuple[int, int, float, str]]:
 
 
 class _Shells:
-    """Images arranged for exact search: in cells around some of them, and each cell in shells by the angle to its centre.
+    """Images arranged for exact search: in cells around some of them, each in shells by the angle to its centre.
 
     An image is a point on the unit sphere: its strongest low cosine terms, and the length of all the others as one more
     coordinate. By Cauchy and Schwarz no two images correlate better than their points do.
