@@ -1,31 +1,47 @@
-"""What a report must look like: report.schema.json, for us and for whoever reads reports with a program."""
+"""A report checked against its model, and the model as report.schema.json for programs that read reports."""
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
 from fracture.core.errors import BadValue, MissingData
+from fracture.evaluation.report.model import Report
 
 SCHEMA = Path(__file__).with_name("report.schema.json")
 
 
-@cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
+class _Untitled(GenerateJsonSchema):
+    """Leave out titles that only say a field's name again."""
 
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
-def check(report: Mapping[str, Any]) -> None:
-    """Raise BadValue that names a place where a report differs from the schema."""
-    from jsonschema.exceptions import best_match
+def content() -> str:
+    """Give what the model says as a JSON schema: the text of report.schema.json."""
+    schema: JsonSchemaValue = Report.model_json_schema(schema_generator=_Untitled)
+    return json.dumps({"$schema": GenerateJsonSchema.schema_dialect, **schema}, indent=1) + "\n"
 
-    error = best_match(_validator().iter_errors(report))
-    if error is not None:
-        place = "/".join(map(str, error.absolute_path)) or "the whole"
-        raise BadValue(f"report, {place}: expected what {SCHEMA.name} says, got {error.message[:300]}")
+
+def check(report: Mapping[str, Any]) -> Report:
+    """Give a report as the model has it. Raises BadValue that names a place where it differs."""
+    try:
+        return Report.model_validate(report)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False)[0]
+    *around, last = wrong["loc"]
+    expected = wrong["msg"].removeprefix("Input should be ")
+    if wrong["type"] == "missing":
+        place, said = around, f"expected {last!r} there, got none"
+    elif wrong["type"] == "extra_forbidden":
+        place, said = around, f"expected only what {SCHEMA.name} names, got {last!r}"
+    else:
+        place, said = [*around, last], f"expected {expected}, got {str(wrong['input'])[:100]}"
+    raise BadValue(f"report, {'/'.join(map(str, place)) or 'the whole'}: {said}")
 
 
 def load(path: Path) -> dict[str, Any]:
