@@ -8,6 +8,7 @@ from fracture.clinical.status import Thresholds
 from fracture.core.files import write_bytes, write_json
 from fracture.data.workers import film_map
 from fracture.evaluation.cases import Cases
+from fracture.evaluation.report import schema
 from fracture.evaluation.report.figures import figures
 from fracture.evaluation.report.gallery import Shown, picture_of
 from fracture.evaluation.report.page import page
@@ -16,9 +17,13 @@ PREDICTIONS, REPORT, PAGE, FIGURES = "predictions", "report.json", "report.html"
 
 
 def save(out: Path, report: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
-    """Write a report, its page and its figures. ``pictures`` are the films the page shows, image_id -> SVG."""
+    """Write a report, its page and its figures. ``pictures`` are the films the page shows, image_id -> SVG.
+
+    Raises BadValue for a report that is not what the model of a report says.
+    """
+    checked = schema.check(report)
     drawn = figures(report)
-    shown = page(report, drawn, pictures)
+    shown = page(checked, drawn, pictures)
     for stale in (out / FIGURES).glob("*.svg"):
         stale.unlink()
     for name, svg in drawn.items():

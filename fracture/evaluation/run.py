@@ -222,7 +222,6 @@ def _report(
         report["comparison"] = _compared(other, settings.compare.parent, settings, records, cases, points)
     warnings = about_predictions(report, cases, loaded, records, reader, made_with)
     report["warnings"] = [*about_data(settings.root, report, known), *warnings]
-    schema.check(report)
     save(settings.out, report, worst_pictures(settings.root, report, cases) if settings.with_films else {})
     return report
 

@@ -237,8 +237,8 @@ def sample():
                 {
                     "name": "border masked",
                     "films": 640,
-                    "auc": area(0.857),
                     "auc_before": area(0.861),
+                    "auc": area(0.857),
                     "auc_change": asdict(Estimate(-0.004, -0.011, 0.003, 640, 470, "bootstrap")),
                     "score_change": asdict(Estimate(-0.012, -0.02, -0.004, 640, 470, "bootstrap")),
                     "left_out": {"a box in the ring": 27},

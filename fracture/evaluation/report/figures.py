@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fracture.core.types import Estimate
-from fracture.evaluation.report.page_text import estimate, look_up, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +87,7 @@ def _unit(axes: "Axes", title: str, x: str, y: str) -> None:
 
 def _curve(report: Report, *keys: str, x: str, y: str) -> tuple[list[float], list[float]] | None:
     """Give a curve of the report where it has one of at least two points."""
-    curve = look_up(report, *keys) or {}
+    curve = _look_up(report, *keys) or {}
     xs, ys = curve.get(x) or [], curve.get(y) or []
     return (xs, ys) if len(xs) == len(ys) > 1 else None
 
@@ -101,22 +100,22 @@ def _spread(found: Estimate) -> list[list[float]] | None:
 
 
 def _points(report: Report) -> list[str]:
-    return [point["name"] for point in look_up(report, "points") or () if "name" in point]
+    return [point["name"] for point in _look_up(report, "points") or () if "name" in point]
 
 
 def _roc(report: Report) -> "Figure | None":
     curve = _curve(report, "film", "roc", x="false_positive_rate", y="sensitivity")
     if curve is None:
         return None
-    area = words(look_up(report, "film", "auc"))
+    area = _words(_look_up(report, "film", "auc"))
     figure, axes = _axes(
         f"AUC {area}", "normal films flagged (1 - specificity)", "fractured films flagged (sensitivity)"
     )
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":")
     axes.plot(*curve, color=_BLUE, linewidth=1.8)
     for number, name in enumerate(_points(report)):
-        at = look_up(report, "film", "at", name) or {}
-        hits, quiet = estimate(at.get("sensitivity")), estimate(at.get("specificity"))
+        at = _look_up(report, "film", "at", name) or {}
+        hits, quiet = _estimate(at.get("sensitivity")), _estimate(at.get("specificity"))
         if hits is None or hits.value is None or quiet is None or quiet.value is None:
             continue
         spread = _spread(quiet)
@@ -138,13 +137,13 @@ def _roc(report: Report) -> "Figure | None":
 
 
 def _film_pr(report: Report) -> "Figure | None":
-    area = words(look_up(report, "film", "average_precision"))
+    area = _words(_look_up(report, "film", "average_precision"))
     curve = _curve(report, "film", "pr", x="recall", y="precision")
     return _precision(f"Films: average precision {area}", curve, "fractured films flagged (sensitivity)", "PPV")
 
 
 def _box_pr(report: Report) -> "Figure | None":
-    area = words(look_up(report, "box", "ap50"))
+    area = _words(_look_up(report, "box", "ap50"))
     curve = _curve(report, "box", "pr", x="recall", y="precision")
     return _precision(
         f"Boxes at IoU 0.5: AP {area}", curve, "drawn boxes found (recall)", "right boxes among all (precision)"
@@ -163,7 +162,7 @@ def _froc(report: Report) -> "Figure | None":
     from matplotlib.ticker import NullLocator
 
     curve = _curve(report, "box", "froc", "curve", x="false_positives_per_film", y="sensitivity")
-    asked = [(float(rate), estimate(found)) for rate, found in (look_up(report, "box", "froc", "at") or {}).items()]
+    asked = [(float(rate), _estimate(found)) for rate, found in (_look_up(report, "box", "froc", "at") or {}).items()]
     known = [(rate, found) for rate, found in asked if found is not None and found.value is not None]
     if curve is None and not known:
         return None
@@ -181,7 +180,7 @@ def _froc(report: Report) -> "Figure | None":
 
 def _reliability(report: Report) -> "Figure | None":
     looks = (("raw", "as the model says", _BLUE, "o", "-"), ("calibrated", "calibrated", _RED, "s", "--"))
-    found = {name: _reliable(look_up(report, "calibration", name, "curve")) for name, *_ in looks}
+    found = {name: _reliable(_look_up(report, "calibration", name, "curve")) for name, *_ in looks}
     shown = {name: curve for name, curve in found.items() if curve}
     if not shown:
         return None
@@ -206,12 +205,12 @@ def _reliability(report: Report) -> "Figure | None":
 def _reliable(curve: Mapping[str, Any] | None) -> list[tuple[float, Estimate]]:
     """Give (mean score, share) of the bins that hold films."""
     scores, shares = (curve or {}).get("mean_score") or (), (curve or {}).get("share") or ()
-    pairs = [(score, estimate(share)) for score, share in zip(scores, shares, strict=False)]
+    pairs = [(score, _estimate(share)) for score, share in zip(scores, shares, strict=False)]
     return [(s, share) for s, share in pairs if s is not None and share is not None and share.value is not None]
 
 
 def _scores(report: Report) -> "Figure | None":
-    held = look_up(report, "film", "scores") or {}
+    held = _look_up(report, "film", "scores") or {}
     edges = held.get("edges") or []
     sides = {name: held.get(name) or [] for name in ("fractured", "normal")}
     if len(edges) < 2 or not any(len(counts) == len(edges) - 1 and sum(counts) for counts in sides.values()):
@@ -222,7 +221,7 @@ def _scores(report: Report) -> "Figure | None":
         axes.set(title=f"{sum(counts):,} {name} films" if sum(counts) else f"no {name} films", ylabel="films")
         if len(counts) == len(edges) - 1:
             axes.stairs(counts, edges, fill=True, color=colour, alpha=0.75)
-        for number, point in enumerate(look_up(report, "points") or ()):
+        for number, point in enumerate(_look_up(report, "points") or ()):
             if point.get("threshold") is not None:
                 line = _DASHES[number % len(_DASHES)]
                 axes.axvline(point["threshold"], color=_INK, linewidth=1.2, linestyle=line, label=_label(point))
@@ -239,16 +238,16 @@ def _label(point: Mapping[str, Any]) -> str:
 
 def _slices(report: Report) -> "Figure | None":
     """Draw a forest plot at the first operating point: a row for every part of every slice."""
-    points, held = _points(report), look_up(report, "slices") or {}
+    points, held = _points(report), _look_up(report, "slices") or {}
     if not points or not held:
         return None
-    rows: list[tuple[str, Mapping[str, Any] | None]] = [("all films", look_up(report, "film", "at", points[0]) or {})]
+    rows: list[tuple[str, Mapping[str, Any] | None]] = [("all films", _look_up(report, "film", "at", points[0]) or {})]
     for kind, parts in held.items():
         if len(parts or {}) > MOST_ROWS:
             rows.append((f"{kind}: {len(parts)}, see the table", None))
         elif parts:
             rows.append((kind, None))
-            rows += [(name, look_up(part, "at", points[0]) or {}) for name, part in parts.items()]
+            rows += [(name, _look_up(part, "at", points[0]) or {}) for name, part in parts.items()]
     figure = _figure(7.4, 1.1 + _ROW_IN * len(rows))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, name in zip(panels, ("sensitivity", "specificity"), strict=True):
@@ -256,12 +255,12 @@ def _slices(report: Report) -> "Figure | None":
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color="#e6eaee", linewidth=0.6)
         axes.set_axisbelow(True)
-        whole = estimate((rows[0][1] or {}).get(name))
+        whole = _estimate((rows[0][1] or {}).get(name))
         if whole is not None and whole.value is not None:
             axes.axvline(whole.value, color=_GREY, linewidth=1, linestyle=":")
         for row, (_, at) in enumerate(rows):
             if at is not None:
-                _forest_row(axes, row, estimate(at.get(name)))
+                _forest_row(axes, row, _estimate(at.get(name)))
     panels[0].set_yticks(range(len(rows)), [_short(name) if at is not None else "" for name, at in rows])
     for axes in panels:
         axes.tick_params(axis="y", length=0, labelcolor=_INK)
@@ -287,6 +286,29 @@ def _short(text: str) -> str:
     """Keep a name from a manifest to one line that fits and that XML can hold."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
     return line if len(line) <= 30 else f"{line[:29]}…"
+
+
+def _look_up(tree: Any, *keys: str) -> Any:
+    """Give what stands at the end of the keys, None where any of them is missing or null."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _estimate(found: Mapping[str, Any] | None) -> Estimate | None:
+    """Turn an estimate of a report back into one."""
+    return Estimate(**found) if found else None
+
+
+def _words(found: Mapping[str, Any] | None) -> str:
+    """Give value and interval as text."""
+    here = _estimate(found)
+    if here is None:
+        return "not reported"
+    if here.value is None:
+        return f"not estimable{f': {here.note}' if here.note else ''}"
+    interval = "(no interval)" if here.low is None else f"({here.low:.3f} to {here.high:.3f})"
+    return f"{here.value:.3f} {interval}"
 
 
 PLOTS: Mapping[str, Plot] = {
