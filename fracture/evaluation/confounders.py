@@ -24,7 +24,7 @@ from fracture.imaging.harmonise import harmonise
 from fracture.inference.reader import Reader
 from fracture.metrics.screening import drawn_auc
 from fracture.metrics.uncertainty import bootstrap, count_groups
-from fracture.phantom import Wish, draw_phantom
+from fracture.phantom import FilmSpec, draw_phantom
 
 NAMED, DROP, LIFT = 0.7, 0.02, 0.1
 """When a check is a finding. A probe names a property when its AUC lies above NAMED, interval and all. Masking the
@@ -127,14 +127,14 @@ def _synthetic(
     drawn, masked = ({"hardware": plain.copy(), "marker": plain.copy()} for _ in range(2))
     for case in progress(range(phantoms), phantoms):
         region, site = _SITES[case % len(_SITES)]
-        seed, bare = int(rng.integers(2**62)), Wish(region=region, site=site, hardware="none", marker=False)
+        seed, bare = int(rng.integers(2**62)), FilmSpec(region=region, site=site, hardware="none", marker=False)
         plain[case] = _score(reader, _draw(reader, seed, bare, fractured=bool(fractured[case]))[0])
         for thing in drawn:
             drawn[thing][case] = masked[thing][case] = plain[case]
             if not fractured[case]:
                 metal = ("plate", "pin")[case // 2 % 2]
-                wish = replace(bare, hardware=metal) if thing == "hardware" else replace(bare, marker=True)
-                film, boxes = _draw(reader, seed, wish, fractured=False)
+                spec = replace(bare, hardware=metal) if thing == "hardware" else replace(bare, marker=True)
+                film, boxes = _draw(reader, seed, spec, fractured=False)
                 drawn[thing][case] = _score(reader, film)
                 masked[thing][case] = _score(reader, masked_boxes(film, boxes))
     names, changed = [str(case) for case in range(phantoms)], {"score_change": ~fractured}
@@ -148,9 +148,9 @@ def _synthetic(
     ]
 
 
-def _draw(reader: Reader, seed: int, wish: Wish, *, fractured: bool) -> tuple[Radiograph, tuple[Box, ...]]:
+def _draw(reader: Reader, seed: int, spec: FilmSpec, *, fractured: bool) -> tuple[Radiograph, tuple[Box, ...]]:
     """Give a phantom, harmonised, and in its pixels the boxes of what was laid onto it."""
-    phantom = draw_phantom(np.random.default_rng(seed), fractured=fractured, wish=wish)
+    phantom = draw_phantom(np.random.default_rng(seed), fractured=fractured, spec=spec)
     grey = Radiograph(phantom.grey.astype(np.float32) / np.float32(255))
     prepared = harmonise(grey, reader.card.harmonise)
     return _film(prepared), tuple(map(tuple, boxes_in((*phantom.hardware, *phantom.markers), prepared).tolist()))

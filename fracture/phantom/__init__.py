@@ -4,7 +4,7 @@ They are for tests and demonstrations. Nothing measured on them says anything ab
 """
 
 from fracture.phantom.anatomy import Build, draw_build
-from fracture.phantom.case import Wish
+from fracture.phantom.case import FilmSpec
 from fracture.phantom.draw import VIEWS, Phantom, draw_examination, draw_film, draw_phantom
 from fracture.phantom.extras import HARDWARE
 from fracture.phantom.fracatlas import Traps, write_fracatlas
@@ -25,6 +25,7 @@ __all__ = [
     "VIEWS",
     "AllTraps",
     "Build",
+    "FilmSpec",
     "Fracture",
     "GrazpedwriTraps",
     "HipTraps",
@@ -33,7 +34,6 @@ __all__ = [
     "OwnTraps",
     "Phantom",
     "Traps",
-    "Wish",
     "draw_build",
     "draw_examination",
     "draw_film",

@@ -23,10 +23,10 @@ class Build:
     size: float
     """Lengths, against the man of this page."""
     stout: float
-    """Thickness of bones against their length."""
+    """Thickness of bones relative to their length."""
     girth: float
     cortex: float
-    """Thickness of cortex against the usual; low with age."""
+    """Thickness of cortex relative to the usual; low in old age."""
     quirks: int
     """The seed of everything else about these bones."""
 
@@ -38,7 +38,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Site:
-    """A stretch of one part of a bone, in shares of its length, where bones are wont to break."""
+    """A stretch of one part of a bone, in shares of its length, where bones usually break."""
 
     name: str
     part: int
@@ -58,7 +58,7 @@ class Bone:
 
 @dataclass(frozen=True)
 class Beam:
-    """What a mm takes off a ray, as exp(-sum): the tube's voltage is in it. Bone counts on top of the flesh."""
+    """How much a mm attenuates a ray, as exp(-sum), at the tube's voltage. Bone adds to the flesh."""
 
     flesh: float
     cortex: float
@@ -92,7 +92,7 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Dice:
-    """What anatomy is drawn with: ``own`` decides what a patient keeps, ``now`` what an examination does."""
+    """The random generators of an anatomy: ``own`` for what a patient keeps, ``now`` for an examination."""
 
     own: np.random.Generator
     now: np.random.Generator

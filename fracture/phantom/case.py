@@ -21,8 +21,8 @@ _APART = 0.2
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What shall be on a film; None leaves it to chance, which gives the unbroken less hardware and fewer casts."""
+class FilmSpec:
+    """What a film must show. What is None is drawn at random, with less hardware and fewer casts on unbroken bones."""
 
     region: str | None = None
     side: str | None = None
@@ -42,7 +42,7 @@ class Wish:
                 raise BadValue(f"{name}: expected one of {choices}, got {getattr(self, name)!r}")
 
 
-ANY = Wish()
+ANY = FilmSpec()
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,21 @@ def draw_case(
     breaks: np.random.Generator,
     size_px: tuple[int, int],
     fractured: bool,
-    wish: Wish,
+    spec: FilmSpec,
     build: Build | None,
     views: Sequence[str],
 ) -> Case:
     """Draw an examination: ``about`` decides the patient and how films are taken, ``breaks`` where bones break."""
-    region = wish.region or str(about.choice(REGIONS))
+    region = spec.region or str(about.choice(REGIONS))
     drawn_build, drawn_side = draw_build(about), str(about.choice(SIDES))
-    build, side = build or drawn_build, wish.side or drawn_side
+    build, side = build or drawn_build, spec.side or drawn_side
     anatomy = anatomy_of(region, build, shape)
-    frames = tuple(draw_field(about, size_px, wish.border) for _ in views)
+    frames = tuple(draw_field(about, size_px, spec.border) for _ in views)
     poses = tuple(_draw_pose(about, anatomy, view, side, size_px, flip) for view in views for flip in (about.random(),))
     held, wrapped, marked = about.random(3)
-    hardware = wish.hardware or str(about.choice(("plate", "pin")) if held < (0.16 if fractured else 0.02) else "none")
-    cast = wrapped < (0.16 if fractured else 0.04) if wish.cast is None else wish.cast
-    plans = _draw_breaks(breaks, anatomy, poses, size_px, wish, hardware)
+    hardware = spec.hardware or str(about.choice(("plate", "pin")) if held < (0.16 if fractured else 0.02) else "none")
+    cast = wrapped < (0.16 if fractured else 0.04) if spec.cast is None else spec.cast
+    plans = _draw_breaks(breaks, anatomy, poses, size_px, spec, hardware)
     at = plans[0]
     poses = tuple(_centred(pose, at, size_px) for pose in poses)
     implant = (
@@ -99,7 +99,7 @@ def draw_case(
         breaks=plans if fractured else (),
         implant=implant,
         cast=bool(cast and anatomy.cast),
-        marker=bool(marked < 0.6 if wish.marker is None else wish.marker),
+        marker=bool(marked < 0.6 if spec.marker is None else spec.marker),
     )
 
 
@@ -127,19 +127,19 @@ def _draw_breaks(
     anatomy: Anatomy,
     poses: Sequence[Pose],
     size_px: tuple[int, int],
-    wish: Wish,
+    spec: FilmSpec,
     hardware: str,
 ) -> tuple[Break, ...]:
-    """Draw one or two breaks that lie well on the film in every pose, as far as tries find such."""
+    """Draw one or two breaks that lie well on the film in every pose, as far as a few tries find them."""
     sites = [
-        (bone, site) for bone in anatomy.bones for site in bone.sites if wish.site is None or site.name == wish.site
+        (bone, site) for bone in anatomy.bones for site in bone.sites if spec.site is None or site.name == spec.site
     ]
     if hardware == "plate":
         sites = [(bone, site) for bone, site in sites if slender(bone.parts[site.part])] or sites
     if not sites:
-        raise BadValue(f"site: expected one that is on such a film, got {wish.site!r}")
+        raise BadValue(f"site: expected one that is on such a film, got {spec.site!r}")
     weights = np.array([site.weight for _, site in sites])
-    count = wish.fractures or (2 if rng.random() < 0.22 else 1)
+    count = spec.fractures or (2 if rng.random() < 0.22 else 1)
     width, height = size_px
 
     def inside(plan: Break) -> float:
@@ -156,7 +156,7 @@ def _draw_breaks(
         best: Break | None = None
         for _ in range(_TRIES):
             bone, site = sites[int(rng.choice(len(sites), p=weights / weights.sum()))]
-            plan = draw_break(rng, bone, site, kind=wish.kind, pattern=wish.pattern)
+            plan = draw_break(rng, bone, site, kind=spec.kind, pattern=spec.pattern)
             if all(apart(plan, other) for other in found) and (best is None or inside(plan) > inside(best)):
                 best = plan
                 if inside(best) > _MARGIN:
@@ -167,7 +167,7 @@ def _draw_breaks(
 
 
 def _centred(pose: Pose, plan: Break, size_px: tuple[int, int]) -> Pose:
-    """Shift a pose, where it must be, so that the break lies on the film: nobody exposes what is not asked about."""
+    """Shift a pose if need be so that the break lies on the film, as an examination of it would."""
     x, y = pose.place(plan.point)
     (width, height), (at_x, at_y) = size_px, pose.centre_px
     to_x, to_y = (min(max(at, _MARGIN * side), (1 - _MARGIN) * side) for at, side in ((x, width), (y, height)))

@@ -18,7 +18,7 @@ from fracture.core.errors import BadValue
 from fracture.core.types import Box, freeze
 from fracture.phantom import extras
 from fracture.phantom.anatomy import Anatomy, Beam, Build
-from fracture.phantom.case import ANY, Case, Wish, draw_case
+from fracture.phantom.case import ANY, Case, FilmSpec, draw_case
 from fracture.phantom.exposure import Field, Tone, background, develop, tone_for
 from fracture.phantom.fractures import Break, Fracture, crack, fracture_from
 from fracture.phantom.rays import Plane, Pose, Shadow, area_of, shine, soften, union
@@ -69,13 +69,13 @@ class Phantom:
 
 
 def draw_film(
-    rng: np.random.Generator, size_px: tuple[int, int] = (373, 454), *, fractured: bool, wish: Wish = ANY
+    rng: np.random.Generator, size_px: tuple[int, int] = (373, 454), *, fractured: bool, spec: FilmSpec = ANY
 ) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
     """Draw one film: (H, W) pixels, bone bright, and a box around every fracture.
 
     There are one or two on a fractured film, else none.
     """
-    film = draw_phantom(rng, size_px, fractured=fractured, wish=wish)
+    film = draw_phantom(rng, size_px, fractured=fractured, spec=spec)
     return film.grey.copy(), film.boxes
 
 
@@ -84,15 +84,15 @@ def draw_phantom(
     size_px: tuple[int, int] = (373, 454),
     *,
     fractured: bool,
-    wish: Wish = ANY,
+    spec: FilmSpec = ANY,
     build: Build | None = None,
     view: str | None = None,
     bits: int = 8,
 ) -> Phantom:
-    """Draw one film and give the whole truth about it."""
+    """Draw one film and give it with everything that is true of it."""
     drawn = str(rng.choice(VIEWS, p=(0.5, 0.25, 0.25)))
     return draw_examination(
-        rng, size_px, fractured=fractured, wish=wish, build=build, views=(view or drawn,), bits=bits
+        rng, size_px, fractured=fractured, spec=spec, build=build, views=(view or drawn,), bits=bits
     )[0]
 
 
@@ -101,21 +101,21 @@ def draw_examination(
     size_px: tuple[int, int] = (373, 454),
     *,
     fractured: bool,
-    wish: Wish = ANY,
+    spec: FilmSpec = ANY,
     build: Build | None = None,
     views: Sequence[str] = VIEWS,
     bits: int = 8,
 ) -> tuple[Phantom, ...]:
     """Draw one set of bones from several sides; a fracture has a box on the first film, and where else it is seen.
 
-    From one state of ``rng``, sets whose wishes differ in fractures, cast or marker differ in these alone, as long as
-    what is not wished for is not left to chance. ``bits`` is 8 or 12. Raises BadValue for a view that is not in VIEWS.
+    From one state of ``rng``, sets whose specs differ in fractures, cast or marker differ in these alone, as long as
+    the specs leave nothing else to the generator. ``bits`` is 8 or 12. Raises BadValue for a view that is not in VIEWS.
     """
     unknown = sorted(set(views) - set(VIEWS))
     if unknown or not views or bits not in _BITS:
         raise BadValue(f"expected views out of {VIEWS} in 8 or 12 bits, got {tuple(views)} in {bits} bits")
     about, shape, breaks, *films = (np.random.default_rng(seed) for seed in rng.integers(2**62, size=3 + len(views)))
-    case = draw_case(about, shape, breaks, size_px, fractured, wish, build, views)
+    case = draw_case(about, shape, breaks, size_px, fractured, spec, build, views)
     return tuple(
         _expose(one, case, pose, frame, view, size_px, bits)
         for one, pose, frame, view in zip(films, case.poses, case.frames, views, strict=True)
@@ -126,7 +126,7 @@ def _expose(
     rng: np.random.Generator, case: Case, pose: Pose, frame: Field, view: str, size_px: tuple[int, int], bits: int
 ) -> Phantom:
     anatomy, beam = case.anatomy, case.anatomy.beam
-    # Each has its own dice, so that a film with a cast and one without differ in the cast alone.
+    # Each has its own random generator, so that a film with a cast and one without differ in the cast alone.
     tissue, wrapping, lettering, noise = (np.random.default_rng(seed) for seed in rng.integers(2**62, size=4))
     grain = _grain(tissue, size_px, pose.px_per_mm)
     flesh = _flesh(tissue, anatomy, pose, size_px)

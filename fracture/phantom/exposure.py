@@ -83,7 +83,7 @@ def background(rng: np.random.Generator, size_px: tuple[int, int]) -> Plane:
 
 
 def tone_for(flesh: Plane, bone: Plane, field: Field) -> Tone:
-    """Choose the curve by what is in the field, as automatic exposure does: metal and plaster have no say."""
+    """Choose the curve by what is in the field, as automatic exposure does; metal and plaster do not count."""
     rows, columns = field.inside.cut
     flesh, bone = flesh[rows, columns][::3, ::3], bone[rows, columns][::3, ::3]
     thick = flesh[flesh > 0.25 * flesh.max()]
@@ -94,7 +94,7 @@ def tone_for(flesh: Plane, bone: Plane, field: Field) -> Tone:
 
 
 def develop(rng: np.random.Generator, total: Plane, mark: Plane | None, beam: Beam, tone: Tone, field: Field) -> Plane:
-    """Expose and develop: what the rays lose becomes (H, W) greys in [0, 1]."""
+    """Expose and develop: turn attenuation into (H, W) greys in [0, 1]."""
     height, width = total.shape
     passed = np.exp(-total)
     passed *= 1 + rng.uniform(-0.12, 0.12) * np.linspace(-1, 1, height, dtype=np.float32)[:, None]

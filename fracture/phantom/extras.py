@@ -13,7 +13,7 @@ from fracture.phantom.rays import Area, Part, Plane, Pose, Shadow, area_of, shin
 HARDWARE = ("none", "plate", "pin")
 
 _METAL, _LEAD = 5.0, 6.0
-"""What a plate and a lead letter take off a ray, as exponents: next to nothing comes through."""
+"""How much a plate and a lead letter attenuate a ray, as exponents: next to nothing comes through."""
 
 _PLASTER = 0.055
 _SUBPIXEL = 4

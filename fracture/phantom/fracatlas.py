@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from fracture.core.errors import BadValue
 from fracture.core.types import Box
 from fracture.phantom.anatomy import Build, draw_build
-from fracture.phantom.case import Wish
+from fracture.phantom.case import FilmSpec
 from fracture.phantom.draw import Phantom, draw_phantom
 from fracture.phantom.files import coco_note, jpeg, write, write_csv, write_json
 
 _TURN_CLOCKWISE = 6
-# As published, and stated here once more: a reader is tested on it that has its own idea of the layout.
+# As published. It is stated here independently, since the reader that is tested on it has its own statement.
 _REGIONS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
 _COLUMNS = ("image_id", *_REGIONS, *("mixed", "hardware", "multiscan", "fractured", "fracture_count"), *_VIEWS)
@@ -30,7 +30,7 @@ class Traps:
     """Which films of a phantom FracAtlas are which trap: image ids as the manifest has them."""
 
     truncated: str
-    """Its file ends early; ``whole`` is the whole of it."""
+    """Its file ends early; ``whole`` is the whole film."""
     whole: str
     opposite: tuple[str, str]
     """One film under two names, fractured and normal."""
@@ -86,8 +86,8 @@ def write_fracatlas(
         fractured: bool, region: str | None = None, *, shape: tuple[int, int] = size_px, build: Build | None = None
     ) -> _Film:
         region = region or str(rng.choice(_REGIONS))
-        wish = Wish(region=str(rng.choice(_DRAWN_AS[region])))
-        return _shelved(region, draw_phantom(rng, shape, fractured=fractured, wish=wish, build=build))
+        spec = FilmSpec(region=str(rng.choice(_DRAWN_AS[region])))
+        return _shelved(region, draw_phantom(rng, shape, fractured=fractured, spec=spec, build=build))
 
     def add(film: _Film, after: int = 7) -> str:
         """Number a film; a number right after another's would claim one examination."""

@@ -9,7 +9,7 @@ import numpy as np
 from fracture.core.errors import BadValue
 from fracture.core.types import Box
 from fracture.phantom.anatomy import Build, draw_build
-from fracture.phantom.case import SIDES, Wish
+from fracture.phantom.case import SIDES, FilmSpec
 from fracture.phantom.draw import VIEWS, Phantom, draw_examination
 from fracture.phantom.files import png, voc, write, write_csv, write_json, yolo_box
 
@@ -106,7 +106,7 @@ def _patient(rng: np.random.Generator, number: int, size_px: tuple[int, int]) ->
     fix = "plate" if number % 9 == 5 else "pin" if number % 9 == 7 else "none"
     shape = size_px if number % 3 else (size_px[0] + 16, size_px[1] - 20)
     for study in range(1, 3 if fractured and rng.random() < 0.5 else 2):
-        wish = Wish(
+        spec = FilmSpec(
             region="wrist",
             side=side,
             site=None,
@@ -116,7 +116,7 @@ def _patient(rng: np.random.Generator, number: int, size_px: tuple[int, int]) ->
         )
         views = VIEWS[: 2 if rng.random() < 0.8 else 3] if rng.random() < 0.9 else VIEWS[:1]
         taken = draw_examination(
-            rng, shape, fractured=fractured, wish=wish, build=build, views=views, bits=8 if number % 3 == 0 else 12
+            rng, shape, fractured=fractured, spec=spec, build=build, views=views, bits=8 if number % 3 == 0 else 12
         )
         for film in taken:
             yield _named(film, number, study, time, age, build)

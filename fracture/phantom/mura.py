@@ -8,7 +8,7 @@ import numpy as np
 
 from fracture.core.errors import BadValue
 from fracture.phantom.anatomy import draw_build
-from fracture.phantom.case import Wish
+from fracture.phantom.case import FilmSpec
 from fracture.phantom.draw import VIEWS, draw_examination
 from fracture.phantom.files import png, write, write_csv
 
@@ -55,8 +55,8 @@ def write_mura(
             called = "positive" if abnormal and (patient, number) != (2, 1) else "negative"
             study = f"{part}/{area}/patient{patient:05d}/study{number}_{called}"
             views = VIEWS[: 1 + int(rng.integers(3))]
-            wish = Wish(region=_DRAWN_AS[area])
-            taken = draw_examination(rng, size_px, fractured=abnormal, wish=wish, build=build, views=views)
+            spec = FilmSpec(region=_DRAWN_AS[area])
+            taken = draw_examination(rng, size_px, fractured=abnormal, spec=spec, build=build, views=views)
             for index, film in enumerate(taken, start=1):
                 write(root / ROOT / study / f"image{index}.png", png(film.grey))
                 films[part].append(f"{study}/image{index}.png")

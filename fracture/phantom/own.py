@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fracture.core.types import Box
 from fracture.phantom.anatomy import draw_build
-from fracture.phantom.case import Wish
+from fracture.phantom.case import FilmSpec
 from fracture.phantom.dicom_files import Style, dicom
 from fracture.phantom.draw import VIEWS, Phantom, draw_examination
 from fracture.phantom.files import coco_note, jpeg, png, tiff, voc, write, write_csv, write_json
@@ -225,10 +225,10 @@ def _odd_names(shelf: _Shelf) -> dict[str, Any]:
 
 
 def _patient(rng: np.random.Generator, number: int, size_px: tuple[int, int]) -> tuple[Phantom, ...]:
-    wish = Wish(region=REGIONS[number % len(REGIONS)], fractures=1)
+    spec = FilmSpec(region=REGIONS[number % len(REGIONS)], fractures=1)
     fractured = number not in {3, 7, 10}
     return draw_examination(
-        rng, size_px, fractured=fractured, wish=wish, build=draw_build(rng), views=VIEWS[:2], bits=12
+        rng, size_px, fractured=fractured, spec=spec, build=draw_build(rng), views=VIEWS[:2], bits=12
     )
 
 

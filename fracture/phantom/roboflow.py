@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BadValue
-from fracture.phantom.case import SIDES, Wish
+from fracture.phantom.case import SIDES, FilmSpec
 from fracture.phantom.draw import Phantom, draw_phantom
 from fracture.phantom.files import Outline, around, jpeg, write, yolo_box, yolo_polygon
 from fracture.phantom.fractures import PATTERNS
@@ -120,8 +120,8 @@ def write_hip(
     for number in range(films):
         fractured = number % 3 != 2
         site = ("neck", "intertrochanteric", "subtrochanteric")[number // 3 % 3]
-        wish = Wish(region="hip", side=SIDES[number % 2], site=site, fractures=1, pattern=PATTERNS[number % 2])
-        film = draw_phantom(rng, size_px, fractured=fractured, wish=wish, view="frontal" if number % 4 else "oblique")
+        spec = FilmSpec(region="hip", side=SIDES[number % 2], site=site, fractures=1, pattern=PATTERNS[number % 2])
+        film = draw_phantom(rng, size_px, fractured=fractured, spec=spec, view="frontal" if number % 4 else "oblique")
         split = ("train", "train", "train", "valid", "train", "test")[number % 6]
         copies.append(_copy(rng, split, f"hip-{number:03d}", film.grey, _hip_objects(film, number % 2 == 0)))
         if split == "train" and number % 4 == 1:
@@ -149,8 +149,8 @@ def _enough(films: int) -> None:
 
 def _family(rng: np.random.Generator, number: int, split: str, count: int, size_px: tuple[int, int]) -> list[_Copy]:
     """Draw an upper arm and give so many augmented copies of it, one that is as it was outside of train."""
-    wish = Wish(region="humerus", pattern=PATTERNS[number % len(PATTERNS)], site="shaft", fractures=1)
-    film = draw_phantom(rng, size_px, fractured=True, wish=wish)
+    spec = FilmSpec(region="humerus", pattern=PATTERNS[number % len(PATTERNS)], site="shaft", fractures=1)
+    film = draw_phantom(rng, size_px, fractured=True, spec=spec)
     objects = tuple(_Object(one.pattern, one.outline) for one in film.fractures)
     plain = _copy(rng, split, f"arm-{number:03d}", film.grey, objects)
     return [_again(rng, plain) for _ in range(count)] if split == "train" else [plain]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fracture.core.errors import BadValue
-from fracture.phantom.case import Wish
+from fracture.phantom.case import FilmSpec
 from fracture.phantom.draw import draw_phantom
 from fracture.phantom.files import jpeg
 from fracture.phantom.fracatlas import Traps, write_fracatlas
@@ -48,8 +48,8 @@ def write_all(root: Path, rng: np.random.Generator, *, size: str = "small") -> A
         raise BadValue(f"expected a size out of {', '.join(SIZES)}, got {size!r}")
     fracatlas, grazpedwri, humerus, hip = SIZES[size]
     folders = {source: root / folder for source, folder in FOLDERS.items()}
-    wish = Wish(region="hip", site="neck", hardware="none")
-    shared = draw_phantom(rng, _SHARED_PX, fractured=True, wish=wish, view="frontal")
+    spec = FilmSpec(region="hip", site="neck", hardware="none")
+    shared = draw_phantom(rng, _SHARED_PX, fractured=True, spec=spec, view="frontal")
     traps = (
         write_fracatlas(folders["fracatlas"], rng, films=fracatlas, size_px=(230, 280), borrowed=[("hip", shared)]),
         write_grazpedwri(folders["grazpedwri"], rng, films=grazpedwri),

@@ -23,15 +23,15 @@ from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.network import Network
 from fracture.models.runtime import OpenVinoNetwork
-from fracture.phantom import REGIONS, Wish, draw_examination
+from fracture.phantom import REGIONS, FilmSpec, draw_examination
 from fracture.service.http import answers
 from fracture.service.http.pages import VIEWER
 
 API = "api.js"
-"""The page's way to a service; the site has its own."""
+"""The page's module that calls the service. The site has its own, which reads recorded answers."""
 
 FLOOR = "screening"
-"""From this mode's threshold on the page asks for boxes, in the mode of whoever names none."""
+"""The page requests boxes from this mode's threshold on."""
 
 _MARK = "index.html"
 _SEED = 4
@@ -91,7 +91,7 @@ def draw_studies() -> list[tuple[str, dict[str, bytes]]]:
     for number, region in enumerate(REGIONS):
         broken = number % 2 == 0
         rng = np.random.default_rng(_SEED)
-        drawn = draw_examination(rng, _SIZE_PX, fractured=broken, wish=Wish(region=region), views=_VIEWS)
+        drawn = draw_examination(rng, _SIZE_PX, fractured=broken, spec=FilmSpec(region=region), views=_VIEWS)
         films = {f"films/{region}-{film.view}.png": _png(film.grey) for film in drawn}
         studies.append((f"{region.capitalize()}: {'a fracture' if broken else 'none'} drawn", films))
     return studies

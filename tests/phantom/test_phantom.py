@@ -13,7 +13,7 @@ from fracture.phantom import (
     PATTERNS,
     REGIONS,
     VIEWS,
-    Wish,
+    FilmSpec,
     draw_build,
     draw_examination,
     draw_film,
@@ -25,7 +25,7 @@ from fracture.phantom.exposure import Field, Tone, develop
 from fracture.phantom.rays import Area, Part, Pose, area_of, shine, union
 from fracture.phantom.regions import anatomy_of
 
-PLAIN = Wish(hardware="none", cast=False, marker=False, border="none")
+PLAIN = FilmSpec(hardware="none", cast=False, marker=False, border="none")
 NOISE = 7
 """What scatter and evening out carry beyond a fracture, and noise: twins differ by no more than that elsewhere."""
 
@@ -34,8 +34,8 @@ def draw(seed, size_px=(373, 454), *, fractured=True):
     return draw_film(np.random.default_rng(seed), size_px, fractured=fractured)
 
 
-def phantom(seed, wish=PLAIN, *, fractured=True, size_px=(240, 300), view="frontal", **more):
-    return draw_phantom(np.random.default_rng(seed), size_px, fractured=fractured, wish=wish, view=view, **more)
+def phantom(seed, spec=PLAIN, *, fractured=True, size_px=(240, 300), view="frontal", **more):
+    return draw_phantom(np.random.default_rng(seed), size_px, fractured=fractured, spec=spec, view=view, **more)
 
 
 def difference(film, twin):
@@ -124,8 +124,8 @@ def test_lines_and_gaps_are_dark_and_steps_move_bone():
     for kind in KINDS:
         darker = brighter = 0
         for seed in range(5):
-            wish = replace(PLAIN, region="humerus", kind=kind, pattern="transverse")
-            change = difference(phantom(seed, wish), phantom(seed, wish, fractured=False))
+            spec = replace(PLAIN, region="humerus", kind=kind, pattern="transverse")
+            change = difference(phantom(seed, spec), phantom(seed, spec, fractured=False))
             darker += np.clip(-change - NOISE, 0, None).sum()
             brighter += np.clip(change - NOISE, 0, None).sum()
         assert darker > 0
@@ -137,8 +137,8 @@ def test_lines_and_gaps_are_dark_and_steps_move_bone():
 
 def test_gaps_are_wider_than_lines():
     def lost(kind):
-        wish = replace(PLAIN, region="humerus", kind=kind, pattern="transverse")
-        changes = (difference(phantom(seed, wish), phantom(seed, wish, fractured=False)) for seed in range(4))
+        spec = replace(PLAIN, region="humerus", kind=kind, pattern="transverse")
+        changes = (difference(phantom(seed, spec), phantom(seed, spec, fractured=False)) for seed in range(4))
         return sum((change < -2 * NOISE).sum() for change in changes)
 
     assert lost("gap") > 1.5 * lost("line")
@@ -148,22 +148,22 @@ def test_patterns_run_as_they_are_called():
     """Along the bone an oblique line is longer than a transverse one, and a segment has a line at either end."""
     length = {}
     for pattern in PATTERNS:
-        wish = replace(PLAIN, region="humerus", site="shaft", kind="line", pattern=pattern, fractures=1)
-        films = [phantom(seed, wish, view="frontal") for seed in range(5)]
+        spec = replace(PLAIN, region="humerus", site="shaft", kind="line", pattern=pattern, fractures=1)
+        films = [phantom(seed, spec, view="frontal") for seed in range(5)]
         assert {one.pattern for film in films for one in film.fractures} == {pattern}
         length[pattern] = np.median([film.boxes[0][3] - film.boxes[0][1] for film in films])
     assert min(length["oblique"], length["spiral"], length["segmental"]) > 1.5 * length["transverse"]
 
-    wish = replace(PLAIN, region="humerus", site="shaft", kind="gap", pattern="segmental", fractures=1)
-    film, twin = (phantom(1, wish, fractured=fractured) for fractured in (True, False))
+    spec = replace(PLAIN, region="humerus", site="shaft", kind="gap", pattern="segmental", fractures=1)
+    film, twin = (phantom(1, spec, fractured=fractured) for fractured in (True, False))
     rows = (cut(difference(film, twin), film.boxes[0]) < -20).sum(axis=1) > 2
     assert np.count_nonzero(np.diff(rows.astype(int)) == 1) + rows[0] == 2
 
 
 def test_what_is_wished_for_is_drawn():
-    wish = Wish(region="leg", side="R", kind="gap", pattern="oblique", site="shaft", fractures=1)
-    wish = replace(wish, hardware="plate", cast=True, marker=True, border="bright")
-    film = phantom(2, wish, view="lateral")
+    spec = FilmSpec(region="leg", side="R", kind="gap", pattern="oblique", site="shaft", fractures=1)
+    spec = replace(spec, hardware="plate", cast=True, marker=True, border="bright")
+    film = phantom(2, spec, view="lateral")
     assert (film.region, film.side, film.view, film.border) == ("leg", "R", "lateral", "bright")
     assert (film.cast, film.hardware_kind, len(film.markers), len(film.hardware)) == (True, "plate", 1, 1)
     (fracture,) = film.fractures
@@ -184,7 +184,7 @@ def test_what_is_wished_for_is_drawn():
 )
 def test_what_cannot_be_drawn_is_refused(wrong):
     with pytest.raises(BadValue, match=r"expected .*got"):
-        phantom(0, Wish(**wrong))
+        phantom(0, FilmSpec(**wrong))
 
 
 @pytest.mark.parametrize("more", [{"views": ("axial",)}, {"views": ()}, {"bits": 16}])
@@ -203,7 +203,7 @@ def test_twelve_bits_in_sixteen_are_the_same_film():
 
 def test_the_unbroken_have_less_hardware_and_fewer_casts():
     films = {
-        fractured: [phantom(seed, Wish(), fractured=fractured, size_px=(60, 75)) for seed in range(50)]
+        fractured: [phantom(seed, FilmSpec(), fractured=fractured, size_px=(60, 75)) for seed in range(50)]
         for fractured in (True, False)
     }
     count = {key: sum(film.hardware_kind != "none" for film in some) for key, some in films.items()}
@@ -306,8 +306,8 @@ def test_a_marker_is_bright_and_boxed():
 @pytest.mark.parametrize(("region", "site"), [("wrist", "distal"), ("leg", None), ("hip", "subtrochanteric")])
 def test_metal_is_bright_and_boxed_and_holds_the_fracture(kind, region, site):
     for seed in range(3):
-        wish = replace(PLAIN, region=region, site=site)
-        held, bare = (phantom(seed, replace(wish, hardware=hardware)) for hardware in (kind, "none"))
+        spec = replace(PLAIN, region=region, site=site)
+        held, bare = (phantom(seed, replace(spec, hardware=hardware)) for hardware in (kind, "none"))
         assert (held.hardware_kind, bare.hardware_kind, bare.hardware) == (kind, "none", ())
         (box,) = held.hardware
         change = difference(held, bare)
@@ -350,7 +350,7 @@ def test_outside_the_collimated_field_the_film_is_flat(border, expected):
 
 def test_an_examination_shows_one_fracture_from_several_sides():
     for seed in range(4):
-        films = draw_examination(np.random.default_rng(seed), (240, 300), fractured=True, wish=PLAIN)
+        films = draw_examination(np.random.default_rng(seed), (240, 300), fractured=True, spec=PLAIN)
         assert tuple(film.view for film in films) == VIEWS
         assert len({(film.region, film.side, film.build) for film in films}) == 1
         assert films[0].fractures
@@ -420,7 +420,7 @@ def test_films_of_one_region_are_not_one_film():
     for region in REGIONS:
         small = []
         for seed in range(12):
-            film = phantom(seed, Wish(region=region), size_px=(120, 150))
+            film = phantom(seed, FilmSpec(region=region), size_px=(120, 150))
             grey = film.grey[::2, ::2].astype(float)
             small.append((grey - grey.mean()) / grey.std())
         alike = [float((a * b).mean()) for i, a in enumerate(small) for b in small[:i]]

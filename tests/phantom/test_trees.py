@@ -20,7 +20,7 @@ from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise
 from fracture.phantom import (
     FOLDERS,
-    Wish,
+    FilmSpec,
     draw_phantom,
     write_all,
     write_fracatlas,
@@ -499,7 +499,7 @@ def test_one_film_is_one_picture_in_every_encoding(own):
 
 def encode(style, pixels=None):
     if pixels is None:
-        film = draw_phantom(np.random.default_rng(0), (100, 120), fractured=True, wish=Wish(border="none"), bits=12)
+        film = draw_phantom(np.random.default_rng(0), (100, 120), fractured=True, spec=FilmSpec(border="none"), bits=12)
         pixels = film.pixels
     said = {"patient": "p1", "study": "s1", "name": "n1", "spacing_mm": 0.15, "region": "hand"}
     return pixels, dicom(pixels, style, **said)

@@ -34,7 +34,7 @@ from starlette.staticfiles import StaticFiles
 from fracture.core.errors import FractureError
 from fracture.imaging.decode import decode
 from fracture.inference.reader import Reader
-from fracture.phantom import Wish, draw_film
+from fracture.phantom import FilmSpec, draw_film
 from fracture.service.http import pages
 from fracture.service.http.main import create_app, open_sandbox
 from fracture.service.http.settings import Settings
@@ -1079,8 +1079,8 @@ def start():
 @pytest.fixture
 def study(picture, dicom):
     """Give a study of a PNG, of something that is no film, and of a DICOM; and its two films' pixels."""
-    wish = Wish(region="shoulder")
-    films = [draw_film(np.random.default_rng(seed), fractured=True, wish=wish)[0] for seed in (2, 3)]
+    spec = FilmSpec(region="shoulder")
+    films = [draw_film(np.random.default_rng(seed), fractured=True, spec=spec)[0] for seed in (2, 3)]
     files = [
         {"name": HOSTILE[0], "mimeType": "image/png", "buffer": picture(films[0])},
         {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no film at all"},
