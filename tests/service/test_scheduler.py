@@ -17,7 +17,7 @@ from fracture.inference.reader import Reader
 from fracture.service.http.fairness import Fair, Share
 from fracture.service.http.main import open_sandbox
 from fracture.service.http.problems import RequestRefused
-from fracture.service.http.scheduler import Desk
+from fracture.service.http.scheduler import Scheduler
 from fracture.service.http.settings import Settings
 from fracture.service.http.telemetry import Telemetry
 
@@ -58,12 +58,12 @@ def film(sandbox, paint, picture):
 
 
 @pytest.fixture
-def desk(card, sandbox, film):
-    """Give the way to make a desk over a scripted network."""
+def scheduler(card, sandbox, film):
+    """Give the way to make a scheduler over a scripted network."""
 
     def make(network=lambda pixels: np.zeros((5, 0), np.float32), sandbox=sandbox, **bounds):
         bounds = {"decoders": 2, "streams": 2, "most_waiting": 4} | bounds
-        return Desk(Reader(card(), network), sandbox, Telemetry(), **bounds)
+        return Scheduler(Reader(card(), network), sandbox, Telemetry(), **bounds)
 
     return make
 
@@ -111,30 +111,30 @@ def test_no_error_keeps_a_place(serve, detect, paint, picture):
     assert "fracture_requests_inside 0.0" in client.get("/metrics").text
 
 
-def test_how_long_to_wait_follows_the_network(desk, film):
+def test_how_long_to_wait_follows_the_network(scheduler, film):
     def slow(pixels):
         time.sleep(0.3)
         return np.zeros((5, 0), np.float32)
 
-    quick, slow = desk(most_waiting=100), desk(slow, most_waiting=100)
+    quick, slow = scheduler(most_waiting=100), scheduler(slow, most_waiting=100)
 
-    async def told(desk):
+    async def told(scheduler):
         for _ in range(10):
-            await desk.read(film, here)
+            await scheduler.read(film, here)
         async with anyio.create_task_group() as tasks:
 
             async def wait():
-                async with desk.place():
+                async with scheduler.place():
                     await anyio.sleep_forever()
 
             for _ in range(100):
                 tasks.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(RequestRefused) as refused:
-                async with desk.place():
+                async with scheduler.place():
                     pass
             tasks.cancel_scope.cancel()
-        async with desk.place():  # a request that is called off gives its place back
+        async with scheduler.place():  # a request that is called off gives its place back
             pass
         return int(refused.value.headers["Retry-After"])
 
@@ -143,20 +143,20 @@ def test_how_long_to_wait_follows_the_network(desk, film):
     assert asyncio.run(told(slow)) > 10
 
 
-def test_an_error_in_a_stage_gives_its_turn_back(desk, film):
+def test_an_error_in_a_stage_gives_its_turn_back(scheduler, film):
     def fail(pixels):
         raise RuntimeError("a network that fails")
 
-    async def run(desk):
+    async def run(scheduler):
         for _ in range(3):
             with pytest.raises(RuntimeError, match="fails"):
-                await desk.read(film, here)
-        return desk._inferring.borrowed_tokens
+                await scheduler.read(film, here)
+        return scheduler._inferring.borrowed_tokens
 
-    assert asyncio.run(run(desk(fail, streams=1))) == 0
+    assert asyncio.run(run(scheduler(fail, streams=1))) == 0
 
 
-def test_a_film_that_waited_for_a_client_who_left_is_not_read(desk, film):
+def test_a_film_that_waited_for_a_client_who_left_is_not_read(scheduler, film):
     gate, read = Gate(), []
 
     def network(pixels):
@@ -164,7 +164,7 @@ def test_a_film_that_waited_for_a_client_who_left_is_not_read(desk, film):
         read.append(1)
         return np.zeros((5, 0), np.float32)
 
-    waiting = desk(network, streams=1)
+    waiting = scheduler(network, streams=1)
 
     async def run():
         async with anyio.create_task_group() as tasks:
@@ -185,14 +185,14 @@ def test_a_film_that_waited_for_a_client_who_left_is_not_read(desk, film):
     assert len(read) == 2
 
 
-def test_a_request_that_is_called_off_gives_its_turn_back_once_its_thread_is_through(desk, film):
+def test_a_request_that_is_called_off_gives_its_turn_back_once_its_thread_is_through(scheduler, film):
     gate = Gate()
 
     def network(pixels):
         gate()
         return np.zeros((5, 0), np.float32)
 
-    waiting = desk(network, streams=1)
+    waiting = scheduler(network, streams=1)
 
     async def run():
         async with anyio.create_task_group() as tasks:
@@ -208,12 +208,12 @@ def test_a_request_that_is_called_off_gives_its_turn_back_once_its_thread_is_thr
     asyncio.run(run())
 
 
-def test_as_many_threads_as_streams(desk):
+def test_as_many_threads_as_streams(scheduler):
     """Whatever bound anyio has of its own, 40 threads for a whole process: it is left to others."""
     together = threading.Barrier(45, timeout=20)
 
     async def run():
-        busy = desk(streams=45)
+        busy = scheduler(streams=45)
         async with anyio.create_task_group() as tasks:
             for _ in range(45):
                 tasks.start_soon(busy.draw, together.wait)
@@ -221,10 +221,10 @@ def test_as_many_threads_as_streams(desk):
     asyncio.run(run())
 
 
-def test_a_sandbox_that_was_closed_is_not_ready_and_takes_no_film(card, desk, film, paint, picture):
+def test_a_sandbox_that_was_closed_is_not_ready_and_takes_no_film(card, scheduler, film, paint, picture):
     with open_sandbox(card(), Settings(), workers=1) as closing:
         closing.wait()
-        closed = desk(sandbox=closing, decoders=1)
+        closed = scheduler(sandbox=closing, decoders=1)
         assert asyncio.run(closed.ready())
     assert not asyncio.run(closed.ready())
 
@@ -236,10 +236,10 @@ def test_a_sandbox_that_was_closed_is_not_ready_and_takes_no_film(card, desk, fi
     assert (refused.value.status_code, refused.value.headers["Retry-After"]) == (503, "1")
 
 
-def test_who_cannot_say_in_time_is_not_ready(desk, monkeypatch):
+def test_who_cannot_say_in_time_is_not_ready(scheduler, monkeypatch):
     monkeypatch.setattr("fracture.service.http.scheduler.READY_S", 0.2)
     gate = Gate()
-    starting = desk(sandbox=SimpleNamespace(check=gate))
+    starting = scheduler(sandbox=SimpleNamespace(check=gate))
 
     async def run():
         async with anyio.create_task_group() as tasks:
@@ -254,7 +254,7 @@ def test_who_cannot_say_in_time_is_not_ready(desk, monkeypatch):
     asyncio.run(run())
 
 
-def test_the_first_to_ask_is_answered_in_time_too(desk, monkeypatch):
+def test_the_first_to_ask_is_answered_in_time_too(scheduler, monkeypatch):
     monkeypatch.setattr("fracture.service.http.scheduler.READY_S", 0.2)
     gate, calls = Gate(), []
 
@@ -263,7 +263,7 @@ def test_the_first_to_ask_is_answered_in_time_too(desk, monkeypatch):
         gate()
 
     async def run():
-        starting = desk(sandbox=SimpleNamespace(check=check))
+        starting = scheduler(sandbox=SimpleNamespace(check=check))
         for _ in range(3):
             began = time.monotonic()
             assert not await starting.ready()
@@ -346,15 +346,15 @@ def test_no_more_films_are_prepared_ahead_than_the_network_needs(card):
             assert go_on.wait(20)
             prepared -= 1
 
-    desk = Desk(Reading(), Decoding(), Telemetry(), decoders=1, streams=1, most_waiting=10)
+    scheduler = Scheduler(Reading(), Decoding(), Telemetry(), decoders=1, streams=1, most_waiting=10)
 
     async def gone():
         return False
 
     async def one():
-        async with desk.turn(gone):
-            (film,) = await desk.prepare(b"", gone)
-            await desk.read(film, gone)
+        async with scheduler.turn(gone):
+            (film,) = await scheduler.prepare(b"", gone)
+            await scheduler.read(film, gone)
 
     async def run():
         async with anyio.create_task_group() as tasks:
@@ -413,13 +413,13 @@ def test_a_request_of_many_slow_films_does_not_hold_up_one_of_one(card):
             return [SimpleNamespace(model_input=SimpleNamespace(film_px=(1, 1)), flags=frozenset())]
 
     reading = SimpleNamespace(read_prepared=lambda film, flags: None)
-    desk = Desk(reading, Decoding(), Telemetry(), decoders=2, streams=2, most_waiting=50)
+    scheduler = Scheduler(reading, Decoding(), Telemetry(), decoders=2, streams=2, most_waiting=50)
     slow_ones, waits = Share(100, 100), []
 
     async def one(data, share):
-        async with desk.turn(here, share):
-            (film,) = await desk.prepare(data, here, share=share)
-            await desk.read(film, here)
+        async with scheduler.turn(here, share):
+            (film,) = await scheduler.prepare(data, here, share=share)
+            await scheduler.read(film, here)
 
     async def run():
         async with anyio.create_task_group() as tasks:

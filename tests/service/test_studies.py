@@ -241,14 +241,14 @@ def test_what_nobody_foresaw_in_one_film_is_no_plain_refusal_of_all(serve, study
 def test_what_nobody_foresaw_goes_before_what_was(serve):
     """Of two films of a study one is refused for the service's reasons while the other breaks something."""
 
-    class Desk:
+    class Scheduler:
         def turn(self, gone, *_):
             return nullcontext()
 
         async def prepare(self, data, gone, **_):
             raise {b"refused": overloaded("no room", 1), b"broken": ValueError("broken")}[data]
 
-    service = SimpleNamespace(desk=Desk(), settings=Settings())
+    service = SimpleNamespace(scheduler=Scheduler(), settings=Settings())
     reading = _Reading(Request({"type": "http"}), service)
     for files in ((b"refused", b"broken"), (b"broken", b"refused")):
         with pytest.raises(ValueError, match="broken"):

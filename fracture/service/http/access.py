@@ -1,4 +1,4 @@
-"""Who may do what, and how often: API keys with roles, and a limit on requests. No key is ever kept in plain."""
+"""Who may do what, and how often: API keys with roles, and a limit on requests. No key is ever kept in plain text."""
 
 import hashlib
 import ipaddress
@@ -21,12 +21,12 @@ from fracture.service.http.settings import Settings
 
 KEY_HEADER = "X-API-Key"
 KEY_SCHEME = "key"
-"""What OpenAPI calls that."""
+"""The name of that header's scheme in OpenAPI."""
 LEAST_KEY = 16
 CALLERS_KEPT = 10_000
 
 GUESSES_TIMES = 10
-"""All strangers together may try so many times as many keys as one address may."""
+"""All addresses together may try so many times as many unknown keys as one address may."""
 
 _FORWARDED = re.compile(
     r"forward|proxy|client-?(ip|addr|cert|verify)"
@@ -34,16 +34,16 @@ _FORWARDED = re.compile(
     r"|^(x-)?(akamai|amzn?|appengine|arr|azure|cf|cloud|envoy|fastly|fly|front-end|goog|haproxy|incap"
     r"|nf|ngrok|ssl|sucuri|surrogate|tailscale|tls|traefik|varnish|vercel|zscaler)(-|$)"
 )
-"""How headers are named by which a proxy tells that it speaks for others, or for whom.
+"""Names of headers by which a proxy says that it speaks for others, or for whom.
 
-Whoever is taken for one in error needs a key, and no more; who is not is let in without. So this is wide.
+A caller wrongly taken for a proxy only needs a key; a proxy that is missed is let in without one. So this is wide.
 """
 _WITH_PORT = re.compile(r"\[(.*)\](?::\d+)?|([\d.]+):\d+")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Role(IntEnum):
-    """What a key allows; each role may do what those below it may."""
+    """What a key allows. Each role may do what the roles below it may."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -51,7 +51,7 @@ class Role(IntEnum):
 
 
 class Access:
-    """Knows the keys. Where calls from this very machine need none, those alone are let in without."""
+    """Knows the keys, and whether calls from this very machine need none."""
 
     def __init__(self, settings: Settings) -> None:
         self._auth = settings.fracture_auth
@@ -63,12 +63,12 @@ class Access:
         self._proxies = tuple(map(_network, settings.fracture_trusted_proxies))
 
     def admit(self, request: Request, key: str | None, least: Role) -> None:
-        """Let a request in. Raises RequestRefused: 401 without a known key, 403 below a role, 429 too often."""
+        """Admit a request. Raises RequestRefused: 401 without a known key, 403 for too low a role, 429 for too many."""
         if key is None and (self._auth == "off" or (self._auth == "auto" and self._is_local(request))):
             return
         role = self._keys.get(_digest(key)) if key is not None else None
-        # Guesses are counted by address and all together: no number of addresses guesses faster, and who has a key
-        # is kept out by neither.
+        # Unknown keys are counted by address and all together, so that many addresses guess no faster than a few. A
+        # caller with a known key is not counted here.
         if key is not None and role is not None:
             self._limit.count(_digest(key))
         else:
@@ -76,8 +76,10 @@ class Access:
             if key is not None:
                 self._guesses.count(b"")
         if key is None:
-            told = f"expected a key in the header {KEY_HEADER}" + ("" if self._keys else "; this service has none yet")
-            raise _unknown("key_missing", told)
+            detail = f"expected a key in the header {KEY_HEADER}" + (
+                "" if self._keys else "; this service has none yet"
+            )
+            raise _unknown("key_missing", detail)
         if role is None:
             raise _unknown("key_unknown", "this key is not known here")
         if role < least:
@@ -87,9 +89,10 @@ class Access:
     def _is_local(self, request: Request) -> bool:
         """Tell whether a call was made on this machine, by this machine, and by its own name.
 
-        A proxy on this machine speaks for others and says so in a header, or, being an nginx that nobody configured,
-        by HTTP/1.0 alone; one that keeps silent needs FRACTURE_AUTH=on. A web page elsewhere can make a browser here
-        call this address under a name of its own (DNS rebinding) or under ours; its name or its origin gives it away.
+        A proxy on this machine speaks for others and says so in a header, or only by HTTP/1.0 if it is an nginx with
+        default settings; behind one that says nothing set FRACTURE_AUTH=on. A web page elsewhere can make a browser
+        here call this address under a name of its own (DNS rebinding) or under ours; the Host or Origin header shows
+        that.
         """
         ends = (request.client.host if request.client else "", (request.scope.get("server") or ("",))[0])
         name = request.headers.get("host", "").lower()
@@ -104,9 +107,9 @@ class Access:
         )
 
     def _caller(self, request: Request) -> str:
-        """Give the address that calls: the peer's, or for a proxy that is trusted the one it says.
+        """Give the caller's address: the peer's, or the one that a trusted proxy names.
 
-        Of a chain of addresses the last that is no trusted proxy counts: whoever is before it may have written it.
+        Of a chain of addresses the last one that is no trusted proxy counts. Those before it may be made up.
         """
         peer = request.client.host if request.client else ""
         chain = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
@@ -120,8 +123,8 @@ class Access:
 
 
 def require(role: Role) -> Any:
-    """Give the dependency that lets a route's callers in."""
-    return Security(_door(role))
+    """Give the dependency that admits a route's callers."""
+    return Security(_admission(role))
 
 
 @dataclass
@@ -131,7 +134,7 @@ class _Bucket:
 
 
 class _Limit:
-    """A token bucket per caller: bursts of a tenth of a minute's share, the share over time."""
+    """A token bucket per caller: bursts of a tenth of a minute's requests, and the given rate over time."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_s = per_minute / 60
@@ -161,12 +164,12 @@ _header = APIKeyHeader(
 )
 
 
-def _door(least: Role) -> Callable[..., Coroutine[Any, Any, None]]:
-    async def let_in(request: Request, key: Annotated[str | None, Security(_header)]) -> None:
+def _admission(least: Role) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def admit(request: Request, key: Annotated[str | None, Security(_header)]) -> None:
         access: Access = request.state.service.access
         access.admit(request, key or _bearer(request), least)
 
-    return let_in
+    return admit
 
 
 def _bearer(request: Request) -> str | None:
@@ -191,7 +194,7 @@ def _keys(listed: str) -> dict[bytes, Role]:
 
 
 def _digest(key: str) -> bytes:
-    # A table of digests is looked up in a time that tells nothing of the keys.
+    # The time of looking up a digest tells nothing about the keys.
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -201,7 +204,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address, as proxies write it: with its port or without. IPv4 within IPv6 is IPv4."""
+    """Read an address as proxies write it, with or without a port. IPv4 within IPv6 becomes IPv4."""
     bare = _WITH_PORT.fullmatch(text)
     try:
         known = ipaddress.ip_address(bare[1] or bare[2] if bare else text)
@@ -218,7 +221,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def _household(address: str) -> str:
-    """Give what one caller is counted by: of IPv6 the first 64 bits, as a household or a server has that many."""
+    """Give what one caller is counted by: the address, of IPv6 its first 64 bits, which one household or server has."""
     known = _address(address)
     if isinstance(known, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(known), 64), strict=False).network_address)

@@ -1,4 +1,4 @@
-"""What the service answers, and how an answer is made of predictions."""
+"""What the service answers, and how predictions become an answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -175,7 +175,7 @@ def model(card: ModelCard) -> Model:
 def measured_mode(
     point: OperatingPoint, shown_from: float | None = None, card: ModelCard | None = None
 ) -> OperatingMode:
-    """Describe an operating point, by what it does on test first; boxes are shown from it on, unless said."""
+    """Describe an operating point, first by its rates on test. Boxes are shown from it, or from ``shown_from`` on."""
     on_test = None if card is None else card.on_test(point)
     note = f"{_in_words(*on_test)}; " if on_test else ""
     note += f"threshold chosen on {point.measured_on}: {point.rule}"
@@ -195,14 +195,14 @@ def measured_mode(
 
 
 def _in_words(films: str, sensitivity: Estimate, specificity: Estimate) -> str:
-    """Say of a hundred films what a mode does on test."""
+    """Say what a mode does on test, of a hundred films."""
     found, spared = sensitivity.value, specificity.value
-    told = [
+    rates = [
         f"of 100 films {kind} a fracture it flagged {round(100 * share)}"
         for kind, share in (("with", found), ("without", None if spared is None else 1 - spared))
         if share is not None
     ]
-    return f"{', '.join(told) or 'its rates could not be estimated'} ({films})"
+    return f"{', '.join(rates) or 'its rates could not be estimated'} ({films})"
 
 
 def custom_mode(threshold: float) -> OperatingMode:
@@ -223,7 +223,7 @@ class Seen:
 def answer(
     read: Sequence[Seen], refused: Sequence[RefusedFilm], mode: OperatingMode, card: ModelCard, study_id: str | None
 ) -> Answer | StudyAnswer:
-    """Put predictions into words at a threshold: one film as itself, several as a study."""
+    """Answer with predictions in a mode: one film as itself, several as a study."""
     said = [said_of(seen.prediction, mode, card) for seen in read]
     whole = of_study(said, len(refused))
     study = Study(study_id=study_id, status=whole.status, note=whole.note, films=len(read), refused=len(refused))

@@ -1,4 +1,4 @@
-"""Connections on which nobody asks for anything, closed: uvicorn keeps one that sends no whole head for ever."""
+"""Idle connections, closed in time: uvicorn keeps one for ever that never sends a whole request head."""
 
 import asyncio
 
@@ -10,26 +10,26 @@ _BUSY = object()
 
 
 class Connection(H11Protocol):
-    """One of uvicorn's own that is closed once it has spent HEAD_S, and at most twice that, without a request.
+    """A connection of uvicorn's that is closed after HEAD_S, at most twice that, without a request.
 
-    A few hundred such connections are all a process may hold; it then answers nobody.
+    A few hundred idle connections are all that a process may hold; then it answers nobody.
     """
 
     _last: RequestResponseCycle | object | None = None
 
     # asyncio's type is a bare transport; uvicorn narrows it likewise.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look, now and then, whether there was a request."""
+        """Begin to check, now and then, whether there was a request."""
         super().connection_made(transport)
-        self.loop.call_later(HEAD_S, self._look)
+        self.loop.call_later(HEAD_S, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self.transport.is_closing():
             return
         idle = self.conn.their_state is h11.IDLE
         if idle and self.cycle is self._last:
             self.timeout_keep_alive_handler()
             return
-        # An answer that has just ended was not idleness: its client's next request may be on its way.
+        # A connection whose answer has just ended is not idle yet: its client's next request may be on its way.
         self._last = self.cycle if idle else _BUSY
-        self.loop.call_later(HEAD_S, self._look)
+        self.loop.call_later(HEAD_S, self._check)

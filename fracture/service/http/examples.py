@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI page, with made-up values, by the code that answers: they cannot drift from it."""
+"""Examples for the OpenAPI page, with made-up values. The code that answers makes them, so they cannot differ."""
 
 from typing import Any
 

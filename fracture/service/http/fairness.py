@@ -1,4 +1,4 @@
-"""What one request may take of what all share: places in turn, and a budget of time and pixels."""
+"""How much one request may take of what all share: places in turn, and a budget of time and pixels."""
 
 from collections import Counter, deque
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ _PIXELS_PER_MEGAPIXEL = 1_000_000
 
 
 class Share:
-    """What the films of one request have cost together. It holds places in a `Fair` under its own name."""
+    """The budget of one request, and what its films have cost so far. It also stands for the request in a `Fair`."""
 
     def __init__(self, most_s: float, most_megapixels: int) -> None:
         self._most_s = most_s
@@ -21,7 +21,7 @@ class Share:
         self._pixels = 0
 
     def check(self) -> None:
-        """Raise TooCostly where the films before have used it up."""
+        """Raise TooCostly where earlier films have used it up."""
         if self._spent_s >= self._most_s:
             raise TooCostly(f"expected films that together take at most {self._most_s:g} s to decode; it is used up")
         if self._pixels >= self._most_megapixels * _PIXELS_PER_MEGAPIXEL:
@@ -36,9 +36,9 @@ class Share:
 
 
 class Fair:
-    """Some places, for which requests wait in turn, one film of each at a time; none holds more than ``most_each``.
+    """Some places, given to waiting requests in turn, one film each; no request holds more than ``most_each``.
 
-    However many films a request brings, another's waits for one of them at most, and never for the last place.
+    However many films one request brings, a film of another waits for at most one of them, never for the last place.
     """
 
     def __init__(self, places: int, most_each: int) -> None:
@@ -83,7 +83,7 @@ class Fair:
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
-        if owner in self._waiting:  # to the end of the line, behind those who have had nothing yet
+        if owner in self._waiting:  # to the end of the line, behind those who have had no turn
             self._waiting[owner] = self._waiting.pop(owner)
         while next_owner := next((one for one in self._waiting if self._may(one)), None):
             given = self._waiting[next_owner][0]
@@ -92,7 +92,7 @@ class Fair:
             given.set()
 
     def _leave(self, owner: object, given: Event) -> None:
-        """Take one out of the line; its owner's others stand at the end of it."""
+        """Take one out of the line. Others of its owner move to the end."""
         line = self._waiting.pop(owner)
         line.remove(given)
         if line:

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from fracture.service.http.asked import STUDY_ID, Detect, Render
+from fracture.service.http.parameters import STUDY_ID, Detect, Render
 from fracture.service.http.problems import RequestRefused
 from fracture.service.http.settings import BYTES_PER_MB
 
@@ -26,7 +26,7 @@ def _body(**fields: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
 
-# The body for OpenAPI. FastAPI cannot write it: the form is not read by FastAPI, which would put films on disk.
+# The body for OpenAPI. FastAPI cannot describe it, since it does not read the form: it would put films on disk.
 FILM = _body(
     file=_FILE | {"description": "A film (PNG, JPEG, TIFF, DICOM). Its name is not used."},
     **Render.model_json_schema()["properties"],
@@ -55,7 +55,7 @@ class Form:
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = 1 << 62  # from where a SpooledTemporaryFile goes to disk: never
+    spool_max_size = 1 << 62  # the size from which a SpooledTemporaryFile goes to disk: never
     ended = False
 
     def on_end(self) -> None:
@@ -82,13 +82,13 @@ async def read(request: Request, most_files: int, most_bytes: int) -> Form:
     unread = "the multipart form cannot be read"
     try:
         form = await parser.parse()
-    except (MultiPartException, UnicodeError) as error:  # the latter from charsets that decode nothing
+    except (MultiPartException, UnicodeError) as error:  # UnicodeError: charsets that decode nothing
         if isinstance(error, MultiPartException) and error.message.startswith("Too many files"):
             raise too_many(most_files) from None
         if isinstance(error, MultiPartException) and error.message.startswith("Too many fields"):
             unread = f"expected a form of at most {MOST_FIELDS} fields besides its films"
         raise _bad(unread) from None
-    if not parser.ended:  # the parser drops a part that is cut short, and would not say so
+    if not parser.ended:  # the parser silently drops a part that is cut short
         await form.close()
         raise _bad("the multipart form ends before its last boundary")
     try:

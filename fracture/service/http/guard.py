@@ -1,4 +1,4 @@
-"""What holds for every request, whatever its route: an id, safe headers, a bounded body, a log line, the last wall."""
+"""What every request gets, whatever its route: an id, safe headers, a bounded body, a log line, an answer to errors."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ FORM_OVERHEAD_BYTES = 1 << 16
 
 LINGER_S = 5.0
 CLIENT_GONE = 499
-"""What the log calls a request whose sender hung up before its end; nobody is there to be answered."""
+"""What the log calls a request whose sender hung up before its end. Nobody gets this status."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -42,8 +42,8 @@ class Guard:
     """The outermost middleware. Plain ASGI: nothing is buffered, neither on the way in nor on the way out.
 
     A body that cannot hold films within the upload limit is refused with a 413 when somebody starts to read it: by its
-    Content-Length before its first byte, else as soon as it passes the bound; one that dawdles with a 408; one that
-    finds no room in memory beside all others with a 503. An exception that nobody handled answers 500 with the
+    Content-Length before its first byte, else as soon as it passes the bound; one that is too slow with a 408; one that
+    does not fit in memory beside all others with a 503. An exception that nobody handled answers 500 with the
     request's id; the log has the place in the code under that id, but not the exception's text, which may quote what
     was sent. Neither does the log name the address that was asked for: its query may say where somebody is. HEAD is
     answered wherever GET is; the server leaves the body out.
@@ -53,7 +53,7 @@ class Guard:
         self.app = app
         self._settings = settings
         self._telemetry = telemetry
-        self._room = _Room(max(settings.fracture_held_mb * BYTES_PER_MB, settings.max_upload_bytes))
+        self._memory = _Memory(max(settings.fracture_held_mb * BYTES_PER_MB, settings.max_upload_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +63,7 @@ class Guard:
         method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "other"
         scope = {**scope, "method": "GET" if method == "HEAD" else scope["method"]}
         began = time.perf_counter()
-        body = _Body(receive, Headers(scope=scope), self._settings, self._room)
+        body = _Body(receive, Headers(scope=scope), self._settings, self._memory)
         status = 0
 
         async def send_guarded(message: Message) -> None:
@@ -86,7 +86,7 @@ class Guard:
             await self.app(scope, body.receive, send_guarded)
         except ClientDisconnect:
             status = CLIENT_GONE
-        except Exception as error:  # noqa: BLE001 - the last wall
+        except Exception as error:  # noqa: BLE001 - whatever nobody handled
             places = "".join(traceback.format_tb(error.__traceback__))
             logger.error("request %s failed: %s at\n%s", request_id, type(error).__name__, places)
             if not status:
@@ -102,7 +102,7 @@ class Guard:
             access_log.info("%s %s %s %d %.0f ms", request_id, method, route, status, took_s * 1000)
 
 
-class _Room:
+class _Memory:
     """The memory that all uploads together may take."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -110,22 +110,22 @@ class _Room:
 
 
 class _Body:
-    """A request's body, up to bounds of size, time and room."""
+    """A request's body, within bounds of size, time and memory."""
 
-    def __init__(self, receive: Receive, headers: Headers, settings: Settings, room: _Room) -> None:
+    def __init__(self, receive: Receive, headers: Headers, settings: Settings, memory: _Memory) -> None:
         announced = headers.get("content-length", "")
         self._receive = receive
         self._most_bytes = settings.max_upload_bytes
         self._left = settings.max_upload_bytes + FORM_OVERHEAD_BYTES
-        self._hopeless = announced.isdecimal() and int(announced) > self._left
+        self._announced_too_large = announced.isdecimal() and int(announced) > self._left
         self._time_s = settings.fracture_upload_s
         self._deadline = anyio.current_time() + self._time_s
-        self._room = room
+        self._memory = memory
         self._held = 0
         self.unread = "transfer-encoding" in headers or announced not in {"", "0"}
 
     async def receive(self) -> Message:
-        if self._hopeless:
+        if self._announced_too_large:
             raise too_large(self._most_bytes)
         if not self.unread:
             return await self._receive()
@@ -140,10 +140,10 @@ class _Body:
         self._left -= size
         if self._left < 0:
             raise too_large(self._most_bytes)
-        if size > self._room.left:
+        if size > self._memory.left:
             raise overloaded("too many films are being uploaded", 1)
         self._held += size
-        self._room.left -= size
+        self._memory.left -= size
         return message
 
     async def drop_rest(self) -> None:
@@ -157,6 +157,6 @@ class _Body:
                 pass
 
     def forget(self) -> None:
-        """Give the room back."""
-        self._room.left += self._held
+        """Give the memory back."""
+        self._memory.left += self._held
         self._held = 0

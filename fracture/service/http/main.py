@@ -21,7 +21,7 @@ from fracture.service.http.answers import DISCLAIMER
 from fracture.service.http.clinic_providers import chosen
 from fracture.service.http.clinics import Clinics
 from fracture.service.http.guard import Guard
-from fracture.service.http.scheduler import Desk
+from fracture.service.http.scheduler import Scheduler
 from fracture.service.http.settings import Settings
 from fracture.service.http.telemetry import Telemetry
 
@@ -55,7 +55,7 @@ def create_app(
             decoding = sandbox or stack.enter_context(open_sandbox(card, settings, decoders))
             reading = reader or open_reader(settings)
             telemetry.model(card.model_id, card.version, reading.network.name)
-            desk = Desk(
+            scheduler = Scheduler(
                 reading,
                 decoding,
                 telemetry,
@@ -63,14 +63,14 @@ def create_app(
                 streams=settings.fracture_streams or cores(),
                 most_waiting=settings.fracture_max_waiting,
             )
-            yield {"service": routes.Service(settings, access, desk, Clinics(chosen(settings)), telemetry)}
+            yield {"service": routes.Service(settings, access, scheduler, Clinics(chosen(settings)), telemetry)}
 
     app = _Described(
         title="fracture",
         version=__version__,
         description=DISCLAIMER,
         lifespan=lifespan,
-        docs_url=None,  # fracture.service.http.pages has one that asks no other host
+        docs_url=None,  # fracture.service.http.pages serves one that needs no other host
         redoc_url=None,
         redirect_slashes=False,  # a redirect would lead to whatever host the caller named
     )
@@ -96,7 +96,7 @@ def find(weights: Path | None) -> Path:
 
 
 def open_reader(settings: Settings) -> Reader:
-    """Open the model and try it; for a run's ``.pt`` its ONNX export, as opening a pickle can run its author's code.
+    """Open the model and try it. Of a run's ``.pt`` its ONNX export is opened: a pickle can run its author's code.
 
     Raises MissingData or BadValue, see `Reader.load`, and whatever a network that cannot be run raises.
     """
@@ -124,7 +124,7 @@ def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:
 
 
 class _Described(FastAPI):
-    """Says in its OpenAPI document whether a key is always asked for."""
+    """Says in its OpenAPI document whether a key is always needed."""
 
     always_keyed = True
 
@@ -138,7 +138,7 @@ class _Described(FastAPI):
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Build ``app`` when uvicorn asks for it: importing this module reads no settings and builds nothing."""
+    """Build ``app`` only when uvicorn wants it: importing this module reads no settings and builds nothing."""
     if name == "app":
         return create_app()
     raise AttributeError(name)

@@ -12,7 +12,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 _SWAGGER_JS, _SWAGGER_CSS = "swagger-ui-bundle.js", "swagger-ui.css"
 VIEWER = Path(__file__).parents[1] / "viewer"
 
-# Not the machine's table of types: a module under another one than JavaScript's would not be run.
+# The machine's own table of types is not used: browsers run no module of another type than JavaScript's.
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 VIEWER_POLICY = (
@@ -53,7 +53,7 @@ def _docs(app: FastAPI) -> Response:
         swagger_css_url=f"docs/{_SWAGGER_CSS}",
         swagger_favicon_url="icon.svg",
     )
-    # Swagger UI writes styles of its own, and its page has a script in it, which alone is let through.
+    # Swagger UI writes its own styles. Its page holds one inline script, and no other is allowed.
     scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
     page.headers["Content-Security-Policy"] = (

@@ -36,7 +36,7 @@ class Problem(BaseModel):
 class RequestRefused(HTTPException):
     """Raise for a request that is refused before its film is looked at.
 
-    An HTTPException, because FastAPI turns anything else that is raised while a form is read into a nameless 400.
+    An HTTPException, because FastAPI turns anything else raised while a form is read into a 400 without a code.
     """
 
     def __init__(self, status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -52,7 +52,7 @@ def problem(status: int, code: str, detail: str) -> JSONResponse:
 def install(app: FastAPI, on_refusal: Callable[[str], None]) -> None:
     """Answer every refusal of the app with a problem document, and tell its code to ``on_refusal``.
 
-    What nobody foresaw is left to `fracture.service.http.guard`.
+    Unexpected errors are left to `fracture.service.http.guard`.
     """
 
     async def answer(_: Request, error: Exception) -> JSONResponse:
@@ -66,7 +66,7 @@ def install(app: FastAPI, on_refusal: Callable[[str], None]) -> None:
 
 
 def describe(error: Exception) -> Problem:
-    """Give the problem document of a refusal. Raises the error itself where it is none."""
+    """Give the problem document of a refusal. Raises an error that is no refusal."""
     if isinstance(error, FractureError):
         return _document(error.status, error.code, str(error))
     if isinstance(error, RequestValidationError):

@@ -1,4 +1,4 @@
-"""The routes."""
+"""The routes of the service, from a request to its answer."""
 
 import json
 import time
@@ -20,14 +20,14 @@ from fracture.core.types import Prediction
 from fracture.imaging.render import encode_png, overlay
 from fracture.inference.sandbox import Prepared
 from fracture.models.card import ModelCard
-from fracture.service.http import answers, asked, forms
+from fracture.service.http import answers, forms, parameters
 from fracture.service.http.access import Access, Role, require
-from fracture.service.http.asked import PNG
 from fracture.service.http.clinics import Clinics
 from fracture.service.http.examples import ANSWERS
 from fracture.service.http.fairness import Share
+from fracture.service.http.parameters import PNG
 from fracture.service.http.problems import RequestRefused, documented
-from fracture.service.http.scheduler import Desk
+from fracture.service.http.scheduler import Scheduler
 from fracture.service.http.settings import Settings
 from fracture.service.http.telemetry import MEDIA_TYPE as METRICS_TYPE
 from fracture.service.http.telemetry import Telemetry
@@ -41,14 +41,14 @@ class Service:
 
     settings: Settings
     access: Access
-    desk: Desk
+    scheduler: Scheduler
     clinics: Clinics
     telemetry: Telemetry
 
     @property
     def card(self) -> ModelCard:
         """Give the card of the model that serves."""
-        return self.desk.reader.card
+        return self.scheduler.reader.card
 
 
 def _service(request: Request) -> Service:
@@ -82,21 +82,21 @@ _REFUSALS = _KEYED | documented(
 async def detect(
     request: Request,
     service: ServiceOf,
-    query: Annotated[asked.Detect, Query()],
+    query: Annotated[parameters.Detect, Query()],
 ) -> Any:
     """Read films and answer with boxes, what they rest on, and what to make of them. **Not a medical device.**
 
     One film gives its answer; several files, or the frames of one, give an answer per film and the study's status.
     """
     _mode(service.card, query.mode, query.conf)  # before the films are read
-    async with service.desk.place():
+    async with service.scheduler.place():
         upload = await _upload(request, service, service.settings.fracture_max_files)
-        wanted = asked.together(asked.Study, request, upload.fields)
+        wanted = parameters.merged(parameters.Study, request, upload.fields)
         threshold = _mode(service.card, wanted.mode, wanted.conf)
         place = _place(wanted.lat, wanted.lng)
         picture = wanted.format == "png"
         if wanted.format is None:
-            picture = asked.prefers_png(",".join(request.headers.getlist("accept")))
+            picture = parameters.prefers_png(",".join(request.headers.getlist("accept")))
         reading = _Reading(request, service)
         if picture:
             return Response(await reading.picture(upload.files, threshold), media_type=PNG)
@@ -123,17 +123,17 @@ async def detect(
 async def render(
     request: Request,
     service: ServiceOf,
-    query: Annotated[asked.Render, Query()],
+    query: Annotated[parameters.Render, Query()],
 ) -> Response:
     """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
-    async with service.desk.place():
+    async with service.scheduler.place():
         upload = await _upload(request, service, 1)
-        frame = asked.together(type(query), request, upload.fields).frame
+        frame = parameters.merged(type(query), request, upload.fields).frame
         most = service.settings.fracture_max_files
         gone = request.is_disconnected
-        async with service.desk.turn(gone):
-            (film,) = await service.desk.prepare(upload.files[0], gone, most=most, frame=frame, grey=True)
-            return Response(await service.desk.draw(partial(_grey_png, film.greys())), media_type=PNG)
+        async with service.scheduler.turn(gone):
+            (film,) = await service.scheduler.prepare(upload.files[0], gone, most=most, frame=frame, grey=True)
+            return Response(await service.scheduler.draw(partial(_grey_png, film.greys())), media_type=PNG)
 
 
 @router.get(
@@ -156,7 +156,7 @@ async def health(service: ServiceOf) -> answers.Health:
     return answers.Health(
         status="ok",
         model=answers.model(service.card),
-        backend=service.desk.reader.network.name,
+        backend=service.scheduler.reader.network.name,
         operating_modes=[point.name for point in service.card.operating_points],
     )
 
@@ -173,10 +173,10 @@ async def readyz(service: ServiceOf) -> dict[str, Any]:
 
     `confinement` tells what holds these: false for what this system's kernel does not have.
     """
-    if not await service.desk.ready():
+    if not await service.scheduler.ready():
         detail = "the processes that decode films are not there"
         raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, {"Retry-After": "1"})
-    return {"status": "ready", "confinement": service.desk.confinement}
+    return {"status": "ready", "confinement": service.scheduler.confinement}
 
 
 @router.get(
@@ -188,7 +188,7 @@ async def readyz(service: ServiceOf) -> dict[str, Any]:
 )
 async def metrics(service: ServiceOf) -> Response:
     """Give latency by stage, requests, queue, refusals by code, and the model that serves."""
-    service.telemetry.confinement(service.desk.confinement)
+    service.telemetry.confinement(service.scheduler.confinement)
     return Response(service.telemetry.text(), media_type=METRICS_TYPE)
 
 
@@ -223,33 +223,33 @@ class _Reading:
         self.refusals: list[tuple[int, FractureError]] = []
 
     async def read(self, files: Sequence[bytes]) -> None:
-        """Read every film, side by side as far as there is room; what is refused does not keep the others back."""
+        """Read all films, as many at once as the scheduler allows. A refused film does not keep the others back."""
         try:
             async with anyio.create_task_group() as tasks:
                 for source, data in enumerate(files):
                     tasks.start_soon(self._file, source, data)
         except BaseExceptionGroup as group:
-            # What refuses one film for the service's reasons refuses the request; what nobody foresaw goes first.
+            # A film that the service cannot take now refuses the whole request; an unexpected error comes first.
             raise min(group.exceptions, key=lambda error: isinstance(error, RequestRefused)) from None
         self.refusals.sort(key=lambda refusal: refusal[0])
 
     async def picture(self, files: Sequence[bytes], mode: answers.OperatingMode) -> bytes:
-        """Read the one film and draw it with its boxes. Raises SeveralFrames for several, and its refusal."""
+        """Read the one film and draw it with its boxes. Raises SeveralFrames for more, and the film's own refusal."""
         if len(files) > 1:
             raise SeveralFrames("expected one film for a picture, got several; ask for each on its own")
-        card, desk = self._service.card, self._service.desk
-        async with desk.turn(self._gone):
-            (film,) = await desk.prepare(files[0], self._gone, grey=True)
+        card, scheduler = self._service.card, self._service.scheduler
+        async with scheduler.turn(self._gone):
+            (film,) = await scheduler.prepare(files[0], self._gone, grey=True)
             prediction = await self._prediction(film)
             said, found = answers.said_of(prediction, mode, card), prediction.detections
-            return await desk.draw(
+            return await scheduler.draw(
                 lambda: encode_png(overlay(film.greys(), found, said, mode.shown_from, card.thresholds, mode.mode))
             )
 
     async def _file(self, source: int, data: bytes) -> None:
-        async with self._service.desk.turn(self._gone, self._share):
+        async with self._service.scheduler.turn(self._gone, self._share):
             try:
-                prepared = await self._service.desk.prepare(data, self._gone, share=self._share, most=self._most)
+                prepared = await self._service.scheduler.prepare(data, self._gone, share=self._share, most=self._most)
             except FractureError as error:
                 self.refusals.append((source, error))
                 return
@@ -260,7 +260,7 @@ class _Reading:
                 self.seen.append(answers.Seen(source, frame, await self._prediction(film)))
 
     async def _prediction(self, film: Prepared) -> Prediction:
-        prediction = await self._service.desk.read(film, self._gone)
+        prediction = await self._service.scheduler.read(film, self._gone)
         said = of_film(
             prediction.detections.score.tolist(),
             prediction.flags,

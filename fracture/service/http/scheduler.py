@@ -1,7 +1,7 @@
-"""The scheduler: films wait here in order, are decoded in a sandbox, and go through the network, as many as pay.
+"""The scheduler: films wait here for their turn, are decoded in a sandbox and go through the network.
 
-One film's decoding overlaps with another's inference. Nothing here blocks the event loop, and a request that finds
-nobody before it waits for nobody.
+One film's decoding overlaps with another's inference. Nothing here blocks the event loop, and a request that is alone
+does not wait.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ _MEMORY = 0.1
 """The weight of the newest film in the running mean of how long the network takes."""
 
 
-class Desk:
-    """Reads films for requests. ``streams`` bounds those in the network at once, ``decoders`` those being decoded."""
+class Scheduler:
+    """Reads films for requests, at most ``streams`` in the network and ``decoders`` being decoded at once."""
 
     def __init__(
         self, reader: Reader, sandbox: Sandbox, telemetry: Telemetry, *, decoders: int, streams: int, most_waiting: int
@@ -41,17 +41,17 @@ class Desk:
         self.reader = reader
         self._sandbox = sandbox
         self._telemetry = telemetry
-        # The last process is for others than the request that has all the rest.
+        # One process is kept for others when a single request has all the rest.
         self._decoding = Fair(decoders, max(1, decoders - 1))
         self._inferring = CapacityLimiter(streams)
         self._drawing = CapacityLimiter(streams)
-        # Enough that the network never waits for a film to be decoded; all others wait as what was sent, which is less.
+        # Enough that the network never waits for decoding. Other films wait undecoded, which takes less memory.
         turns = decoders + 2 * streams
         self._turns = Fair(turns, max(1, turns - streams - 1))
-        # The limiters above say how many threads there are: anyio's own bound is for everything else in the process.
+        # The limiters above bound the threads. anyio's own bound is for everything else in the process.
         self._threads = CapacityLimiter(math.inf)
-        self._looking = ThreadPoolExecutor(1, "ready")
-        self._look: Future[None] | None = None
+        self._checker = ThreadPoolExecutor(1, "ready")
+        self._check: Future[None] | None = None
         self._streams = streams
         self._most_waiting = most_waiting
         self._inside = 0
@@ -71,10 +71,10 @@ class Desk:
             self._telemetry.inside.set(self._inside)
 
     def turn(self, gone: Gone, share: Share | None = None) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn, requests taking turns, and have it until its films are read or drawn.
+        """Wait for a file's turn and hold it until its films are read or drawn. Requests take turns.
 
         ``share`` stands for the request; without one the file is a request of its own. Raises RequestRefused (408)
-        where its sender has ``gone``.
+        where its sender is ``gone``.
         """
         return self._waited_for(self._turns.place(share or object()), gone)
 
@@ -91,7 +91,7 @@ class Desk:
         """Decode a file; see `fracture.inference.sandbox.Sandbox.prepare` for arguments and refusals.
 
         ``share`` stands for the request, as in `turn`; raises TooCostly where it is used up. Raises RequestRefused:
-        503 where no process can be had to decode it, 408 where its sender has ``gone``.
+        503 where there is no process to decode it, 408 where its sender is ``gone``.
         """
 
         def task() -> list[Prepared]:
@@ -108,21 +108,21 @@ class Desk:
 
         try:
             return await self._do("decode", self._decoding.place(share or object()), task, gone)
-        except (OSError, RuntimeError):  # none can be started, or they are killed; or the service is being stopped
+        except (OSError, RuntimeError):  # none starts, or they are killed, or the service is stopping
             raise overloaded("no process lasts long enough to decode the film", 1) from None
 
     @property
     def confinement(self) -> Mapping[str, bool]:
-        """Tell which mechanisms hold the processes that decode films, once one was ready."""
+        """Tell which mechanisms confine the processes that decode films, once one was ready."""
         return self._sandbox.confined
 
     async def ready(self) -> bool:
-        """Tell whether films can be decoded now; that they cannot, where nobody knows within READY_S."""
-        # One look at a time, whoever asks: at a process that takes long to start it keeps that one from films.
-        if self._look is None or self._look.done():
-            self._look = self._looking.submit(self._sandbox.check)
-        found = asyncio.wrap_future(self._look)
-        await asyncio.wait([found], timeout=READY_S)  # which leaves the look to go on
+        """Tell whether films can be decoded now; False where that is not known within READY_S."""
+        # One check at a time for all callers: while it waits for a process to start, no film can use that process.
+        if self._check is None or self._check.done():
+            self._check = self._checker.submit(self._sandbox.check)
+        found = asyncio.wrap_future(self._check)
+        await asyncio.wait([found], timeout=READY_S)  # the check itself goes on
         return found.done() and not isinstance(found.exception(), OSError | RuntimeError)
 
     async def read(self, film: Prepared, gone: Gone) -> Prediction:
@@ -149,10 +149,10 @@ class Desk:
 
     @asynccontextmanager
     async def _waited_for(self, places: AbstractAsyncContextManager[object], gone: Gone | None) -> AsyncIterator[None]:
-        asked = time.perf_counter()
+        began = time.perf_counter()
         async with places:
-            waited_s = time.perf_counter() - asked
-            # A client that gave up will have asked again: its old film must not keep the new one waiting.
+            waited_s = time.perf_counter() - began
+            # A client that gave up has probably sent its film again: the old one must not keep the new one waiting.
             if gone is not None and waited_s > 0.05 and await gone():
                 raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "client_gone", "the client went away")
             self._telemetry.stage("queue", waited_s)

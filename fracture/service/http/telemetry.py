@@ -19,7 +19,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Telemetry:
-    """The counters of one service, apart from those of any other in the process."""
+    """The counters of one service, separate from those of any other in the process."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -64,7 +64,7 @@ class Telemetry:
         self._stages.labels(name).observe(seconds)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Record a request; ``route`` is the route's own path, never the one that was asked for."""
+        """Record a request; ``route`` is the route's own path, never the address that was requested."""
         self._requests.labels(route, str(status)).observe(seconds)
 
     def refusal(self, code: str) -> None:
@@ -80,7 +80,7 @@ class Telemetry:
         self._model.labels(model_id, version, backend).set(1)
 
     def confinement(self, held: Mapping[str, bool]) -> None:
-        """Say what holds the processes that decode films."""
+        """Record what confines the processes that decode films."""
         for mechanism, holds in held.items():
             self._confinement.labels(mechanism).set(holds)
 

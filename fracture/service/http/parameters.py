@@ -1,4 +1,4 @@
-"""What a caller asks for, in the query or as fields of the form: the same names, checked alike, and no others."""
+"""The parameters of requests, in the query or as fields of the form: the same names, checked alike, and no others."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
@@ -14,7 +14,7 @@ STUDY_ID = "^[A-Za-z0-9._-]{1,64}$"
 
 
 class Detect(BaseModel, extra="forbid"):
-    """What /detect can be asked."""
+    """The parameters of /detect."""
 
     mode: str | None = Field(
         default=None,
@@ -41,44 +41,44 @@ class Detect(BaseModel, extra="forbid"):
 
 
 class Study(Detect):
-    """What /detect can be asked in a form: a name too, which has no place in an address, as addresses are logged."""
+    """The parameters of /detect in a form. The study's name is one of them only here, since addresses are logged."""
 
     study_id: str | None = Field(default=None, pattern=STUDY_ID)
 
 
 class Render(BaseModel, extra="forbid"):
-    """What /render can be asked."""
+    """The parameters of /render."""
 
     frame: int = Field(default=0, ge=0, le=10_000, description="Which frame of a file with several, from 0.")
 
 
-Asked = TypeVar("Asked", bound=BaseModel)
+Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
-def together(known: type[Asked], request: Request, fields: Iterable[tuple[str, str]]) -> Asked:
-    """Give what query and form ask together. A known field that is empty, as a browser sends it, asks nothing.
+def merged(known: type[Parameters], request: Request, fields: Iterable[tuple[str, str]]) -> Parameters:
+    """Merge the parameters of query and form. A known field that is empty, as a browser sends it, counts as absent.
 
     Raises RequestValidationError for a field that is not known or not valid, and for a name with two values.
     """
     given = [("query", name, text) for name, text in request.query_params.multi_items()]
     given += [("body", name, text) for name, text in fields if text or name not in known.model_fields]
-    merged: dict[str, object] = {}
+    values: dict[str, object] = {}
     for where, name, text in given:
         try:
             value = getattr(known.model_validate({name: text}), name)
         except ValidationError as refused:
             problems: list[Any] = [*refused.errors(include_url=False)]
             raise RequestValidationError([one | {"loc": (where, *one["loc"])} for one in problems]) from None
-        if merged.setdefault(name, value) != value:
-            message = "expected one value, got two that differ"  # unquoted: it may be where somebody is
+        if values.setdefault(name, value) != value:
+            message = "expected one value, got two that differ"  # not quoted: it may tell where somebody is
             raise RequestValidationError([{"loc": (where, name), "type": "contradiction", "msg": message}])
-    return known.model_validate(merged)
+    return known.model_validate(values)
 
 
 def prefers_png(accept: str) -> bool:
     """Tell whether a client would rather have a picture than JSON, by the weights of its Accept header.
 
-    JSON is given where both weigh the same, and where neither is wanted: a server may (RFC 9110, 12.5.1).
+    It is JSON where both weigh the same and where neither is wanted, as RFC 9110, 12.5.1 allows.
     """
     ranges = [_range(entry) for entry in accept.lower().split(",")]
 
@@ -95,7 +95,7 @@ def prefers_png(accept: str) -> bool:
 
 
 def _range(entry: str) -> tuple[str, float]:
-    """Take a range of an Accept header apart; a weight that is none counts as 0."""
+    """Split a range of an Accept header into its name and weight; a weight that is no number counts as 0."""
     name, *parameters = (part.strip() for part in entry.split(";"))
     for parameter in parameters:
         key, _, value = parameter.partition("=")
