@@ -1,4 +1,4 @@
-"""Harmonised stages to one dataset: merge, join groups, split, write the tree, and report on leaks."""
+"""Harmonised stages to one dataset: merge, join groups, split, write the tree, report leaks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ REPORT = "audit.json"
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What `fracture.data.split.report` says, and where it was written."""
+    """The report of `fracture.data.split.report`, and where it was written."""
 
     content: dict[str, Any]
     path: Path
 
     @property
     def leaks(self) -> int:
-        """Give how many groups, patients, studies and duplicate pairs stand in two splits."""
+        """Count the groups, patients, studies and duplicate pairs that stand in two splits."""
         return sum(map(len, self.content["leaks"].values()))
 
     def text(self) -> str:
@@ -67,7 +67,7 @@ def assemble(
     """Write the dataset tree ``out`` from harmonised stages.
 
     ``keep`` is the manifest of an earlier deal, or any table with the columns image_id and split. Raises BadValue where
-    stages were harmonised differently: a network would see two kinds of film.
+    stages were harmonised differently, since a network would see two kinds of film.
     """
     check_apart(out, *stages)
     loaded = [(stage, manifest.load(stage)) for stage in stages]
@@ -80,7 +80,7 @@ def assemble(
         raise BadValue(f"expected stages harmonised alike by scripts/preprocess.py, got {sorted(prepared)}")
     usable = sorted((record for record in records if record.split != "set_aside"), key=_by_id)
     aside = sorted((record for record in records if record.split == "set_aside"), key=_by_id)
-    # Films set aside earlier go along: a published one still keeps its group out of training.
+    # With the films set aside earlier: a published one among them still keeps its group out of training.
     films = [*usable, *aside]
     pairs = find_pairs(usable, [folder[record.image_id] / record.path for record in usable])
     if official:

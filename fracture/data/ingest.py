@@ -29,13 +29,13 @@ from fracture.data.workers import read_film
 from fracture.data.yolo import write_label
 
 MIN_BOX_PX = 2.0
-"""A box that is thinner than this after clipping marks nothing a reader could look at."""
+"""A box that is thinner than this after clipping marks nothing that can be seen."""
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""Errors of the place that a stage is written to; every other one is the film's own."""
+"""Errors of the disk that a stage is written to. Any other error is the film's own."""
 
 EDGE_PX = 0.5
-"""Fractions are written with few digits: a box that leaves the film by less was drawn to its edge."""
+"""A box of fractions that leaves the film by less was drawn to its edge: fractions are written with few digits."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Claim:
     """What a source says about one film, unchecked. Boxes are xyxy px of the film as its annotators saw it.
 
     ``relative`` boxes are fractions of that film's width and height instead. ``boxes`` is None where nobody drew,
-    ``()`` where somebody looked and found none; likewise ``fractured`` and ``abnormal`` are None where nobody said.
+    ``()`` where somebody looked and found none; ``fractured`` and ``abnormal`` are None where nobody said.
     ``family`` names the film that this one is an augmented copy of. ``sequence`` is the film's running number where the
     source numbers its films in the order of examination. ``kept`` and ``dropped`` count the drawn objects by class
     name. ``notes`` are disagreements that the source resolved; ``problem`` is one that it could not.
@@ -94,7 +94,7 @@ class Provenance:
     parts_published: bool = False
 
     def claim(self, native: str, file: Path, objects: Sorted, *, looked: bool, **known: Any) -> Claim:
-        """Claim what was drawn on a film of this set. Where nobody looked nothing is known of it: it is not normal."""
+        """Claim what was drawn on a film of this set. A film at which nobody looked is unknown, not normal."""
         said: dict[str, Any] = {
             "regions": self.regions,
             "fractured": bool(objects.boxes) if looked else None,
@@ -128,8 +128,8 @@ def ingest(
     """Verify every claim and write the stage: ``images/``, ``labels/``, ``manifest.csv`` and ``report.json``.
 
     Films are hard-linked where the file system allows it, copied otherwise or with ``copy``. A second run reads only
-    films that changed. A film whose name a file system, a table or JSON cannot hold goes by another, which the report
-    tells. Raises BadValue where ``out`` lies in one of the ``inputs`` that the claims come from, or around it.
+    films that changed. A film whose name a file system, a table or JSON cannot hold gets another, which the report
+    lists. Raises BadValue where ``out`` lies in one of the ``inputs`` that the claims come from, or around it.
     """
     check_apart(out, *inputs)
     claims = list(claims)
@@ -192,7 +192,7 @@ def join_neighbours(records: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 
 def report(records: Sequence[ImageRecord]) -> dict[str, object]:
-    """Account for every film: how many came, stay, are set aside and why, and every repair by film."""
+    """Account for every film: how many there are, are kept, or are set aside and why, and every repair by film."""
     aside = {record.image_id: record.attributes["reason"] for record in records if record.split == "set_aside"}
     repairs = {record.image_id: record.attributes["notes"] for record in records if "notes" in record.attributes}
     return {
@@ -208,7 +208,7 @@ def report(records: Sequence[ImageRecord]) -> dict[str, object]:
 
 
 def _stamp(claim: Claim) -> str:
-    """Name the state of a film and of what is said about it; a changed stamp means: read it again."""
+    """Name the state of a film and of its claim. Where the stamp changes, the film is read again."""
     return stamp(code_id(__name__), file_state(claim.file), replace(claim, regions=frozenset()), sorted(claim.regions))
 
 
@@ -231,7 +231,7 @@ def _ingest_one(job: tuple[Claim, Path, bool]) -> ImageRecord:
 
 
 def _claimed(claim: Claim) -> ImageRecord:
-    """Give the record of a film that nobody has looked at: what its source says, and set aside."""
+    """Give the record of a film that was not read yet: what its source says, and set aside."""
     path = f"images/{claim.image_id.split('/', 1)[1]}{safe_suffix(claim.file.suffix)}"
     attributes = dict(claim.attributes)
     if claim.sequence is not None:

@@ -1,7 +1,7 @@
-"""What annotators drew, in the words of their own class list, and which of it is a fracture.
+"""What annotators drew, by the names of their own class list, and which of it is a fracture.
 
-Class indices mean something else in every export of one dataset, so a fracture is found by its class name. An index is
-taken only from a person who gave it on purpose.
+A class index means something else in every export of a dataset, so a fracture is found by its class name. An index
+counts only where a person gave it on purpose.
 """
 
 import codecs
@@ -21,7 +21,7 @@ from fracture.core.errors import BadValue, MissingData
 from fracture.core.types import Box
 
 _BEYOND, _CENTRE_BEYOND = 0.1, 0.01
-"""How far what is drawn may leave its film, in fractions of it. The centre of a box on a film does not."""
+"""How far a drawing, and the centre of a box, may lie beyond the film, in fractions of it."""
 
 _MARKS = (
     *((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
@@ -31,7 +31,7 @@ _MARKS = (
 _ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*([\"'])([A-Za-z0-9._-]{1,40})\1")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030", "shift-jis": "cp932", "euc-kr": "cp949"}
-"""Encodings that programs declare and write more than: each is read by one that holds all of it."""
+"""Encodings that programs declare although they write a wider one, by which each of them is read."""
 
 _NO_TEXT = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "utf_7", "undefined"}
 
@@ -79,7 +79,7 @@ class FractureClasses:
 
 
 BY_NAME = FractureClasses()
-"""What is meant where nobody says otherwise: the class that is called fracture."""
+"""The default: the class that is called fracture."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Sorted:
 
 
 def sort_out(drawn: Iterable[Drawn], fractures: frozenset[str] | None) -> Sorted:
-    """Keep the fractures among the objects of a film, None: all of them, and count what is dropped."""
+    """Keep the fractures among the objects of a film, all of them where ``fractures`` is None, and count the rest."""
     drawn = tuple(drawn)
     if fractures is None:
         fractures = frozenset(one.name for one in drawn)
@@ -112,7 +112,7 @@ def class_list(path: Path) -> tuple[str, ...]:
     """Read the class names by index from a data.yaml or meta.yaml: a list, a mapping from 0 on, or only their number.
 
     Where only ``nc`` is given the classes are called by their number, "0", "1" and so on. Raises MissingData without
-    the file, BadValue for anything else, ``nc`` and names that disagree among it.
+    the file, BadValue for anything else, also where ``nc`` and names disagree.
     """
     content = read_yaml(path)
     names, count = content.get("names"), content.get("nc")
@@ -192,7 +192,7 @@ def _yolo_object(
 
 
 def _other_task(words: Sequence[str], values: Sequence[float], keypoints: tuple[int, int] | None) -> str:
-    """Say what is expected of a row whose box nobody can tell for certain; "" for a polygon."""
+    """Say what is expected in place of a row whose box is not certain; "" for a polygon."""
     expected = "expected 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 ...'"
     count = len(values)
     if keypoints:
@@ -219,14 +219,14 @@ def read_xml(path: Path) -> ElementTree.Element:
     """Read Pascal VOC's ``<annotation>`` by the encoding that its first bytes or its declaration state, else UTF-8.
 
     Raises BadValue, naming the file, for anything else. A document type is refused too: its entities can grow without
-    end. What is declared is not believed where it does not fit and UTF-8 does.
+    end. A declared encoding that does not fit is ignored where UTF-8 does.
     """
     data = _read(path)
     text = _xml_text(data, path.name)
     if "\0" in text or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise BadValue(f"{path.name}: expected plain XML, got a document type, entities or NUL bytes")
     try:
-        # Without a document type there is no entity to expand; the declaration was obeyed and is left out.
+        # Without a document type there is no entity to expand. The declaration was obeyed already and is left out.
         root = ElementTree.fromstring(_DECLARATION.sub("", text.lstrip("\ufeff"), count=1))  # noqa: S314
     except (ElementTree.ParseError, ValueError) as error:
         raise BadValue(f"{path.name}: expected XML, got {error}") from error
@@ -252,7 +252,7 @@ def _xml_text(data: bytes, where: str) -> str:
             if name.lower().replace("-", "_") in _NO_TEXT:
                 raise LookupError(name)
             text = data.decode(name)
-            if "<" in text:  # ASCII passes for UTF-16, as text without any mark
+            if "<" in text:  # ASCII decodes as UTF-16 too, into text without any tag
                 return text
         except (LookupError, ValueError):
             continue

@@ -1,4 +1,4 @@
-"""The manifest: one CSV beside every stage of a dataset, one row per film, nothing about a film kept anywhere else."""
+"""The manifest: one CSV in every stage of a dataset, a row per film. Nothing about a film is kept anywhere else."""
 
 import csv
 import gc
@@ -46,7 +46,7 @@ _TRUTH_CELL = {truth: cell for cell, truth in _TRUTH.items()}
 
 @contextmanager
 def no_cycles() -> Iterator[None]:
-    """Pause the cycle collector: it would walk through a million records again and again, and find nothing."""
+    """Pause the cycle collector, which would walk through a million records again and again and find nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +69,7 @@ def save(records: Sequence[ImageRecord], folder: Path) -> Path:
         table.writerow([*COLUMNS, *extra])
         keys = [column.removeprefix(_ATTRIBUTE) for column in extra]
         for record in records:
-            # A lone carriage return ends a row for whoever reads it, and is written without quotes.
+            # The writer does not quote a lone carriage return, which ends the row for a reader.
             cells = _row(record) + [record.attributes.get(key, "") for key in keys]
             table.writerow([cell.replace("\r", "\\r") if "\r" in cell else cell for cell in cells])
     Path(file.name).chmod(0o644)
@@ -98,8 +98,8 @@ def load(folder: Path) -> list[ImageRecord]:
             for number, row in enumerate(table, start=2):  # noqa: B007 the row is named where it is refused
                 if len(row) != len(header):
                     raise BadValue(f"expected {len(header)} cells, got {len(row)}")
-                told = {key: _shared(seen, row[i]) for (i, key), seen in zip(extra, share, strict=True) if row[i]}
-                records.append(_record(pick(row), told))
+                attributes = {key: _shared(seen, row[i]) for (i, key), seen in zip(extra, share, strict=True) if row[i]}
+                records.append(_record(pick(row), attributes))
         except csv.Error as error:
             raise BadValue(f"{path} line {table.line_num}: expected a row of cells, got {error}") from error
         except UnicodeDecodeError as error:
@@ -140,7 +140,7 @@ def merge(stages: Iterable[Sequence[ImageRecord]]) -> list[ImageRecord]:
 
 
 def check_unique(records: Iterable[ImageRecord]) -> None:
-    """Raise BadValue where two records share an image_id, or ids differ only in what file names cannot show."""
+    """Raise BadValue where two records share an image_id, or the file names made of their ids."""
     seen: dict[str, str] = {}
     for record in records:
         name = record.image_id.replace("/", "__")
@@ -163,7 +163,7 @@ def from_cells(row: Mapping[str, str]) -> ImageRecord:
 
 
 def _shared(seen: dict[str, str], cell: str) -> str:
-    """Keep one copy of a cell that comes again on row after row, such as a setting: a manifest may have a million."""
+    """Keep one copy of a cell that repeats in many rows, such as a setting: a manifest may have a million rows."""
     known = seen.get(cell)
     if known is None:
         known = cell

@@ -2,7 +2,7 @@
 
 A name may be a path of another machine, with other slashes, a URL with its escapes and query (Label Studio's
 ``/data/local-files/?d=..``), in another case or Unicode form, with blanks around it, with another suffix or none. It
-means the film that has the longest end of its path; where several films have it, it means none of them for certain.
+means the film that shares the longest end of its path; where several films do, it means none of them for certain.
 """
 
 import os
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 _SUFFIX = re.compile(r"\.(png|jpe?g|jpe|jfif|tiff?|bmp|gif|webp|avif|jp2|j2k|dcm|dicom|ima|npy)$", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*(/|$)\s*|\s+(?=\.[^./\s]+\s*$)|^\s+")
 _MOST_BYTES = 230
-"""A file name has at most 255; a suffix and what marks a file that is not whole yet come on top."""
+"""A file name has at most 255. A suffix, and a mark while the file is being written, are added to it."""
 
 _UNSAFE = frozenset('<>:"|?*\\')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -25,7 +25,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 class Names:
     """The films of a set by every name they may have elsewhere.
 
-    ``films`` gives the names of each film by kind, from the surest kind of name to the least sure.
+    ``films`` gives the names of each film by kind, from the most to the least certain kind.
     """
 
     def __init__(self, films: Mapping[str, Sequence[Iterable[str]]]) -> None:
@@ -53,7 +53,7 @@ def spellings(name: str) -> Iterator[str]:
     """Give a name as it is, then without what makes a URL of it: query and escapes. ``/`` stands between folders."""
     seen = set()
     waiting = [name, *_parts_of_url(name)]
-    for _ in range(3):  # escapes of escapes occur, and end there
+    for _ in range(3):  # escapes of escapes occur, deeper ones do not
         for spelled in waiting:
             plain = normalize("NFC", spelled).replace("\\", "/")
             if plain not in seen:
@@ -69,7 +69,7 @@ def ends(path: str) -> list[str]:
 
 
 def stem(name: str) -> str:
-    """Drop the suffix of an image file and no other: what follows the last dot of a DICOM UID belongs to it."""
+    """Drop the suffix of an image file and no other: what follows the last dot of a DICOM UID is part of the name."""
     return _SUFFIX.sub("", name.rstrip())
 
 
@@ -85,7 +85,7 @@ def _parts_of_url(name: str) -> list[str]:
         query = parse_qsl(parts.query, max_num_fields=100)
     except ValueError:
         return []
-    # A version or a token is no name, though a film may be called so.
+    # A version or a token in a query is no name of a film.
     values = [value for name, value in query if name == "d" or _SUFFIX.search(value)]
     return [parts.path, *values] if parts.query or parts.fragment else []
 
@@ -93,8 +93,8 @@ def _parts_of_url(name: str) -> list[str]:
 def safe_ids(ids: Mapping[str, bool]) -> dict[str, str]:
     """Give every image id one that any file system, table and JSON can hold, and no two of them one file.
 
-    ``ids`` tells of each whether its film will be a file: of one that will not, control characters and what is no text
-    alone are replaced. A safe id stays as it is; another keeps what can be read of it, and a hash of the whole.
+    ``ids`` tells of each whether its film will be a file. If not, only control characters and what is no text are
+    replaced. A safe id stays as it is. Any other keeps its readable characters and gets a hash of the whole.
     """
     sharing = Counter(_as_file(image_id) for image_id in ids)
     return {
@@ -109,7 +109,7 @@ def safe_suffix(suffix: str) -> str:
 
 
 def _as_file(image_id: str) -> str:
-    """Give what a label folder, and a file system that does not tell case apart, make of an id."""
+    """Give what an id becomes in a label folder on a file system that ignores case."""
     return normalize("NFC", image_id.replace("/", "__").casefold())
 
 

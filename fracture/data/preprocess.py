@@ -1,4 +1,4 @@
-"""A stage of original films to a stage of harmonised ones: lossless grey PNG, boxes moved along."""
+"""A stage of original films to a stage of harmonised ones: lossless grey PNG, with the boxes moved accordingly."""
 
 import json
 from dataclasses import asdict, replace
@@ -21,7 +21,7 @@ from fracture.imaging.harmonise import encode_png, harmonise
 def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | None = None) -> list[ImageRecord]:
     """Harmonise every film of the stage ``src`` into ``out``; films set aside stay set aside.
 
-    The manifest tells ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
+    The manifest has ``harmonise_id`` and the film's ``original_px``. A second run does only films that changed.
     """
     check_apart(out, src)
     if not (src / manifest.NAME).is_file():
@@ -65,7 +65,7 @@ def _preprocess_one(job: tuple[ImageRecord, Path, Path, HarmoniseConfig]) -> Ima
     try:
         film = read_film(src / record.path)
         if film.harmonise_id is not None and "harmonise_id" not in record.attributes:
-            film = replace(film, harmonise_id=None)  # what a stranger's file says of itself
+            film = replace(film, harmonise_id=None)  # the file says so, but no stage of ours does
         if film.size_px != record.size_px:
             raise BadValue(f"the manifest says {record.size_px} px, the film has {film.size_px} px; ingest it again")
         prepared = harmonise(film, config)

@@ -3,9 +3,9 @@
 A group is joined transitively from everything that may tie films together: patient, study, the group the ingest stage
 found (an augmentation family, an examination by running numbers), identical films, near duplicates. Groups are never
 cut. They are dealt out so that every stratum (source, region and label, the rarest region of a film deciding) comes
-close to the wanted shares. The deal depends on the seed and the films' ids alone, so it is the same on every machine.
+close to the wanted shares. The result depends on the seed and the films' ids alone, so it is the same on every machine.
 
-A deal can be kept: films that an earlier manifest assigned stay where they were, whatever is added.
+An earlier result can be kept: films that its manifest assigned stay where they were, whatever is added.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from fracture.data.manifest import no_cycles
 
 PARTS = ("train", "val", "test")
 LARGE_GROUP = 30
-"""Groups above this many films are listed for a person to look at: a rule that joins so much may be wrong."""
+"""Groups of more films are listed for review by a person: a rule that joins so many may be wrong."""
 
 FRACTURED_GROUPS = 3
 """A region with at least this many fractured groups has fractured films in every part."""
 
 COUNTED_WITH: Mapping[str, str] = {"humerus": "shoulder"}
-"""Regions that are too rare or too close to stand alone: films of the humerus show the shoulder more often than not."""
+"""Regions that are counted as another one: films of the humerus mostly show the shoulder too."""
 
 TIES = ("patient_id", "study_id", "group_id")
 _LABEL = {True: "fractured", False: "normal", None: "unlabelled"}
@@ -51,9 +51,9 @@ def deal(
     """Give every record its final group_id and its split. Films set aside stay so, and more may join them.
 
     ``val`` and ``test`` are shares of all films. Groups that touch a published valid or test list go to test. ``keep``
-    is an earlier deal, image_id -> part: its films stay where they were, newcomers of their groups join them, and a
-    newcomer that would join two parts is set aside. So are films that are one exposure under two opposite labels and,
-    unless ``eval_copies``, all but one of an augmentation family in val and test.
+    is an earlier deal, image_id -> part: its films stay where they were, new films of their groups join them, and a new
+    film that would join two parts is set aside. So are films that are one exposure under opposite labels and, unless
+    ``eval_copies``, all but one of an augmentation family in val and test.
 
     Raises BadValue for shares that leave nothing to train on, and for films of an external set: what a model was chosen
     on cannot validate it from outside.
@@ -66,7 +66,7 @@ def deal(
     keep = keep or {}
     names, reasons = group(records, pairs, keep)
     for index, other in contradictions(records, pairs).items():
-        # What an earlier deal assigned stays; then the new counterpart alone goes.
+        # A film that an earlier deal assigned stays, and only its new counterpart is set aside.
         if records[index].image_id not in keep:
             reasons[index] = f"same film as {records[other].image_id}, opposite label"
     usable = [index for index, record in enumerate(records) if record.split != "set_aside" and index not in reasons]
@@ -86,11 +86,11 @@ def deal(
 
 
 def deal_as_published(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> list[ImageRecord]:
-    """Follow the published lists exactly; films on none of them are set aside. Groups are named, and may be cut."""
+    """Follow the published lists exactly, even where they cut groups; films on none of them are set aside."""
     names, _ = group(records, pairs)
-    told = "on none of the published split lists"
+    reason = "on none of the published split lists"
     return [
-        _assigned(record, name, part := record.attributes.get("official_split"), None if part else told)
+        _assigned(record, name, part := record.attributes.get("official_split"), None if part else reason)
         for record, name in zip(records, names, strict=True)
     ]
 
@@ -98,12 +98,12 @@ def deal_as_published(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> 
 def group(
     records: Sequence[ImageRecord], pairs: Sequence[Pair], keep: Mapping[str, str] | None = None
 ) -> tuple[list[str], dict[int, str]]:
-    """Name every film's group, by the smallest image_id in it; and tell which newcomers cannot join any, and why.
+    """Name every film's group by the smallest image_id in it, and tell which new films cannot join any, and why.
 
-    ``keep`` is an earlier deal. Where that deal itself parts what belongs together, `report` tells of it.
+    ``keep`` is an earlier deal. `report` tells where that deal itself separates films of one group.
     """
     keep = keep or {}
-    parent = list(range(len(records)))  # films first; every patient, study and group found below is one more node
+    parent = list(range(len(records)))  # films first; every patient, study and group found below adds a node
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -112,9 +112,9 @@ def group(
         return node
 
     partners = _partners(pairs)
-    # Of every source: which node a patient, a study, a group is.
+    # By source: the node of each patient, study and group.
     ties: defaultdict[str, tuple[dict[str, int], ...]] = defaultdict(lambda: ({}, {}, {}))
-    parts: dict[int, set[str]] = {}  # root -> the parts that kept films hold it to
+    parts: dict[int, set[str]] = {}  # root -> the parts of its kept films
     bridges: dict[int, str] = {}
     placed = bytearray(len(records))
     order: Iterable[int] = range(len(records))
@@ -166,7 +166,7 @@ def _smallest(records: Sequence[ImageRecord], roots: Sequence[int]) -> list[str]
 
 
 class _Table:
-    """A deal in progress: what every group holds, where it went, how far the parts are from what they should hold."""
+    """A deal in progress: what every group holds, which part it is in, and how far the parts are from their shares."""
 
     def __init__(
         self, records: Sequence[ImageRecord], names: Sequence[str], usable: Sequence[int], *, stratify: bool
@@ -197,14 +197,14 @@ class _Table:
         self.shares: dict[str, float] = {}
 
     def put(self, name: str, into: str) -> None:
-        """Put a group into a part. One that is somewhere already stays there, one without usable films is nowhere."""
+        """Put a group into a part. One that is in a part already stays there; one without usable films gets none."""
         if name in self.strata and name not in self.part:
             self.part[name] = into
             for stratum, films in self.strata[name].items():
                 self.held[into][stratum] += films
 
     def fill(self, val: float, test: float, seed: int) -> dict[str, str]:
-        """Deal out all groups that are nowhere yet and give every group's part."""
+        """Deal out all groups that have no part yet, and give every group's part."""
         self.shares = dict(zip(PARTS, (1 - val - test, val, test), strict=True))
         parts = [name for name, share in self.shares.items() if share > 0]
         fixed = set(self.part)
@@ -216,7 +216,7 @@ class _Table:
     def _cost(self, name: str, into: str) -> float:
         """Tell by how much the part's squared distance from its wanted counts, relative to these, would grow.
 
-        Where a part holds too much from the start, this shares the rest out in proportion.
+        Where one part holds too much from the start, this divides the rest among the others in proportion.
         """
         held, share = self.held[into], self.shares[into]
         grown = 0.0
@@ -226,12 +226,12 @@ class _Table:
         return grown
 
     def _turn(self, name: str, seed: int) -> tuple[int, int, bytes]:
-        """Give the group's turn: the rarest stratum first, then the largest group, then a hash nobody can foresee."""
+        """Give the group's turn: the rarest stratum first, then the largest group, then by a hash of seed and name."""
         rarest = min([self.totals[stratum] for stratum in self.strata[name]])
         return rarest, -self.films[name], hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
     def _show_every_region(self, parts: Sequence[str], fixed: Set[str]) -> None:
-        """Move groups until every region with enough fractured groups shows a fracture in every part, if it can be."""
+        """Move groups until every region with enough fractured groups shows a fracture in every part, if possible."""
         for region in sorted(self.broken, key=lambda region: (len(self.broken[region]), region)):
             here = self.broken[region]
             for into in parts if len(here) >= FRACTURED_GROUPS else ():
@@ -253,7 +253,7 @@ class _Table:
 
 
 def _copies(records: Sequence[ImageRecord], splits: Mapping[int, str], keep: Mapping[str, str]) -> dict[int, str]:
-    """Tell which films of val and test are augmented copies of one that stays: one film, one result.
+    """Tell which films of val and test are augmented copies of one that stays, so that a film counts once.
 
     The film that stays is the one an earlier deal used, else one that its export did not augment (exports augment their
     training part only), else the first by id.
@@ -270,8 +270,8 @@ def _copies(records: Sequence[ImageRecord], splits: Mapping[int, str], keep: Map
     reasons: dict[int, str] = {}
     for copies in families.values():
         original, *others = sorted(copies, key=rank)
-        told = f"augmented copy of {records[original].image_id}, which stands for the film in {splits[original]}"
-        reasons |= {index: told for index in others if records[index].image_id not in keep}
+        reason = f"augmented copy of {records[original].image_id}, which stands for the film in {splits[original]}"
+        reasons |= {index: reason for index in others if records[index].image_id not in keep}
     return reasons
 
 
@@ -335,7 +335,7 @@ def report(records: Sequence[ImageRecord], pairs: Sequence[tuple[str, str, float
 
 
 def _regions_without_fracture(counts: Mapping[str, Mapping[str, int]]) -> dict[str, list[str]]:
-    """Name, per part, the regions that show a fracture in another part but not there: nothing can be said of them."""
+    """Name, per part, the regions that show a fracture only in other parts: this part cannot measure them."""
     shown = {name: {key for key in part if key.endswith("_fractured")} for name, part in counts.items()}
     everywhere = set().union(*shown.values())
     return {name: sorted(key.removesuffix("_fractured") for key in everywhere - here) for name, here in shown.items()}
@@ -363,7 +363,7 @@ def _assigned(record: ImageRecord, name: str, part: str | None, reason: str | No
     if reason and record.split != "set_aside":
         attributes = {**record.attributes, "reason": reason}
         return replace(record, group_id=name, split="set_aside", attributes=attributes)
-    # What dataclasses.replace does, at a third of its time: this is done for every one of a million records.
+    # What dataclasses.replace does, in a third of the time: it is done for each of up to a million records.
     known = list(_values(record))
     known[_GROUP] = name
     if record.split != "set_aside":

@@ -1,7 +1,7 @@
-"""How a stage works through thousands of films: in parallel, with a progress bar, and so that a killed run can go on.
+"""How a stage works through thousands of films: in parallel, with a progress bar, and resumable after a kill.
 
-Every file is written beside its name and renamed when whole. What was done is kept in an append-only journal, one line
-per film, with a stamp of everything the result depends on; the manifest is written last. A next run trusts a journal
+Every file is written under another name and renamed when whole. An append-only journal has a line for each finished
+film, with a stamp of everything the result depends on; the manifest is written last. The next run trusts a journal
 line only when it is whole, its stamp still fits and its files are there.
 """
 
@@ -44,7 +44,7 @@ class Journal:
             record = from_cells(entry["record"])
             self.done[record.image_id] = (entry["stamp"], record)
         except (ValueError, KeyError, TypeError, FractureError):
-            return  # a line that a kill cut short or another version wrote; its film is simply read again
+            return  # a kill cut the line short, or another version wrote it; its film is read again
 
     def finished(self, image_id: str, stamp: str) -> ImageRecord | None:
         """Give the record of an earlier run if nothing it depends on has changed since."""
@@ -75,7 +75,7 @@ def run_films(
 ) -> list[ImageRecord]:
     """Work through ``(image_id, stamp, job)``, skipping what the journal has; give the records in the jobs' order.
 
-    ``lost`` gives the record of a film that ends every process it meets, and why it has no other.
+    ``lost`` gives the record of a film that ends every process it meets, from its job and the reason.
     """
     results = {image_id: journal.finished(image_id, stamp) for image_id, stamp, _ in jobs}
     todo = [(image_id, stamp, job) for image_id, stamp, job in jobs if results[image_id] is None]

@@ -1,4 +1,4 @@
-"""Work on thousands of films in processes that may die over one: it is named, and the others are done all the same."""
+"""Work on thousands of films in processes. One may die over a film: that film is named, and the others are done."""
 
 import queue
 import signal
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 def read_film(file: Path, **how: Any) -> Radiograph:
     """Decode the film in a file; ``how`` goes to `fracture.imaging.decode.decode`.
 
-    Raises a FractureError with the reason, whatever is wrong with the file or goes wrong over it.
+    Raises a FractureError with the reason, whatever goes wrong.
     """
     try:
         return decode(file.read_bytes(), **how)
@@ -44,8 +44,8 @@ def read_film(file: Path, **how: Any) -> Radiograph:
 def film_pool(workers: int) -> ProcessPoolExecutor:
     """Give a pool of processes, each of them keeping to one core.
 
-    They start afresh. A fork would take over locks that threads of torch, OpenVINO or OpenCV hold, without the threads
-    that let go of them, and wait for ever.
+    They are started new, not forked. A fork would inherit locks that threads of torch, OpenVINO or OpenCV hold, but not
+    the threads that release them, and would wait for ever.
     """
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
 
@@ -56,10 +56,10 @@ def film_map(
     lost: Callable[[Job, str], Result],
     workers: int | None = None,
 ) -> Iterator[Result]:
-    """Give ``work`` of every job, in order, from as many processes as there are cores unless said.
+    """Give ``work`` of every job, in order, with one process per core unless ``workers`` says otherwise.
 
-    A process that dies, by a film or by a hand from outside, is replaced, and each film it had is tried once more on
-    its own. One that ends a process again gives what ``lost`` makes of it and a reason. What ``work`` raises is raised.
+    A process that dies, over a film or from outside, is replaced, and each of its films is tried once more alone. One
+    that ends a process again gives ``lost`` of its job and a reason. What ``work`` raises is raised.
     """
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     many = min(workers or cores(), len(chunks))
@@ -87,7 +87,7 @@ def film_map(
 
 
 class _Worker(Generic[Job, Result]):
-    """A process, and the next one where it dies."""
+    """One process at a time: where it dies, the next one."""
 
     def __init__(self, work: Callable[[Job], Result], lost: Callable[[Job, str], Result]) -> None:
         self._work = work
@@ -124,7 +124,7 @@ class _Worker(Generic[Job, Result]):
 def _each(work: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
     results = []
     for job in jobs:
-        # To the default of its signal, which ends the process, whatever a decoder is caught in.
+        # The signal keeps its default, which ends the process even inside native code.
         signal.setitimer(signal.ITIMER_PROF, FILM_CPU_S)
         results.append(work(job))
     signal.setitimer(signal.ITIMER_PROF, 0)

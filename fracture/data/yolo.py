@@ -41,7 +41,7 @@ def label_text(record: ImageRecord) -> str:
 
 
 def write_label(record: ImageRecord, path: Path) -> None:
-    """Write the film's YOLO label file; none where nobody drew and nobody called it normal, for empty means normal."""
+    """Write the film's YOLO label file. A film that is not `is_drawn` gets none, since an empty one means normal."""
     if is_drawn(record):
         write_bytes(path, label_text(record).encode())
     else:
@@ -56,11 +56,11 @@ def is_drawn(record: ImageRecord) -> bool:
 def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: bool = False) -> list[ImageRecord]:
     """Write ``(record, film)`` pairs as a YOLO tree with its manifest, replacing an older tree as a whole.
 
-    Films set aside appear in the manifest only. Films on which nobody drew stand in ``undrawn/<split>/``, where no
-    detector training looks: a film without a label file would pass for a normal one. The tree is built beside ``out``
-    and moved into place when complete.
+    Films set aside appear in the manifest only. Films that are not `is_drawn` stand in ``undrawn/<split>/``, where no
+    training of a detector looks: a film without a label file would pass for a normal one. The tree is built beside
+    ``out`` and moved into place when complete.
     """
-    # A stage has a manifest too, but films that nobody may replace by a selection of them.
+    # A stage has a manifest too, but its films must not be replaced by a selection of them.
     ours = (out / manifest.NAME).is_file() and not (out / JOURNAL).exists()
     if out.exists() and any(out.iterdir()) and not ours:
         raise BadValue(f"{out} is not empty and no dataset of ours; name another folder or empty it")
@@ -86,7 +86,7 @@ def write_tree(records: Sequence[tuple[ImageRecord, Path]], out: Path, *, copy: 
 
 
 def attribution_text(records: Sequence[ImageRecord]) -> str:
-    """Say whose films these are and on what terms, a section per source, for whoever is handed the dataset."""
+    """Say whose films these are and on what terms, a section per source, for whoever gets the dataset."""
     used = Counter((r.source, r.licence, r.attribution) for r in records if r.split not in {None, "set_aside"})
     sections = [
         f"## {source}\n\n{films} films. Licence: {licence or 'not stated'}.\n\n{attribution or 'Not attributed.'}\n"

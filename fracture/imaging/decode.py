@@ -18,7 +18,7 @@ MAX_PIXELS = 64_000_000
 
 _PDF = b"%PDF-"
 
-# What the bytes of other formats begin with, or hold at an offset. Each is a format people have films or pictures in.
+# What the bytes of other formats hold at an offset. People have films or pictures in each of these formats.
 _OTHER_FORMATS: dict[tuple[int, bytes], str] = {
     (0, b"BM"): "BMP",
     (0, b"GIF8"): "GIF",
@@ -62,8 +62,8 @@ _OTHER_FORMATS: dict[tuple[int, bytes], str] = {
 def decode(data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS, any_modality: bool = False) -> Radiograph:
     """Decode the one film in the file.
 
-    ``window`` picks one of several DICOM VOI windows. ``any_modality`` takes DICOM images that are no radiographs as
-    well. Raises SeveralFrames where the file holds more than one film, and the refusals of `frames`.
+    ``window`` picks one of several DICOM VOI windows. ``any_modality`` also takes DICOM images that are no
+    radiographs. Raises SeveralFrames where the file holds more than one film, and the refusals of `frames`.
     """
     films = list(islice(frames(data, window=window, max_pixels=max_pixels, any_modality=any_modality), 2))
     if len(films) > 1:

@@ -1,7 +1,7 @@
 """Which greys of a film are the film's own: lead markers, burned-in text, padding and hot pixels are left out.
 
-Many files say nothing of where a film's greys begin and end, and one bright marker or one padded border would decide
-that for the whole of it. So the range is read off the pixels that can be anatomy.
+Many files do not say where a film's greys begin and end, and one bright marker or one padded border would decide it
+for the whole film. So the range is measured on the pixels that can be anatomy.
 """
 
 import math
@@ -14,19 +14,19 @@ TAIL = 0.001
 """The share of a film's pixels that may lie below its range, and above it."""
 
 FEW_LEVELS = 64
-"""A film with fewer levels of grey is too flat to be read: of 1,000 films of three sources none has fewer than 89."""
+"""A film with fewer levels of grey is too flat to be read. Of 1,000 films of three sources none has fewer than 89."""
 
 LOW_CONTRAST, ASSUMED_RANGE = "low_contrast", "assumed_range"
 """Flags: a film of few levels, and one whose range no header states."""
 
 _DECODED_TAIL = TAIL / 10
-"""What decoding may cut off: so little that a range measured afterwards is the same as one measured before."""
+"""The share that decoding may cut off: too small to change a range that is measured afterwards."""
 
 _SAMPLE = 1 << 16
 _GLANCE = 1 << 12
-"""So many pixels are enough to tell of nearly every film that it has levels enough."""
+"""For nearly every film so many pixels suffice to see that it has enough levels."""
 _PICTURE = 64 * 64
-"""Of fewer pixels every one counts: too few are left otherwise."""
+"""Of a film of fewer pixels every pixel counts, or too few would be left."""
 
 _BODY = (0.02, 0.98)
 _REACH = 4.0
@@ -52,7 +52,7 @@ def film_range(
 def too_flat(pixels: NDArray[Any]) -> bool:
     """Tell whether (H, W) values have too few different greys within their range to be read, a blank film among them.
 
-    As many as ``FEW_LEVELS`` cannot be asked of a film of a few hundred pixels, so there it is one in sixteen of them.
+    A film of a few hundred pixels cannot have ``FEW_LEVELS``; there a sixteenth as many levels as pixels suffice.
     """
     glance = _film(pixels, None, _GLANCE)
     if _levels(glance, 10 * TAIL) >= FEW_LEVELS:
@@ -64,12 +64,12 @@ def too_flat(pixels: NDArray[Any]) -> bool:
 def unstated(values: NDArray[Any], absent: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Give (H, W) greys in [0, 1] of values whose range no header states; black where there is no picture.
 
-    Whoever calls it flags the film ``assumed_range``, or says more exactly what was not stated.
+    The caller flags the film ``assumed_range``, or says more exactly what was not stated.
     """
     low, high = film_range(values, _DECODED_TAIL, absent)
     if not high > low:
         return np.zeros(values.shape, np.float32)
-    # Subtracted in double: values of 32 bits are more than single precision can tell apart.
+    # Subtract in double precision: single cannot tell all values of 32 bits apart.
     greys = (
         (values - low) / (high - low)
         if values.dtype == np.float32
@@ -89,7 +89,7 @@ def _levels(film: NDArray[Any], tail: float) -> int:
 
 
 def _film(pixels: NDArray[Any], absent: NDArray[np.bool_] | None, most: int = _SAMPLE) -> NDArray[Any]:
-    """Give the values of the film's pixels, sorted: all of a small film, some ``most`` on a grid of a large one."""
+    """Give the values of the film's pixels, sorted: all of a small film, about ``most`` on a grid of a large one."""
     height, width = pixels.shape
     step = max(1, math.ceil(math.sqrt(height * width / most)))
     inner = min(height, width) > 2 and height * width >= _PICTURE

@@ -2,9 +2,9 @@
 
 Two steps, each with an exact map between pixel frames:
 
-1. `harmonise`: the film's own range of greys stretched to black and white, local contrast (CLAHE), then an
-   aspect-preserving shrink. What datasets store.
-2. `network_pixels`: resize to the network's scale, grey to three channels, padding. What a network is fed.
+1. `harmonise`: stretch the film's own range of greys to black and white, even out local contrast (CLAHE), shrink with
+   the sides in proportion. Datasets store this.
+2. `network_pixels`: resize to the network's scale, grey to three channels, pad. A network gets this.
 """
 
 import math
@@ -21,7 +21,7 @@ from fracture.imaging.greys import film_range
 from fracture.imaging.raster import HARMONISE_KEY
 
 PAD_VALUE = 114
-"""The grey that YOLO pads with. A network is fed with the one it was trained with, which its card names."""
+"""The grey that YOLO pads with. A network's card names the one that it was trained with."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_UP = 2
@@ -30,11 +30,11 @@ _FILTER_UP = 2
 def harmonise(film: Radiograph, config: HarmoniseConfig) -> ModelInput:
     """Prepare a film: its range, CLAHE at its own resolution, then shrink its long side to the cap. Never enlarges.
 
-    The range is stretched before the greys are rounded to 8 bits, so that a film which uses a sixteenth of its bits
-    keeps its levels, and hospitals that expose or window otherwise look more alike.
+    The range is stretched before the greys are rounded to 8 bits. So a film that uses a sixteenth of its bits keeps its
+    levels, and films of hospitals that expose or window differently look more alike.
 
-    A film that this very configuration has already prepared passes through untouched, so a harmonised dataset and the
-    files it came from give the same pixels. Raises BadValue for a film that another configuration has prepared:
+    A film that the same configuration has already prepared passes through unchanged, so a harmonised dataset and the
+    files it came from give the same pixels. Raises BadValue for a film that another configuration has prepared, since
     contrast cannot be undone.
     """
     if film.harmonise_id is not None:
@@ -64,7 +64,7 @@ def _stretched(film: Radiograph, tail: float) -> NDArray[np.uint8]:
     if not high > low:
         return to_grey(film)
     gain = 255 / (high - low)
-    # The one function of OpenCV that scales, shifts, rounds and keeps to 0..255 in a single pass.
+    # This function of OpenCV alone scales, shifts, rounds and clips to 0..255 in a single pass.
     stretched = cv2.addWeighted(film.pixels, gain, film.pixels, 0, -low * gain, dtype=cv2.CV_8U)
     return np.asarray(stretched, dtype=np.uint8)
 
@@ -72,7 +72,7 @@ def _stretched(film: Radiograph, tail: float) -> NDArray[np.uint8]:
 def network_pixels(
     film: ModelInput, long_side_px: int, *, stride: int | None = 32, pad_value: int = PAD_VALUE
 ) -> ModelInput:
-    """Make the (H, W, 3) uint8 pixels a network is fed, the long side scaled to ``long_side_px``.
+    """Make the (H, W, 3) uint8 pixels that a network gets, the long side scaled to ``long_side_px``.
 
     With a ``stride`` the film is centred on padding of ``pad_value`` so that both sides are multiples of it; with None
     it is not padded, as training wants it (there the batch decides the padding).
@@ -119,7 +119,7 @@ def _resize(grey: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
     if size == (width, height):
         return grey
-    # Area averaging when shrinking: a bilinear shrink skips rows, and a hairline fracture is a row wide.
+    # Shrink by area averages: a bilinear shrink skips rows, and a hairline fracture is a row wide.
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grey, size, interpolation=way), dtype=np.uint8)
 

@@ -3,8 +3,8 @@
 from fracture.core.errors import FilmTooLarge
 
 _MAX_RATIO = 10_000
-"""Of the long side to the short one. Films of a whole leg or spine have 5, and up to here a strip costs no more than a
-square film of as many pixels; one of 1 x 30,000,000 costs three times as much."""
+"""Of the long side to the short one. A film of a whole leg or spine has 5. Up to this ratio a strip costs no more than
+a square film of as many pixels; one of 1 x 30,000,000 pixels costs three times as much."""
 
 
 def check_size(width: int, height: int, max_pixels: int, count: int = 1) -> None:

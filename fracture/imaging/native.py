@@ -1,4 +1,4 @@
-"""What a raster file stores, at its full depth: channels, and the one value a pixel that they come to."""
+"""What a raster file stores, at its full depth: channels, and the one value a pixel that is made of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def _product(one: Channel, other: Channel, top: int) -> Channel:
 
 
 def _in_blocks(formula: Callable[..., Channel], *channels: Channel) -> Channel:
-    """Work through rows a few at a time: in one go the wider numbers take four times the film's memory."""
+    """Work through a few rows at a time: all at once, the wider numbers would take four times the film's memory."""
     result = np.empty(channels[0].shape, channels[0].dtype)
     for start in range(0, len(result), _BLOCK_ROWS):
         rows = slice(start, start + _BLOCK_ROWS)

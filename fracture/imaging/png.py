@@ -7,12 +7,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LEGAL_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PALETTE = 3
 _CLEAR_BYTES = {b"\0": 2, b"\2": 6}
-"""Of tRNS, by colour type: a sample of grey, or of three colours."""
+"""The length of tRNS by colour type: a sample of grey, or of three colours."""
 _MAX_SIDE = (1 << 31) - 1
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each chunk, where it begins and where it ends, which may be behind the end of the file."""
+    """Yield each chunk's kind, where it begins and where it ends, which may be beyond the end of the file."""
     at = len(SIGNATURE)
     while at + 8 <= len(png):
         length, kind = struct.unpack_from(">I4s", png, at)
@@ -23,9 +23,9 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def pixels_only(png: bytes, key: str) -> bytes:
-    """Give a PNG without what its pixels do not depend on, for a reader that one odd chunk of that kind has stopped.
+    """Give a PNG without the chunks that its pixels do not depend on, for a reader that such a chunk has stopped.
 
-    Critical chunks stay, whose names begin with a capital (3.3), transparency that its colours can have (4.2.1.1), EXIF
+    Kept are critical chunks, whose names begin with a capital (3.3), transparency that fits its colours (4.2.1.1), EXIF
     and the text under ``key``.
     """
     kept: list[bytes | memoryview] = [png[: len(SIGNATURE)]]

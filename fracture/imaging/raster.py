@@ -25,8 +25,8 @@ from fracture.imaging.native import Native, luma, over_black
 HARMONISE_KEY = "fracture:harmonise_id"
 """The PNG text chunk in which a harmonised film says so, which makes harmonising idempotent."""
 
-# Not Image.open: Ultralytics replaces it by one that installs a package when it meets bytes it does not know. And not
-# Pillow's limit on pixels: ours is checked on the header, before any pixel is touched.
+# Not Image.open: Ultralytics replaces it by one that installs a package when it meets unknown bytes. Pillow's limit on
+# pixels is not used either: ours is checked on the header, before any pixel is touched.
 _READERS: dict[bytes, tuple[type[ImageFile.ImageFile], Callable[[bytes], str]]] = {
     png.SIGNATURE: (PngImagePlugin.PngImageFile, png.what_is_missing),
     jpeg.SIGNATURE: (JpegImagePlugin.JpegImageFile, jpeg.what_is_missing),
@@ -45,17 +45,17 @@ _PILLOW_ERRORS = (
     MemoryError,
 )
 _BLOCK_ROWS = 16
-"""A JPEG is coded in rows of blocks, 16 px high at most by common encoders; a file cut in the first holds no film."""
+"""A JPEG is coded in rows of blocks, at most 16 px high. A file that ends in the first row of blocks holds no film."""
 
-# Pillow's switch for reading what is left of a truncated file is global to the process. While one thread has it on, no
-# other may read: a truncated film would pass for a whole one.
+# Pillow's switch for reading truncated files is global to the process. While one thread has it on, no other may read: a
+# truncated film would pass for a whole one.
 _truncation_switch = threading.RLock()
 
 
 class _Quiet(threading.local, logging.Filter):
-    """Keeps what Pillow says of the films decoded here out of every log: it quotes tags, as a patient's name.
+    """Keeps Pillow's messages about films decoded here out of every log: they quote tags, such as a patient's name.
 
-    Only of these films, in the thread that decodes one: what Pillow says to others is theirs.
+    It acts only in a thread that decodes a film; other messages of Pillow pass.
     """
 
     on = False
@@ -146,11 +146,11 @@ def _broken(data: bytes) -> BrokenFilm:
 
 
 def _harmonise_id(mark: object) -> str | None:
-    """Accept nothing but an id as HarmoniseConfig makes them: anybody can write anything into a PNG."""
+    """Accept only an id as HarmoniseConfig makes it: anybody can write anything into a PNG."""
     return mark if isinstance(mark, str) and re.fullmatch(r"h1-[0-9a-f]{12}", mark) else None
 
 
-# EXIF 2.32, tag 274: what must be done to the stored pixels to see the film upright.
+# EXIF 2.32, tag 274: how to turn the stored pixels to see the film upright.
 _TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     2: np.fliplr,
     3: lambda film: np.rot90(film, 2),
@@ -163,7 +163,7 @@ _TURN: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 
 
 def _upright(greys: NDArray[np.float32], orientation: int, flags: set[str]) -> NDArray[np.float32]:
-    """Turn a film as its EXIF tag says. FracAtlas' annotators saw the films so, and its boxes only fit turned films."""
+    """Turn a film as its EXIF tag says. FracAtlas' annotators saw the films so, and its boxes fit only turned films."""
     if orientation not in _TURN:
         return greys
     flags.add("exif_rotated")
@@ -203,12 +203,12 @@ _WIDE_COLOUR = {
     "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
     "LA;16B": ("RGBA",),
 }
-"""Of PNGs of 16-bit colour Pillow keeps each sample's first byte; told that the bytes stand the other way round, the
-second one. Grey and alpha of 16 bits are as many bytes as four colours of 8."""
+"""The modes to read a PNG of 16-bit colour in, since Pillow keeps only each sample's first byte: read as big-endian it
+keeps the high byte, as little-endian the low one. Grey and alpha of 16 bits are read as four colours of 8."""
 
 
 def _load(image: ImageFile.ImageFile) -> int:
-    """Load a file's pixels and give its EXIF orientation; EXIF that cannot be read says nothing of it."""
+    """Load a file's pixels and give its EXIF orientation, upright where EXIF cannot be read."""
     with _truncation_switch:
         image.load()
         try:

@@ -1,4 +1,4 @@
-"""Many films: found, read side by side, answered in order; failures are answers of their own."""
+"""Many films: found, read in parallel, answered in order. A film that fails gives a refusal as its answer."""
 
 import time
 from collections import deque
@@ -24,22 +24,22 @@ from fracture.inference.sandbox import Sandbox
 from fracture.models.card import ModelCard
 
 _AHEAD = 3
-"""Films per worker that may wait for a slow one, or for a consumer that takes its time."""
+"""Films per worker that may wait for a slow film or a slow consumer."""
 
 
 _MEMORY_MB, _CPU_S, _WALL_S = 6144, 120.0, 600.0
 _HEAD_BYTES = 512
-"""Within these a PNG that `fracture.imaging.harmonise` wrote names its configuration."""
+"""A PNG that `fracture.imaging.harmonise` wrote names its configuration within so many bytes."""
 
 _DEPTH = 4
-"""How many folders above a film its manifest may lie; a dataset has two between them."""
+"""How many folders above a film its manifest may lie. In a dataset there are two between them."""
 
 
 @dataclass(frozen=True)
 class Read:
     """One film of many: its file, its answer, and the time from opening the file to the answer.
 
-    Other films were read meanwhile: only with one worker is ``time_ms`` what the film takes alone.
+    Other films are read at the same time, so ``time_ms`` is what the film takes alone only with one worker.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Read:
 def find_films(paths: Iterable[Path]) -> list[Path]:
     """List files as given, and below folders every file that is not plainly something else (labels, tables, hidden).
 
-    Content decides later what a film is: DICOM files often have no extension. What cannot be looked at, such as a
+    Content decides later what a film is: DICOM files often have no extension. What cannot be opened, such as a
     folder that may not be listed, is in the list too: reading it says why. Raises MissingData for a path that is not
     there.
     """
@@ -69,13 +69,12 @@ def find_films(paths: Iterable[Path]) -> list[Path]:
 def read_files(
     reader: Reader, files: Iterable[Path], workers: int | None = None, sandbox: Sandbox | None = None
 ) -> Iterator[Read]:
-    """Read every file, as many at a time as there are cores unless said; give the answers in the order of the files.
+    """Read every file, with a worker per core unless ``workers`` differs; answers come in the order of the files.
 
-    A file that cannot be read, or that ends every process that decodes it, gives its Refusal, and the rest goes on. An
-    answer is that of the film read alone. ``sandbox`` decodes instead of one that is opened for the purpose.
+    A file that cannot be read, or that ends every process that decodes it, gives a Refusal, and the rest goes on. Each
+    answer is the same as for the film alone. ``sandbox`` is used instead of a new one.
     """
-    # Threads: they share one network, and what they wait for, a child or the network, works without the interpreter's
-    # lock.
+    # Threads, since they share one network. A child and the network do their work without the interpreter's lock.
     workers = workers or cores()
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Read]] = deque()
@@ -97,7 +96,7 @@ def read_file(reader: Reader, file: Path, sandbox: Sandbox | None = None) -> Pre
     with ExitStack() as stack:
         decoding = sandbox or stack.enter_context(open_sandbox(reader.card, 1))
         try:
-            if file.exists() and not file.is_file():  # a pipe would be waited for without end
+            if file.exists() and not file.is_file():  # reading a pipe may never end
                 return Refusal("unreadable_file", "the file cannot be opened: it is a folder, a pipe or a device")
             data = file.read_bytes()
         except OSError as error:
@@ -107,12 +106,12 @@ def read_file(reader: Reader, file: Path, sandbox: Sandbox | None = None) -> Pre
             return reader.read_prepared(film.model_input, film.flags)
         except FractureError as error:
             return Refusal(error.code, str(error))
-        except OSError as error:  # the processes that decode are killed from outside, or none can be had
+        except OSError as error:  # the processes that decode are killed from outside, or none starts
             return Refusal("not_decoded", str(error))
 
 
 def network_inputs(reader: Reader, files: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
-    """Give films one by one as the network is fed them, decoded in a `Sandbox` as `read_files` has them decoded.
+    """Give films one by one as the network gets them, decoded in a `Sandbox` as in `read_files`.
 
     Raises what `Sandbox.prepare` raises.
     """
@@ -124,7 +123,7 @@ def network_inputs(reader: Reader, files: Iterable[Path]) -> Iterator[NDArray[np
 
 
 def open_sandbox(card: ModelCard, workers: int) -> Sandbox:
-    """Start processes that decode films for a model. Nobody waits for one film of many: each may take its time."""
+    """Start processes that decode films for a model. Their limits are wide: nobody waits for one film of many."""
     return Sandbox(
         card.harmonise,
         card.long_side_px,
@@ -138,9 +137,9 @@ def open_sandbox(card: ModelCard, workers: int) -> Sandbox:
 
 
 def is_ours(file: Path, data: bytes) -> bool:
-    """Tell whether a file that says it is harmonised is one that a manifest above it names so.
+    """Tell whether a manifest above a file confirms that it is harmonised.
 
-    Anybody can write such a mark into a film, and would spare it the contrast that every network expects.
+    Anybody can write such a mark into a film, which would then miss the contrast that every network expects.
     """
     if HARMONISE_KEY.encode() not in data[:_HEAD_BYTES]:
         return False

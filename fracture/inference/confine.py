@@ -1,8 +1,8 @@
-"""What a process gives up for good, so that code that takes it over reaches nothing: Linux's Landlock and seccomp.
+"""What a process gives up for good, so that an attacker who takes it over reaches nothing: Landlock and seccomp.
 
-Landlock takes all files, the network, and signals and abstract sockets of other processes (landlock(7)). seccomp takes
-every system call but the few that computing and talking over what is open already need (seccomp(2)). Both are asked for
-through the C library. Where the kernel has neither, `confine` says so, and whoever called it must.
+Linux's Landlock takes away all files, the network, and signals to and abstract sockets of other processes
+(landlock(7)). seccomp takes away every system call but the few that computing and open connections need (seccomp(2)).
+Both are called through the C library. `confine` says which of them the kernel lacks, and its caller must pass that on.
 """
 
 import ctypes
@@ -16,8 +16,8 @@ MECHANISMS = ("landlock", "seccomp")
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
-# landlock(7): the rights over files that each version of the interface knows; those over TCP came with the fourth, the
-# scopes of abstract sockets and signals with the sixth. The numbers of its calls are the same on every processor.
+# landlock(7): the rights over files that each version of the interface knows. Those over TCP came with the fourth
+# version, the scopes of abstract sockets and signals with the sixth. Its calls have the same numbers on all processors.
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446
 _ASK_VERSION = 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -31,9 +31,9 @@ _AT_NUMBER, _AT_ARCH = 0, 4
 _ALLOW, _KILL, _FAIL = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _EPERM = 1
 _ARCHES = {"x86_64": (0xC000_003E, 317), "aarch64": (0xC000_00B7, 277)}
-"""The audit number of each processor's own way of calling, and there the number of seccomp itself.
+"""The audit number of each processor's calling convention, and the number of seccomp in it.
 
-A call in any other way (32-bit calls on a 64-bit processor) ends the process; those of x32 have numbers of their own.
+A call by any other convention (32-bit calls on a 64-bit processor) ends the process; x32 has numbers of its own.
 """
 
 _CALLS = {
@@ -71,11 +71,11 @@ _CALLS = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-"""What decoding still needs: memory, time, its open connection, its end. None that opens, starts or names another."""
+"""What decoding needs: memory, time, the open connection, its own end. None opens, starts or names anything else."""
 
 
 def confine() -> dict[str, bool]:
-    """Give up files, network, other processes and new programs, in this process and for good; tell what took hold.
+    """Give up files, network, other processes and new programs for good; tell which mechanisms took effect.
 
     The process must have one thread, and have imported all it will ever need. Of `MECHANISMS` those that the kernel or
     the processor lacks are False.
@@ -85,7 +85,7 @@ def confine() -> dict[str, bool]:
     if sys.platform == "linux":
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         held["landlock"] = _landlock(libc)
-    # No new descriptor of any kind, also where neither of the two is to be had. Open ones go on working.
+    # No new descriptor of any kind, even where the kernel has neither mechanism. Open ones go on working.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     if sys.platform == "linux":
         held["seccomp"] = _seccomp(libc)
@@ -124,7 +124,7 @@ def _landlock(libc: Any) -> bool:
         _NETWORK if version >= _NETWORK_SINCE else 0,
         _SCOPES if version >= _SCOPES_SINCE else 0,
     )
-    # The set stands for what is handled; with no exception in it, all of that is refused.
+    # The set names what is handled. It holds no exception, so all of that is refused.
     ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(ctypes.sizeof(rules)), 0)
     if ruleset < 0:
         return False
@@ -146,7 +146,7 @@ def _seccomp(libc: Any) -> bool:
         _Step(_JUMP_IF_EQUAL, 1, 0, arch),
         _Step(_RETURN, 0, 0, _KILL),
         _Step(_LOAD, 0, 0, _AT_NUMBER),
-        # To the last step of all, past the comparisons that follow and the failure.
+        # Jump to the last step, past the remaining comparisons and the failure.
         *(_Step(_JUMP_IF_EQUAL, len(allowed) - i, 0, number) for i, number in enumerate(allowed)),
         _Step(_RETURN, 0, 0, _FAIL | _EPERM),
         _Step(_RETURN, 0, 0, _ALLOW),

@@ -1,8 +1,7 @@
 """The process that decodes one film after another for a sandbox: its whole life, from start to end.
 
-It imports what decoding needs, gives up all else (`fracture.inference.confine`), and only then reads a film's first
-byte.
-What it says travels as JSON and raw pixels over the one connection that it was given.
+It imports what decoding needs, gives up everything else (`fracture.inference.confine`), and only then reads a film's
+first byte. Its answers travel as JSON and raw pixels over the one connection that it was given.
 """
 
 import encodings
@@ -30,7 +29,7 @@ from fracture.imaging.harmonise import harmonise, network_pixels, to_grey
 from fracture.inference.confine import confine, end_with_parent, hide
 
 LENGTH = struct.Struct("!I")
-"""What stands before every message: its length."""
+"""The head of every message: its length."""
 
 _BYTES_PER_MB = 1 << 20
 
@@ -71,13 +70,13 @@ def serve(fd: int, task: str) -> None:
         send(line, {"ready": True, "confined": confined})
         while head := requests.read(LENGTH.size):
             request = json.loads(requests.read(*LENGTH.unpack(head)))
-            # Processor time, to the default of its signal: it ends the process, whatever the interpreter is caught in.
+            # A limit on processor time. Its signal keeps its default, which ends the process even inside native code.
             signal.setitimer(signal.ITIMER_PROF, todo.cpu_s)
             _answer(line, requests.read(request["bytes"]), request, todo)
 
 
 def send(line: socket.socket, message: dict[str, Any], *blobs: bytes | memoryview) -> None:
-    """Send a message, and what follows it."""
+    """Send a message and the bytes that follow it."""
     text = json.dumps(message).encode()
     line.sendall(LENGTH.pack(len(text)) + text)
     for blob in blobs:
@@ -85,25 +84,25 @@ def send(line: socket.socket, message: dict[str, Any], *blobs: bytes | memoryvie
 
 
 def _import_all() -> None:
-    """Import what decoders would import over a film: no file can be opened then.
+    """Import what decoders would import while they decode, when no file can be opened any more.
 
-    A DICOM file names its character set, which may be any that Python knows. pydicom has Pillow try all its formats on
-    a codestream, and some functions of numpy import its masked arrays.
+    A DICOM file names its character set, which may be any that Python knows. pydicom makes Pillow try all its formats
+    on a codestream, and some functions of numpy import its masked arrays.
     """
     import_module("numpy.ma")
     for module in pkgutil.iter_modules(encodings.__path__):
-        with suppress(ImportError):  # some are of other systems
+        with suppress(ImportError):  # some exist on other systems only
             import_module(f"encodings.{module.name}")
     Image.init()
 
 
 def _limit(memory_mb: int) -> None:
-    # Whoever stops the service stops the parent, which lets films finish and then hangs up.
+    # Whoever stops the service stops the parent. It lets films finish and then hangs up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with_parent(signal.SIGKILL)
     cv2.setNumThreads(1)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core is full of the film
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the film
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
@@ -134,7 +133,7 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: Tas
             send(line, message, fed.pixels.data, grey)
         if wanted is not None and wanted >= count:
             raise BadValue(f"frame: expected 0 to {count - 1}, got {wanted}")
-    except Exception as error:  # noqa: BLE001 - the wall: whatever a film causes becomes a refusal
+    except Exception as error:  # noqa: BLE001 - whatever a film causes becomes a refusal
         send(line, _refusal(error, task))
     else:
         send(line, {"films": True})
@@ -152,7 +151,7 @@ def _refusal(error: Exception, task: Task) -> dict[str, Any]:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether it began with that: decoders call a film broken, whatever kept them from reading it."""
+    """Tell whether a lack of memory is the cause: decoders call a film broken whatever kept them from reading it."""
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
             return True

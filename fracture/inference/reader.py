@@ -1,4 +1,4 @@
-"""The pipeline from a film's bytes to an answer. Everybody who predicts calls it, so everybody gets the same answer."""
+"""The pipeline from a film's bytes to an answer. All code that predicts calls it, so answers never differ."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +38,8 @@ class Reader:
         ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`. A bundle's 8-bit network is
         taken where OpenVINO runs it, unless its ``.onnx`` is named.
 
-        Raises MissingData where a card or its weights are not there or the card says nothing of the file that was
-        named, BadValue where a file's hash differs.
+        Raises MissingData where a card or its weights are missing or the card does not list the named file, BadValue
+        where a file's hash differs.
         """
         folder = cards.find(weights or cards.SHIPPED)
         card = cards.load(folder)
@@ -62,7 +62,7 @@ class Reader:
 
         opened = file_hash(checkpoint) if checkpoint.is_file() else ""
         if opened not in card.files.values():
-            # Its thresholds and its figures are those of other weights.
+            # The card's thresholds and figures belong to other weights.
             known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
             raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
         return cls(card, detector(card.arch).network(checkpoint), folder, opened)
@@ -76,7 +76,7 @@ class Reader:
         return (self.read_film(film) for film in frames(data, window=window))
 
     def read_film(self, film: Radiograph) -> Prediction:
-        """Read a decoded film; boxes come back in its pixels, however it was prepared for the network."""
+        """Read a decoded film. Boxes are in its own pixels, however it was prepared for the network."""
         return self.read_prepared(self.prepare(film), film.flags)
 
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
@@ -88,12 +88,12 @@ class Reader:
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
 
     def warm_up(self) -> None:
-        """Read an empty film of the commonest size, so that the first real one need not wait for what is made once."""
+        """Read an empty film of the most frequent size, so that the first real film need not wait for one-time work."""
         width, height = USUAL_PX
         self.read_film(Radiograph(np.zeros((height, width), np.float32)))
 
     def prepare(self, film: Radiograph) -> ModelInput:
-        """Give the pixels the network is fed for a film."""
+        """Give the pixels that the network gets of a film."""
         harmonised = harmonise(film, self.card.harmonise)
         card = self.card
         return network_pixels(harmonised, card.long_side_px, stride=card.stride, pad_value=card.pad_value)

@@ -1,9 +1,9 @@
-"""Films of strangers, decoded where they can do no harm: in child processes of bounded memory and time.
+"""Untrusted films, decoded where they can do no harm: in child processes of bounded memory and time.
 
 A child (`fracture.inference.decode_child`) decodes, harmonises and hands over pixels; the parent, which holds the
 network, the keys and everybody else's films, never parses a byte. Children are fresh interpreters, not forks: they
-hold no secret and no other library's threads, and reach no file, no network and no other process. What comes back
-from one is not trusted either: JSON and raw pixels, checked, never a pickle. POSIX only.
+hold no secret and no other library's threads, and reach no file, no network and no other process. Their answers are
+not trusted either: they are JSON and raw pixels, checked, never a pickle. POSIX only.
 """
 
 import json
@@ -40,10 +40,10 @@ _START_S = 60.0
 _MESSAGE_MAX_BYTES = 1 << 16
 _SOCKET_BYTES = 1 << 21
 _REFUSALS = {kind.code: kind for kind in FractureError.__subclasses__()}
-# What finds the interpreter and its libraries. Anything else in the environment may be a key.
+# What the interpreter and its libraries are found by. Any other variable may hold a key.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
-# One thread each, there being several children. And glibc keeps some of what a film leaves for the next one: given back
-# to the system and faulted in again, it costs a small film 0.7 ms and a large one a quarter of its time.
+# One thread each, since there are several children. glibc keeps some of a film's memory for the next one: to give it
+# back and take it again costs a small film 0.7 ms and a large one a quarter of its time.
 _TUNING = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -54,7 +54,7 @@ _TUNING = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """One film as a network is fed it, and what its answer needs. ``grey`` is the decoded film, (H, W), where asked."""
+    """One film as the network gets it, and what its answer needs. ``grey`` is the decoded film, (H, W), on request."""
 
     model_input: ModelInput
     flags: frozenset[str]
@@ -68,7 +68,7 @@ class Prepared:
 
 
 class ChildKilled(OSError):
-    """Raise where somebody outside, as a system short of memory, ended two processes in turn over a film."""
+    """Raise where something outside, such as a system short of memory, ended two processes in turn over a film."""
 
 
 class Sandbox:
@@ -94,12 +94,12 @@ class Sandbox:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._task = Task(config, long_side_px, stride, pad_value, memory_mb, cpu_s, wall_s, max_pixels)
-        # Threads that live as long as the sandbox: a child is told when the thread that started it ends (prctl(2)).
+        # These threads live as long as the sandbox: a child is killed when the thread that started it ends.
         self._starters = ThreadPoolExecutor(workers, "sandbox")
         self.confined: Mapping[str, bool] = dict.fromkeys(MECHANISMS, False)
-        self._told = False
+        self._logged = False
         self._first = [self._start() for _ in range(workers)]
-        # The one used last goes first: its caches are warm. None, once closed.
+        # The child used last comes first: its caches are warm. None once closed.
         self._idle: queue.LifoQueue[Future[_Child] | None] = queue.LifoQueue()
         for slot in self._first:
             self._idle.put(slot)
@@ -110,7 +110,7 @@ class Sandbox:
             slot.result()
 
     def check(self) -> None:
-        """Raise OSError where no child is to be had, trying to start one if need be; RuntimeError once closed."""
+        """Start a child if need be. Raises OSError where none can be started, RuntimeError once closed."""
         try:
             slot = self._idle.get_nowait()
         except queue.Empty:
@@ -134,13 +134,13 @@ class Sandbox:
         window: int = 0,
         marked: bool = False,
     ) -> list[Prepared]:
-        """Prepare every frame of a file as a film of its own, or one ``frame`` alone, waiting for a free child.
+        """Prepare every frame of a file as a film of its own, or only one ``frame``, once a child is free.
 
-        A file's word that it is harmonised is taken only where it is ``marked``, by somebody who made it.
+        A file that says it is harmonised is believed only where it is ``marked``: where the caller knows that it is.
 
-        Raises SeveralFrames for more than ``most`` frames, BadValue for a frame there is not, the refusals of
+        Raises SeveralFrames for more than ``most`` frames, BadValue for a frame that does not exist, the refusals of
         `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke two
-        children; the next film finds a new one. Raises RuntimeError once closed, OSError where no child can be started,
+        children; the next film gets a new one. Raises RuntimeError once closed, OSError where no child can be started,
         ChildKilled where the second one was ended from outside.
         """
         request = {"most": most, "frame": frame, "grey": grey, "window": window, "marked": marked}
@@ -154,7 +154,7 @@ class Sandbox:
             try:
                 return slot.result().prepare(data, request)
             except _Died:
-                # Whoever did it: a film is not to blame for what happened once. A fresh child has seen no other film.
+                # Once may not be the film's fault, so a fresh child, which has seen no other film, tries again.
                 slot = self._start()
             try:
                 return slot.result().prepare(data, request)
@@ -166,7 +166,7 @@ class Sandbox:
             self._idle.put(slot if _usable(slot) else self._start())
 
     def close(self) -> None:
-        """End the children, once they are through with what they are at."""
+        """End the children once they have finished their films."""
         slots = [self._idle.get() for _ in self._first]
         for slot in slots:
             if slot is not None and slot.exception() is None:
@@ -189,8 +189,8 @@ class Sandbox:
     def _child(self) -> "_Child":
         child = _Child(self._task)
         self.confined = child.confined
-        if not self._told:
-            self._told = True
+        if not self._logged:
+            self._logged = True
             without = [name for name, held in child.confined.items() if not held]
             if without:
                 logger.warning("films are decoded without %s: this system does not have it", " and ".join(without))
@@ -200,7 +200,7 @@ class Sandbox:
 
 
 class _Died(Exception):
-    """Raise for a child that died over a film. ``from_outside``: by the one signal that no fault of its own brings."""
+    """Raise for a child that died over a film. ``from_outside``: by SIGKILL, which no fault of its own causes."""
 
     def __init__(self, from_outside: bool) -> None:
         super().__init__()
@@ -208,24 +208,24 @@ class _Died(Exception):
 
 
 class _Child:
-    """The parent's end of one child: ready once constructed, of no use once ended."""
+    """The parent's end of one child: ready once constructed, useless once ended."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._worn = False  # by a film that took all the memory: what is left of it is in shreds
+        self._worn = False  # by a film that took all the memory: what is left is fragmented
         self._line, far = socket.socketpair()
         for end in (self._line, far):
             for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 end.setsockopt(socket.SOL_SOCKET, buffer, _SOCKET_BYTES)
         code = "import sys; from fracture.inference.decode_child import serve; serve(int(sys.argv[1]), sys.argv[2])"
         with far:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
                 [sys.executable, "-P", "-c", code, str(far.fileno()), task.dump()],
                 env=_TUNING | {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # decoders complain there, and may quote what they read
+                stderr=subprocess.DEVNULL,  # decoders write there, and may quote what they read
             )
         try:
             ready = self._message(time.monotonic() + _START_S)
@@ -253,7 +253,7 @@ class _Child:
         except (OSError, EOFError):
             raise self._cause_of_death(deadline) from None
         except BaseException as error:
-            self.end()  # an answer is still on its way, and would be taken for the next film's
+            self.end()  # an answer may still be on its way and would be taken for the next film's
             if isinstance(error, Exception):
                 raise DecodeFailed("the process that decoded the film answered with nonsense") from None
             raise
@@ -266,7 +266,7 @@ class _Child:
     def _cause_of_death(self, deadline: float) -> Exception:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, deadline - time.monotonic()))
-        how = self._process.poll()  # before it is ended here, where it only hung up
+        how = self._process.poll()  # before it is ended here, in case it only hung up
         self.end()
         if how == -signal.SIGPROF:
             return TooCostly(f"expected a film that takes at most {self._task.cpu_s:g} s of processor time to decode")

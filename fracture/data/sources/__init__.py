@@ -40,7 +40,7 @@ def claims(name: str, root: Path, classes: FractureClasses | None = None) -> Ite
 
 
 def account(found: Sequence[Claim], records: Sequence[ImageRecord]) -> str:
-    """Tell in a few lines what became of every film, class and licence of an ingest."""
+    """Say in a few lines what an ingest made of every film, class and licence."""
     films, classes = report(records), count_classes(found)
     noted = sum("notes" in record.attributes for record in records)
     patients = {claim.patient_id for claim in found if claim.patient_id is not None}
@@ -58,7 +58,7 @@ def account(found: Sequence[Claim], records: Sequence[ImageRecord]) -> str:
             *first,
         ]
     )
-    # What a file is called, or says, need not be text that a terminal takes.
+    # Names and contents of files may hold characters that a terminal cannot show.
     return lines.encode(errors="backslashreplace").decode()
 
 

@@ -34,7 +34,7 @@ _WRITTEN_BY_INGEST = {"family", "harmonise_id", "notes", "pixel_sha256", "reason
 
 @dataclass(frozen=True)
 class Facts:
-    """What is said about a film besides what is drawn on it. None where nothing is."""
+    """What is said about a film besides what is drawn on it; None where nothing is said."""
 
     patient_id: str | None = None
     study_id: str | None = None
@@ -44,7 +44,7 @@ class Facts:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def known(self) -> dict[str, Any]:
-        """Give what is said, attributes aside, by the name that a claim has for it."""
+        """Give what is said, without the attributes, by a claim's names for it."""
         said = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "attributes"}
         return {name: value for name, value in said.items() if value is not None}
 
@@ -96,7 +96,7 @@ class Films:
         return Meant(self.names.find(name))
 
     def key(self, name: str) -> str:
-        """Give the film that a name means; one that means no film is a key too, of a film that is not there.
+        """Give the key of the film that a name means. A name that means no film gets the key of an `absent` one.
 
         Raises BadValue, naming them, where several films share the name.
         """
@@ -107,7 +107,7 @@ class Films:
 
     @cached_property
     def names(self) -> Names:
-        """Give what finds the films by the names they have elsewhere."""
+        """Give the films by the names that they may have elsewhere."""
         paths = {key: [key] for key in self.files}
         for link, key in self.again.items():
             paths[key].append(link)
@@ -121,7 +121,7 @@ def inside(path: Path, folder: Path) -> str:
 
 
 def absent(name: str) -> str:
-    """Give the key of a film that is not there, or not for certain: its name, as a path that stays in the folder."""
+    """Give the key of a film that is missing or not certain: its name, as a path that stays in the folder."""
     return _composed(_inside(name))
 
 
@@ -133,7 +133,7 @@ def few(names: Sequence[str]) -> str:
 def native_ids(films: Sequence[str]) -> dict[str, str]:
     """Name films by their paths without suffix; those that would share a name keep it.
 
-    In a folder without folders ``/`` becomes ``__``: names that are one even so are told apart by ingest.
+    In a folder without folders ``/`` becomes ``__``. Ingest tells names apart that are the same even so.
     """
     whole = {film: _inside(film) for film in films}
     names = {film: str(PurePosixPath(name).with_suffix("")) if name else "" for film, name in whole.items()}
@@ -217,7 +217,7 @@ def _check_columns(columns: Sequence[str], path: Path) -> None:
 
 
 def _sharing(names: Mapping[str, str]) -> dict[str, int]:
-    """Tell of every film how many films have its name once ``/`` is ``__``, as in the label folder of a stage."""
+    """Count, for every film, the films with its name once ``/`` is ``__``, as in the label folder of a stage."""
     flat = {film: name.replace("/", "__") for film, name in names.items()}
     counts = Counter(flat.values())
     return {film: counts[name] for film, name in flat.items()}

@@ -31,7 +31,7 @@ from fracture.data.sources.joined import Annotation, claim_films, settle, unread
 
 _FACTS = ("patient_id", "study_id", "view", "region", "regions")
 _AGREE = 0.5
-"""A box and the outline it is around overlap by more, whatever rounding and clipping did to them."""
+"""A box and its outline overlap by more than this, however they were rounded and clipped."""
 
 Entry = Mapping[str, Any]
 
@@ -118,7 +118,7 @@ def _fractures(classes: FractureClasses, files: Sequence[_File]) -> frozenset[st
 
 
 def _annotation(file: _File, image_id: object) -> Annotation:
-    """Give what a json says about a film yet to be found."""
+    """Give what a json says about a film that is not matched yet."""
     image, drawn, problem = file.images[image_id], [], None
     for one in file.drawn.get(image_id, ()):
         try:
@@ -135,9 +135,9 @@ def _annotation(file: _File, image_id: object) -> Annotation:
 
 
 def _box(annotation: Entry, where: str) -> tuple[Box, str]:
-    """Give the box in px and a note where it was repaired: by the outline where there is no bbox or it has no extent.
+    """Give the box in px, and a note where it was repaired: the outline's where there is no bbox or it has no extent.
 
-    Raises BadValue where there is neither, where numbers are none or fractions, and where bbox and outline disagree.
+    Raises BadValue where there is neither, where values are no numbers or are fractions, and where the two disagree.
     """
     bbox = annotation.get("bbox") or []
     if not isinstance(bbox, list) or len(bbox) not in {0, 4}:

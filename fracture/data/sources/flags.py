@@ -1,4 +1,4 @@
-"""The flags by which a person says what the files of a set do not: the doors that read sets share them."""
+"""The flags by which a person says what the files of a set do not. The commands that read sets share them."""
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
@@ -10,7 +10,7 @@ from fracture.data.sources.annotated import read_regions
 
 
 def add(parser: ArgumentParser) -> None:
-    """Add the flags; what none of them says is left to the door."""
+    """Add the flags. What none of them says is left to the command."""
     parser.add_argument("--region", help="what the films show, R or R,R; unknown if you cannot say")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

@@ -32,10 +32,10 @@ class Annotation:
 
 
 def settle(films: Films, listed: Sequence[tuple[str, Meant, Annotation]]) -> list[Annotation]:
-    """Give every annotation the film that its name means: the name, what it may mean, and what is said of the film.
+    """Match annotations to films. ``listed`` has names, the films that each may mean, and its annotation.
 
-    A path that leads to a film is sure of it. Any other name must be the only one that means the film, and mean no
-    other: else every film it may mean is a problem. Raises MissingData where no name means any film.
+    A path that leads to a film means that film. Any other name must mean one film only and be the only name that means
+    it; else every film it may mean is a problem. Raises MissingData where no name means any film.
     """
     if listed and not any(meant.films for _, meant, _ in listed):
         names = few(sorted({name for name, _, _ in listed}))
@@ -78,7 +78,7 @@ def claim_films(
 
 
 def unread(labels: Tree) -> list[Annotation]:
-    """Give what could not be looked at among the annotations: whose they are nobody knows."""
+    """Give the annotations that could not be opened. Nobody knows which films they are for."""
     return [
         Annotation(inside(one.path, labels.root), problem=f"annotations that cannot be looked at: {one.reason}")
         for one in labels.unread
@@ -122,7 +122,7 @@ def _claim(
 
 
 def _agree(statements: Sequence[Facts]) -> tuple[Facts, list[str]]:
-    """Put what is said about one film together; where statements differ the last one counts, and it is said."""
+    """Merge what is said about one film. Where statements differ the last one counts, and a note says so."""
     said: dict[str, Any] = {}
     attributes: dict[str, str] = {}
     notes: list[str] = []

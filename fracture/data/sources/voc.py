@@ -58,7 +58,7 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
 
 
 def _read(path: Path) -> tuple[Annotation, str]:
-    """Give what an XML file says about a film yet to be found, and the name it gives that film."""
+    """Give what an XML file says about a film that is not matched yet, and the name it has for that film."""
     try:
         root = read_xml(path)
         size_px, drawn = voc_objects(root, path.name)
@@ -68,7 +68,7 @@ def _read(path: Path) -> tuple[Annotation, str]:
 
 
 def _match(filenames: Mapping[str, str], films: Films) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Give the film of every XML file that surely has one, and of the others the films they may belong to.
+    """Give the film of every XML file where it is certain, else the films that it may belong to.
 
     ``filenames`` is XML file -> the film it names. Folders may tell films of one stem apart, so a film without an XML
     file at its own path gets one with its stem only if no other film and no other such XML file has that stem.
@@ -110,7 +110,7 @@ def _named(films: list[str], filename: str) -> list[str]:
 
 
 def _index(films: Iterable[str], name: Callable[[PurePosixPath], str]) -> Callable[[str], list[str]]:
-    """Give what finds films by a part of their path: as it is spelled, else as `fold` compares it."""
+    """Give a function that finds films by a part of their path: as it is spelled, else as `fold` compares it."""
     exact, folded = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for film in films:
         key = name(PurePosixPath(film))

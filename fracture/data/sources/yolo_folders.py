@@ -5,7 +5,7 @@ Format: docs.ultralytics.com, "Object Detection Datasets Overview". The licence 
 The label of ``.../images/.../x.jpg`` is ``.../labels/.../x.txt``; one beside the film will do, and one elsewhere below
 the labels' folder that only this film can mean by its name. Films and labels may be one root, as in the split folders
 ``train``, ``valid`` and ``test`` of a Roboflow export. Such splits are made by image, with augmented copies of one film
-on both sides: they are kept as ``export_split`` and nobody follows them. A copy that Roboflow made, such as
+on both sides, so they are kept as ``export_split`` and not followed. A copy that Roboflow made, such as
 ``stem_jpg.rf.<hash>.jpg``, names the film it is made of as its family. A films.csv in the folder of films is read as
 `fracture.data.sources.annotated` says.
 """
@@ -39,7 +39,7 @@ _SPLITS = {"train": "train", "valid": "val", "val": "val", "validation": "val", 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A film, its label and its row of films.csv, as far as they are there; ``inside`` is where in the export it is."""
+    """A film, its label and its row of films.csv, as far as they exist; ``inside`` is its place in the export."""
 
     film: Path
     inside: PurePath
@@ -85,7 +85,7 @@ def films_below(root: Path) -> tuple[Tree, list[Path]]:
 
 
 def _begins_as_film(path: Path) -> bool:
-    """Tell of a file under another suffix or none: one that cannot be opened may be a film, and is found out later."""
+    """Tell whether a file of another suffix or none is a film. One that cannot be opened may be: reading it decides."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -137,7 +137,7 @@ def fracture_names(classes: FractureClasses, names: Sequence[str] | None) -> fro
 
 
 def original(film: PurePath) -> str | None:
-    """Give the name of the film that Roboflow made this augmented copy of, None where it is no such copy."""
+    """Give the name of the film of which Roboflow made this augmented copy, None where it is no such copy."""
     match = _COPY.fullmatch(film.stem)
     return match[1] if match else None
 
@@ -152,7 +152,7 @@ def export_split(film: Path, root: Path) -> dict[str, str]:
 def _entries(
     films: Sequence[Path], images: Path, texts: Sequence[Path], labels: Path, pairs: Mapping[Path, Path]
 ) -> list[_Entry]:
-    """List what there is: films, then labels that have no film, then rows of films.csv that have none."""
+    """List the entries: films, then labels without a film, then rows of films.csv without one."""
     keys = {film: normalize("NFC", film.relative_to(images).as_posix()) for film in films}
     rows = read_sidecar(Films(images, {key: film for film, key in keys.items()}))
     users = Counter(pairs.values())
@@ -176,7 +176,7 @@ def _entries(
 
 
 def _unread(films: Tree, labels: Tree) -> list[_Entry]:
-    """List what could not be looked at and may be a film, a label or a folder of them."""
+    """List what could not be opened and may be a film, a label or a folder of them."""
     kinds = ((films, _FILMS), (labels, (".txt",)))
     found = {
         one.path: _Entry(one.path, one.path.relative_to(tree.root), problem=f"cannot be looked at: {one.reason}")
@@ -188,7 +188,7 @@ def _unread(films: Tree, labels: Tree) -> list[_Entry]:
 
 
 def _pair(films: Sequence[Path], tree: Tree, texts: Sequence[Path], labels: Path) -> dict[Path, Path]:
-    """Find the label of every film that has one: by the folders' rule, else by a name that only these two have left."""
+    """Find the label of every film that has one: by the rule for folders, else by a name that only these two share."""
     pairs: dict[Path, Path] = {}
     # A film may have its label under another of its names, and tools change the case of names.
     named = [*((film, film) for film in films), *((film, link) for link, film in tree.again.items())]
@@ -237,7 +237,7 @@ def _swap(inside: PurePath, folder: str, *instead: str) -> PurePath:
 
 
 def _ids(insides: Sequence[PurePath]) -> list[str]:
-    """Name films by where they lie but for folders called images or labels, or in full where two would share a name."""
+    """Name films by their paths, without folders called images or labels unless two films would then share a name."""
     short = ["/".join(part for part in inside.parts if part.lower() not in {"images", "labels"}) for inside in insides]
     count = Counter(short)
     keys = [name if count[name] == 1 else inside.as_posix() for name, inside in zip(short, insides, strict=True)]

@@ -1,7 +1,7 @@
-"""DICOM bytes to elements (PS3.5 7), with patience: what can be told apart is kept, and one odd element costs no film.
+"""DICOM bytes to elements (PS3.5 7), with patience: what can be read is kept, and one odd element costs no film.
 
-pydicom stops without a word at the first element that it cannot follow. Here every element is found before any is
-looked into, so a value that nobody asks for may be as broken as it likes. Nothing said here quotes a value.
+pydicom stops silently at the first element that it cannot follow. Here every element is found before any is read, so a
+broken value that nobody needs does no harm. No message quotes a value.
 """
 
 import math
@@ -28,8 +28,8 @@ _PIXELS = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MOST_ELEMENTS = 1_000_000
 _MOST_DEPTH = 64
-# Elements of the image's own description and its pixels, as an explicit little endian file writes them: where reading
-# can go on after an element that cannot be followed.
+# Elements that describe the image, and its pixels, as an explicit little endian file writes them. Reading can go on at
+# one of them after an element that cannot be followed.
 _LANDMARK = re.compile(
     rb"\x28\x00[\x00-\xff][\x00-\x30](?:US\x02\x00|CS[\x02-\x10]\x00|DS[\x02-\x40]\x00)|\xe0\x7f\x10\x00O[BW]\x00\x00",
     re.DOTALL,
@@ -42,7 +42,7 @@ class Elements(NamedTuple):
     """A data set as far as it could be followed.
 
     ``cut`` is the tag of the element in which the bytes end too early, None where all were there; ``damaged`` tells
-    that something was passed over to find what comes after it; ``end`` is where reading ended.
+    that something was skipped to find what comes after it; ``end`` is where reading ended.
     """
 
     dataset: Dataset
@@ -73,7 +73,7 @@ def read_elements(data: bytes, at: int, *, implicit: bool, little: bool, group: 
             break
         head = _head(data, at, order, implicit)
         if head is None or not head.sure or head.tag == head.length == 0:
-            # Behind the pixels that is what somebody else appended. Before them the element before was no good guide.
+            # Behind the pixels it is something that was appended. Before them the last element had a wrong length.
             if _PIXELS in found or not data[at:].strip(b"\0"):
                 break
             landmark = None if implicit or not little else _LANDMARK.search(data, again)
@@ -100,7 +100,7 @@ def read_elements(data: bytes, at: int, *, implicit: bool, little: bool, group: 
         value = data[start:end]
         meant = _meant(tag, vr, value)
         found[BaseTag(tag)] = RawDataElement(BaseTag(tag), meant, length, value, start, implicit, little)
-        # What a sequence holds is no landmark; what another value swallowed may be.
+        # Elements within a sequence are no landmarks; those within another value, of a wrong length, may be.
         at, last, again = stop, tag, stop if meant == "SQ" or length == _UNDEFINED else start
         if at >= len(data):
             break
@@ -116,16 +116,16 @@ def named(tag: int) -> str:
     return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
-def _is_implicit(data: bytes, at: int, order: str, said: bool) -> bool:
-    """Judge by the first element: what the meta information says of the encoding is wrong in some archives."""
+def _is_implicit(data: bytes, at: int, order: str, stated: bool) -> bool:
+    """Tell by the first element: what the meta information says of the encoding is wrong in some archives."""
     vr = data[at + 4 : at + 6]
     if vr in _LONG or vr in _SHORT:
         return False
-    return said or (at + 8 <= len(data) and struct.unpack_from(f"{order}I", data, at + 4)[0] <= len(data) - at)
+    return stated or (at + 8 <= len(data) and struct.unpack_from(f"{order}I", data, at + 4)[0] <= len(data) - at)
 
 
 def _head(data: bytes, at: int, order: str, implicit: bool) -> _Head | None:
-    """Read an element up to its value; None where the bytes end before."""
+    """Read an element up to its value; None where the bytes end before it."""
     if at + 8 > len(data):
         return None
     tag, vr = _tag(data, at, order), data[at + 4 : at + 6]
@@ -137,7 +137,7 @@ def _head(data: bytes, at: int, order: str, implicit: bool) -> _Head | None:
         # These two bytes are zero before a length of 4 bytes (PS3.5 7.1.2). Some writers put one of 2 bytes there.
         (length,) = struct.unpack_from(short[0], data, short[1])
         known = [short] if _goes_on(data, short[2] + length, order, tag) else [long]
-    # A VR of no standard: its length has 2 or 4 bytes, or it is none and the element is implicit. What follows tells.
+    # A VR of no standard has a length of 2 or 4 bytes, or is no VR and the element is implicit. What follows tells.
     for form, where, start in known or [short, long, (f"{order}I", at + 4, at + 8)]:
         if start > len(data):
             break
@@ -162,9 +162,9 @@ def _tag(data: bytes, at: int, order: str) -> int:
 
 
 def _behind_items(data: bytes, at: int, order: str, implicit: bool, *, open_end: bool) -> tuple[int, int]:
-    """Give where the items of an element of undefined length end and where its delimiter does (PS3.5 7.5, A.4).
+    """Give where the items of an element of undefined length end, and where its delimiter ends (PS3.5 7.5, A.4).
 
-    Beyond the data where they do not end in it. With ``open_end`` the data may end in place of the delimiter.
+    Both lie beyond the data where the items do not end in it. With ``open_end`` the data may end instead.
     """
     beyond = len(data) + 1
     open_items: list[bool] = [False]  # sequences and items that are open: True for an item
@@ -195,7 +195,7 @@ def _behind_items(data: bytes, at: int, order: str, implicit: bool, *, open_end:
 
 
 def _meant(tag: int, stated: str | None, value: bytes) -> str | None:
-    """Give the VR by which a value is to be read: the stated one where it can be, else the dictionary's (PS3.6)."""
+    """Give the VR to read a value by: the stated one where that is possible, else the dictionary's (PS3.6)."""
     if stated is None or tag >> 16 & 1:  # implicit, or private
         return stated
     try:
@@ -218,7 +218,7 @@ def _place(keyword: str | int) -> BaseTag:
 
 
 def numbers(source: Dataset, keyword: str | int) -> list[float]:
-    """Read an element of any multiplicity as numbers; one that cannot be read as such, or is none, is NaN."""
+    """Read an element of any multiplicity as numbers. A value that is no number is NaN."""
     tag = _place(keyword)
     if tag not in source:
         return []
@@ -243,12 +243,12 @@ def _number(text: str) -> float:
 
 
 def number(source: Dataset, keyword: str | int) -> int | None:
-    """Read a whole number, the first of several that is one; None where there is none."""
+    """Read a whole number: the first value that is one, None where none is."""
     return next((int(value) for value in numbers(source, keyword) if value.is_integer()), None)
 
 
 def code(source: Dataset, keyword: str) -> str:
-    """Read a code string (PS3.5 6.2): the first of several that is not empty, whatever its case and its padding."""
+    """Read a code string (PS3.5 6.2): the first value that is not empty, in capitals and without padding."""
     return next(iter(codes(source, keyword)), "")
 
 
@@ -275,7 +275,7 @@ def items(source: Dataset, keyword: str) -> list[Dataset]:
 
 
 def raw(source: Dataset, keyword: str | int) -> Any:
-    """Give a value as it stands, None where it is absent or cannot be read."""
+    """Give a value as it is, None where it is absent or cannot be read."""
     tag = _place(keyword)
     try:
         return source[tag].value if tag in source else None

@@ -1,7 +1,7 @@
 """Stored values to greys, in the order of PS3.4 N.2: modality LUT, VOI LUT, presentation LUT; and colours to luma.
 
-pydicom's look-up and window functions are not used: they index 8-bit tables modulo 256, reject tables of 9 or 12 bits
-and know no padding.
+pydicom's own look-up and window functions are not used: they index 8-bit tables modulo 256, reject tables of 9 or 12
+bits and ignore padding.
 """
 
 import math
@@ -23,11 +23,11 @@ Pixels = NDArray[Any]
 
 _DETECTOR_BITS = (8, 10, 12, 14, 16)
 _BLACK = 16
-"""A table whose values end at a sixteenth of what its bits hold shows a film that is black."""
+"""A table whose values end at a sixteenth of what its bits can hold shows a black film."""
 
 _FULL = 0.97
 _SAMPLE_PX = 20_000
-"""So many pixels, evenly spread, tell whether a film is seen at all."""
+"""So many pixels, evenly spread, tell whether a view shows anything."""
 
 _FEW_GREYS = 8
 
@@ -62,14 +62,14 @@ def _padding(dataset: Dataset, stored: Pixels, flags: set[str]) -> NDArray[np.bo
     known = [end for end in ends if end is not None and math.isfinite(end)]
     if ends[0] not in known or stored.dtype.kind == "f":
         return np.zeros(stored.shape, dtype=bool)
-    # Written as US where SS was meant, and the other way round, the value is off by a full turn.
+    # Written as US where SS was meant, or the other way round, the value is off by the whole range.
     span, least = 1 << stored.dtype.itemsize * 8, int(np.iinfo(stored.dtype).min)
     low, high = sorted((int(end) - least) % span + least for end in (known * 2)[:2])
     return (stored >= low) & (stored <= high)
 
 
 def _first(source: Dataset, keyword: str, flags: set[str], *, zero: bool = True) -> float | None:
-    """Give the first of an element's values that is usable; that another was not is flagged."""
+    """Give an element's first usable value; flag the film where one before it is not usable."""
     found = numbers(source, keyword)
     good = [number for number in found if math.isfinite(number) and (zero or number)]
     if good and not (math.isfinite(found[0]) and (zero or found[0])):
@@ -95,7 +95,7 @@ def _rescaled(dataset: Dataset, index: int, stored: Pixels, flags: set[str]) -> 
 
 
 def _tells_apart(values: Pixels, slope: float, intercept: float, *, whole: bool) -> bool:
-    """Tell whether rescaled values stay numbers and apart: by steps of 1, or of floats 65,536 from end to end."""
+    """Tell whether rescaled values stay finite and distinct: at steps of 1, of floats at a 65,536th of their span."""
     if (slope, intercept) == (1, 0):
         return True
     there = values if whole else values[np.isfinite(values)]
@@ -106,7 +106,7 @@ def _tells_apart(values: Pixels, slope: float, intercept: float, *, whole: bool)
 
 
 def states_view(dataset: Dataset, index: int) -> bool:
-    """Tell whether the file says how its values are to be shown."""
+    """Tell whether the file says how to show its values."""
     source = macro(dataset, index, "FrameVOILUTSequence")
     return bool(_luts(source, "VOILUTSequence") or numbers(source, "WindowCenter"))
 
@@ -116,9 +116,9 @@ def _viewed(
 ) -> Pixels | None:
     """Apply one VOI LUT or window (C.11.2), of the frame (C.7.6.16.2.10) or the image; None where there is none usable.
 
-    Where both are present either may be applied but not both: they are alternative views (C.11.2.1). The tables come
-    first, because a maker who adds one means more by it than a straight line can say. Where the view asked for is not
-    usable, the first that is takes its place.
+    Where both are present one of them is applied: they are alternative views (C.11.2.1). The tables come first, since
+    a maker who adds one means more than a straight line can say. Where the chosen view is not usable, the first usable
+    one takes its place.
     """
     source = macro(dataset, index, "FrameVOILUTSequence")
     function = code(source, "VOILUTFunction") or "LINEAR"
@@ -183,9 +183,9 @@ def _check_window(window: int, count: int) -> None:
 
 
 def _shows(grey: Pixels, values: Pixels, absent: NDArray[np.bool_]) -> bool:
-    """Tell whether a view shows the film: not that of a window beside its values, or a hundred times as wide.
+    """Tell whether a view shows the film: a window beside its values, or a hundred times as wide, does not.
 
-    A film that has next to no greys of its own is shown as the file says: its own range would not help.
+    A film with hardly any greys is shown as the file says: its own range would not help.
     """
     step = max(1, math.isqrt(grey.size // _SAMPLE_PX))
     here = ~absent[::step, ::step]
@@ -205,7 +205,7 @@ def check_no_window(window: int) -> None:
 
 
 def _luts(source: Dataset, keyword: str) -> list[Dataset]:
-    """Give the items that hold a table; one that is empty but for its explanation is none."""
+    """Give the items that hold a table. One that holds only an explanation is left out."""
     return [item for item in items(source, keyword) if raw(item, "LUTData") is not None and "LUTDescriptor" in item]
 
 
@@ -226,7 +226,7 @@ def _table(dataset: Dataset, descriptor: list[float], data: Any) -> tuple[int, P
     if isinstance(data, bytes):
         order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
         words = np.frombuffer(data, f"{order}u2", len(data) // 2).astype("<u2")
-        data = words if words.size >= entries else words.view("u1")  # 8-bit entries lie two to a word
+        data = words if words.size >= entries else words.view("u1")  # 8-bit entries are packed two to a word
     table = (np.atleast_1d(data)[:entries].astype(np.int64) & 0xFFFF).astype(np.float32)
     if not table.size:
         return None
@@ -234,10 +234,10 @@ def _table(dataset: Dataset, descriptor: list[float], data: Any) -> tuple[int, P
 
 
 def _used_bits(stated: int, greatest: float, flags: set[str]) -> int:
-    """Give the bits by which a table is to be read: those that a detector's values take, where it states too many.
+    """Give the bits to read a table by: those that a detector's values take, where the table states too many.
 
-    It does where its values end at a sixteenth of what it states or below, which shows a black film; or where they end
-    at the very top of fewer bits, as 14-bit values do that are stored as 16. Other tables may mean to stay dark.
+    It states too many where its values end at a sixteenth of their range or below, which shows a black film, or at the
+    very top of fewer bits, like 14-bit values stored as 16. Other tables may be dark on purpose.
     """
     used = next((bits for bits in _DETECTOR_BITS if greatest < 2**bits), 16)
     overstated = used < stated and greatest > 0
@@ -254,9 +254,9 @@ def _look_up(values: Pixels, first: int, table: Pixels) -> Pixels:
 
 
 def luma(dataset: Dataset, stored: Pixels, absent: NDArray[np.bool_], bits: int, flags: set[str]) -> Pixels:
-    """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, to the bit as Pillow does.
+    """Turn colour, which has no VOI, into grey by ITU-R 601 luma in fixed point, exactly as Pillow does.
 
-    Colours of more than 8 bits may be a detector's 12 in 16: they are read over the film's own range.
+    Colours of more than 8 bits may be 12 bits of a detector in 16, so they are read over the film's own range.
     """
     painted = dataset.PhotometricInterpretation == "PALETTE COLOR"
     if painted:
@@ -271,7 +271,7 @@ def luma(dataset: Dataset, stored: Pixels, absent: NDArray[np.bool_], bits: int,
 
 
 def _painted(dataset: Dataset, stored: Pixels, flags: set[str]) -> tuple[Pixels, int]:
-    """Look palette indices up: (H, W, 3) and its bits (C.7.6.3.1.5, C.7.6.3.1.6; segmented: C.7.9.2)."""
+    """Look up palette indices: colours (H, W, 3) and their bits (C.7.6.3.1.5, C.7.6.3.1.6; segmented: C.7.9.2)."""
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
     if "SegmentedRedPaletteColorLookupTableData" in dataset:
         count, first, _ = map(int, numbers(dataset, f"{names[0]}Descriptor"))
@@ -303,5 +303,5 @@ def macro(dataset: Dataset, index: int, keyword: str) -> Dataset:
 
 
 def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Give all items of a sequence, empty ones too, where each has its place."""
+    """Give all items of a sequence, empty ones too, where an item's place counts."""
     return list(raw(dataset, keyword) or ())

@@ -1,4 +1,4 @@
-"""What a DICOM file says of its kind: whether it is a radiograph, of which part of the body, and meant for the eye."""
+"""What a DICOM file says of its kind: whether it is a radiograph, of which part of the body, and meant for viewing."""
 
 import re
 
@@ -44,7 +44,7 @@ _FOR_PROCESSING = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.1\.[123]\.1")
 def check_modality(dataset: Dataset) -> None:
     """Raise WrongModality for what is no projection radiograph (C.7.3.1.1.1).
 
-    SC, HC and OT are what scanned films come as.
+    Scanned films come as SC, HC or OT.
     """
     found = code(dataset, "Modality")
     if found and not set(codes(dataset, "Modality")) & set(_MODALITIES):
@@ -56,7 +56,7 @@ def check_modality(dataset: Dataset) -> None:
 def shows_no_limb(dataset: Dataset, index: int) -> bool:
     """Tell whether the file names a part of the trunk or the head as the one examined, by a word or by a code.
 
-    Looked at are Body Part Examined (0018,0015), and Anatomic Region and Primary Anatomic Structure Sequence
+    It reads Body Part Examined (0018,0015), and Anatomic Region and Primary Anatomic Structure Sequence
     (0008,2218 and 2228; 10.5) of the image or of the frame (C.7.6.16.2.8).
     """
     if _is_no_limb(code(dataset, "BodyPartExamined")):
@@ -80,7 +80,7 @@ def _is_no_limb(words: str) -> bool:
 def is_for_processing(dataset: Dataset, index: int) -> bool:
     """Tell whether the values are declared to be a detector's and not yet a picture (C.8.11.1, C.8.11.3.1.2).
 
-    Values proportional to the dose or to its logarithm are pictures where the file says so, or how to show them.
+    Values proportional to the dose or its logarithm are a picture only where the file says so or how to show them.
     """
     intent = code(dataset, "PresentationIntentType")
     if intent == "FOR PROCESSING" or _FOR_PROCESSING.fullmatch(code(dataset, "SOPClassUID")):

@@ -16,9 +16,9 @@ _LEAST_OPEN = 0.01
 
 
 def covered(dataset: Dataset, index: int, shape: tuple[int, int], flags: set[str]) -> NDArray[np.bool_] | None:
-    """Mark the pixels that the film's shutters cover, several of which cover what any of them does; None without one.
+    """Mark the pixels that any of the film's shutters covers; None without a shutter.
 
-    A shutter that cannot be read, or that leaves next to nothing to be seen, is ignored and flagged ``bad_shutter``.
+    A shutter that cannot be read, or that leaves next to nothing visible, is ignored and flagged ``bad_shutter``.
     """
     source = macro(dataset, index, "FrameDisplayShutterSequence")
     shapes = codes(source, "ShutterShape")
