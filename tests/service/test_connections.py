@@ -28,5 +28,5 @@ def test_only_two_idle_looks_in_a_row_close_it(looks, closed_at):
     for number, (state, cycle) in enumerate(looks):
         line.conn, line.cycle = SimpleNamespace(their_state=state), cycle
         line.timeout_keep_alive_handler = lambda number=number: closed.append(number)
-        line._look()
+        line._check()
     assert closed == ([] if closed_at is None else [closed_at])

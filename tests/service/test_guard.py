@@ -103,7 +103,7 @@ def guard():
 
 
 def room(guard):
-    return guard._room.left
+    return guard._memory.left
 
 
 def run(scenario):
