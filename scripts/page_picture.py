@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.processes import free_port, started
 from fracture.core.doors import door
-from fracture.phantom import draw_film
+from fracture.phantom import FilmSpec, draw_film
 
 WIDTH_PX, HEIGHT_PX = 1200, 860
 
@@ -24,7 +24,7 @@ def main() -> int:
     args = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    grey, _ = draw_film(np.random.default_rng(4), fractured=True)
+    grey, _ = draw_film(np.random.default_rng(4), fractured=True, spec=FilmSpec(region="hand"))
     film = args.film.read_bytes() if args.film else cv2.imencode(".png", grey)[1].tobytes()
     port = free_port()
     settings = {"FRACTURE_PORT": str(port), "FRACTURE_AUTH": "off"}

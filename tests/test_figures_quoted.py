@@ -11,8 +11,9 @@ from fracture.evaluation.report import schema
 from fracture.models import card as cards
 
 ROOT = Path(__file__).parents[1]
-RUN = ROOT / "docs/runs/fracture_yolov8n_640"
-REPORTS = {name: schema.load(RUN / f"{name}.json") for name in ("test", "official_valid", "official_test")}
+RUN = ROOT / "docs/runs/fracture_yolov8s_512"
+NAMES = ("test", "official_valid", "official_test", "second_source", "development")
+REPORTS = {name: schema.load(RUN / f"{name}.json") for name in NAMES}
 CARD = cards.load(cards.SHIPPED)
 INTERVAL = re.compile(r"(-?\d\.\d{3}) \((-?\d\.\d{3}) to (-?\d\.\d{3})\)")
 
@@ -30,8 +31,8 @@ def quoted(estimate):
     return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
 
 
-@pytest.mark.parametrize("page", ["README.md", "MODEL_CARD.md"])
-def test_every_interval_quoted_stands_in_a_committed_report(page):
+@pytest.mark.parametrize(("page", "least"), [("README.md", 6), ("docs/FIGURES.md", 30), ("MODEL_CARD.md", 30)])
+def test_every_interval_quoted_stands_in_a_committed_report(page, least):
     known = {
         tuple(f"{end:.3f}" for end in (e.value, e.low, e.high))
         for report in REPORTS.values()
@@ -39,7 +40,7 @@ def test_every_interval_quoted_stands_in_a_committed_report(page):
         if e.low is not None
     }
     found = INTERVAL.findall((ROOT / page).read_text())
-    assert len(found) >= 10
+    assert len(found) >= least
     assert [figure for figure in found if figure not in known] == []
 
 
@@ -56,7 +57,7 @@ def test_the_table_of_modes_is_the_reports(name):
     at = REPORTS["test"]["film"]["at"][name]
     expected = [name, f"{point['threshold']:.3f}"]
     expected += [quoted(figures[rate]) for figures in (point, at) for rate in ("sensitivity", "specificity")]
-    assert rows("README.md", name) == [expected]
+    assert rows("docs/FIGURES.md", name) == [expected]
 
 
 @pytest.mark.parametrize("name", ["screening", "balanced", "specific"])
@@ -72,14 +73,17 @@ def test_the_headlines_are_the_reports():
     for page in ("README.md", "MODEL_CARD.md"):
         text = (ROOT / page).read_text()
         assert f"| {quoted(film['auc'])} |" in text, page
-        assert f"AP at IoU 0.5 | {quoted(box['ap50'])} |" in text, page
+        assert re.search(rf"\| AP at IoU 0\.5 \|[^|]*\|? ?{re.escape(quoted(box['ap50']))} \|", text), page
+    [second, away] = [rows("README.md", name)[-1][2] for name in ("AP at IoU 0.5", "film AUC")]
+    assert second == quoted(REPORTS["second_source"]["box"]["ap50"])
+    assert away == quoted(REPORTS["development"]["film"]["auc"])
     for name in ("hand", "leg", "hip", "shoulder"):
         at = REPORTS["test"]["slices"]["region"][name]["at"]["screening"]
-        [row] = rows("README.md", name)
+        [row] = rows("docs/FIGURES.md", name)
         assert [cell.partition(", n")[0] for cell in row[1:]] == [quoted(at[r]) for r in ("sensitivity", "specificity")]
         assert f"n = {at['sensitivity']['n']}" in row[1]
     for name, key in (("valid", "official_valid"), ("test", "official_test")):
-        [row] = [row for row in rows("README.md", name) if row[1] == str(REPORTS[key]["data"]["films"])]
+        [row] = [row for row in rows("docs/FIGURES.md", name) if row[1] == str(REPORTS[key]["data"]["films"])]
         assert row[2:4] == [quoted(REPORTS[key]["box"][ap]) for ap in ("ap50", "ap50_95")]
 
 
@@ -110,7 +114,9 @@ def test_the_card_says_of_test_what_the_report_says():
 
 
 def test_what_is_said_of_an_8_bit_network_was_measured_on_the_films_of_the_modes():
-    told = CARD.measured["int8"]
-    lost = f"{100 * (told['map50']['float'] - told['map50']['int8']):.2f} points of AP50 where"
-    assert [lost in (ROOT / page).read_text() for page in ("README.md", "MODEL_CARD.md")] == [True, True]
+    told, text = CARD.measured.get("int8"), (ROOT / "MODEL_CARD.md").read_text()
+    if told is None:
+        assert "No 8-bit form of it was made yet." in text
+        return
+    assert f"{100 * (told['map50']['float'] - told['map50']['int8']):.2f} points of AP50 where" in text
     assert told["measured_on"] == CARD.calibration.fitted_on

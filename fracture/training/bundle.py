@@ -76,7 +76,7 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
         arch=config.arch,
         training={
             # Names, not places: a card goes to other machines.
-            "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("model", "start")},
+            "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("model", "start", "runs")},
             "dataset_id": dataset_id(dataset.root),
             "finished": finished_on(run),
             "epochs_run": epochs_run(run),

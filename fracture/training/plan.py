@@ -64,7 +64,7 @@ DEFAULT = Plan(
         val_every=5,
     ),
 )
-"""A detector from FracAtlas alone, in ninety minutes on two cores with bfloat16: the model that ships."""
+"""A detector from FracAtlas alone, in ninety minutes on two cores with bfloat16."""
 
 
 PHANTOM = Plan(

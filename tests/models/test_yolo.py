@@ -320,6 +320,7 @@ def test_a_card_names_what_a_run_began_with_not_where_it_lay(tiny_run, monkeypat
     monkeypatch.setattr(making, "run_config", lambda _: config)
     reader, _ = trained(tiny_run)
     assert reader.card.training["config"]["start"] == "yolov8n-mine.safetensors"
+    assert reader.card.training["config"]["runs"] == Path(config.runs).name != config.runs
 
 
 def test_nothing_phones_home(tiny_run):

@@ -1232,7 +1232,7 @@ def test_the_front_page_quotes_files(opened, site):
     docs, address = site
     page = opened(f"{address}/")
     until(page, "() => document.querySelectorAll('#skill table').length === 2")
-    auc = json.loads((docs / "runs/fracture_yolov8n_640/test.json").read_text())["film"]["auc"]
+    auc = json.loads((docs / "runs/fracture_yolov8s_512/test.json").read_text())["film"]["auc"]
     assert f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" in page.inner_text("#skill")
     until(page, "() => document.querySelector('#speed .said').textContent.includes('not been measured yet')")
     page.click("text=The whole report")
