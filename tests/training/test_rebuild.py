@@ -260,17 +260,17 @@ def test_trained_killed_resumed_and_judged(again):
     ("stage", "called"),
     [
         ("ingest", "data/sources/yolo_folders.py"),
-        ("preprocess", "errors.py"),
-        ("audit", "page.py"),
-        ("split", "boxes.py"),
-        ("train", "batch.py"),
-        ("evaluate", "report/report.schema.json"),
+        ("preprocess", "core/errors.py"),
+        ("audit", "core/page.py"),
+        ("split", "core/boxes.py"),
+        ("train", "inference/batch.py"),
+        ("evaluate", "evaluation/report/report.schema.json"),
     ],
 )
 def test_a_stage_hangs_on_the_code_it_calls(stage, called):
     files, _ = closure(*_CODE[stage])
     assert PACKAGE / called in files
-    assert {PACKAGE / "imaging/decode.py", PACKAGE / "types.py"} <= files
+    assert {PACKAGE / "imaging/decode.py", PACKAGE / "core/types.py"} <= files
     assert set(_CODE) == set(STAGES) - {"acquire"}
 
 
