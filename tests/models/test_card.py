@@ -92,7 +92,7 @@ def test_the_shipped_model_is_whole_and_measured():
     assert card.measured["parity"]["largest_score_difference"] <= 0.01
     films = cards.films(cards.SHIPPED)
     assert set(films.values()) == {"train", "val", "test"}
-    assert len(films) == 4058
+    assert len(films) == 4778
 
 
 def make(folder, card, then=lambda: None):

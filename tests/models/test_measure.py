@@ -29,11 +29,14 @@ def bundle(unscoped, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     shutil.copy(unscoped, folder)
-    described = np.random.default_rng(0).random((40, 128))
+    [described] = scopes.describe(unscoped, [np.zeros((64, 64, 3), np.uint8)])
+    described = np.random.default_rng(0).random((40, len(described)))
     scopes.embed(folder / "model.onnx", scopes.fit(described, described, list(map(str, range(40))))[0])
     files = {"model.onnx": file_hash(folder / "model.onnx")}
     card = cards.load(cards.SHIPPED)
-    cards.save(replace(card, harmonise=OTHERWISE, files=files, operating_points=(), calibration=None), folder)
+    measured = card.measured | {"int8": {"shipped": False}}
+    other = {"harmonise": OTHERWISE, "files": files, "measured": measured}
+    cards.save(replace(card, operating_points=(), calibration=None, **other), folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import ctypes, sys
-from app.__main__ import _return_large_blocks
+from fracture.commands.serve import _return_large_blocks
 fields = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
 Info = type("mallinfo2", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in fields]})
 glibc = ctypes.CDLL(None)
