@@ -19,8 +19,8 @@ from tests.imaging.dicom.test_dicom import film, save, table
 
 FILMS, PHANTOMS = 40, 12
 MAY_DIFFER = {"fractured": 2, "phantoms": 1}
-"""Films whose score or likeness lies so near a limit that another encoding carries it over. Phantoms are unlike the films
-that a model was made with, and one of them lies at the edge of the shipped model's scope."""
+"""Films whose score or likeness lies so near a limit that another encoding carries it over. Phantoms are unlike the
+films that a model was made with, and one of them lies at the edge of the shipped model's scope."""
 
 
 @pytest.fixture(scope="module")
