@@ -18,9 +18,10 @@ from fracture.phantom import draw_film
 from tests.imaging.dicom.test_dicom import film, save, table
 
 FILMS, PHANTOMS = 40, 12
-MAY_DIFFER = {"fractured": 2, "phantoms": 1}
+MAY_DIFFER = {"fractured": 2, "phantoms": 0}
 """Films whose score or likeness lies so near a limit that another encoding carries it over. Phantoms are unlike the
-films that a model was made with, and one of them lies at the edge of the shipped model's scope."""
+films that a model was made with: one within `EDGE` of the scope's limit, which is 1, may be in or out by its encoding."""
+EDGE = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,12 @@ def status(reader, data):
     return of_film(prediction.detections.score.tolist(), prediction.flags, reader.card.thresholds, 0).status
 
 
+def at_the_edge(reader, grey):
+    """Tell whether a film's distance from the scope is so near the limit that another encoding may cross it."""
+    answer = reader.network(reader.prepare(decode(png(grey))).pixels)
+    return abs(answer[-1, 0] - 1) <= EDGE
+
+
 @pytest.fixture(scope="module")
 def plain(request, reader):
     """Give the status of each film as it came."""
@@ -134,6 +141,7 @@ def test_the_status_is_the_plain_films(plain, reader, encode, kind):
         (number, was, now)
         for number, (grey, was) in enumerate(plain(kind))
         if (now := status(reader, encode(grey))) is not was
+        and not (kind == "phantoms" and Status.OUTSIDE in {was, now} and at_the_edge(reader, grey))
     ]
     assert len(differ) <= MAY_DIFFER[kind], differ
 

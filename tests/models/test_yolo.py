@@ -25,7 +25,7 @@ from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_
 from fracture.models.detectors.train import train
 from fracture.models.detectors.yolov8 import trainer
 from fracture.models.detectors.yolov8.export import TorchNetwork, export_onnx
-from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.trainer import train_in_bfloat16, trainer_class
 from fracture.models.detectors.yolov8.weights import load_matching
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork

@@ -12,7 +12,7 @@ from fracture.data import manifest
 from fracture.evaluation.cases import Cases
 from fracture.models.card import ModelCard
 from fracture.models.detectors.runs import run_config
-from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.training import ablation
 
 PARTS = ("as it is", "exposure left alone")

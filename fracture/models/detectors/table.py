@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from fracture.core.errors import BadValue
 from fracture.models.detectors.yolov8 import export as yolov8_export
-from fracture.models.detectors.yolov8 import library as yolov8_library
+from fracture.models.detectors.yolov8 import quiet as yolov8_quiet
 from fracture.models.detectors.yolov8 import trainer as yolov8_trainer
 from fracture.models.network import Network
 
@@ -31,7 +31,7 @@ class Detector:
 DETECTORS: Mapping[str, Detector] = MappingProxyType(
     {
         "yolov8": Detector(
-            yolov8_library.ultralytics, yolov8_trainer.train, yolov8_export.export_onnx, yolov8_export.TorchNetwork
+            yolov8_quiet.ultralytics, yolov8_trainer.train, yolov8_export.export_onnx, yolov8_export.TorchNetwork
         ),
     }
 )

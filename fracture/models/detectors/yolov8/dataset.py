@@ -9,7 +9,7 @@ import numpy as np
 from fracture.core.types import HarmoniseConfig
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
-from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.randomise import randomise
 
 

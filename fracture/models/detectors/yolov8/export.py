@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.files import write_bytes
-from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.quiet import ultralytics
 
 
 class TorchNetwork:

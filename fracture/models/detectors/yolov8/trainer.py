@@ -31,7 +31,7 @@ from fracture.models.detectors.config import SETTINGS, Config
 from fracture.models.detectors.films import EpochSampler, families_of
 from fracture.models.detectors.runs import CONFIG, FINISHED, epochs_run
 from fracture.models.detectors.yolov8.dataset import dataset_class
-from fracture.models.detectors.yolov8.library import ultralytics
+from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.weights import load_matching
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
