@@ -20,7 +20,8 @@ from tests.imaging.dicom.test_dicom import film, save, table
 FILMS, PHANTOMS = 40, 12
 MAY_DIFFER = {"fractured": 2, "phantoms": 0}
 """Films whose score or likeness lies so near a limit that another encoding carries it over. Phantoms are unlike the
-films that a model was made with: one within `EDGE` of the scope's limit, which is 1, may be in or out by its encoding."""
+films that a model was made with: one within `EDGE` of the scope's limit, which is 1, may be in or out by its encoding.
+"""
 EDGE = 0.02
 
 
