@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fracture.core.doors import door
-from fracture.data.audit.run import audit
+from fracture.data.audit.run import audit, save
 
 
 @door
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("audit"), help="folder for audit.json and audit.html")
     args = parser.parse_args()
     found = audit(args.src, out=args.out)
-    found.save(args.out)
+    save(found, args.out)
     print(found.text())
     print(f"written: {args.out / 'audit.html'} and audit.json")
     return 1 if found.leaks else 0

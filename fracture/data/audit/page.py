@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fracture.core.errors import FractureError
 from fracture.core.page import film_svg, render
 from fracture.data import duplicates
 from fracture.data.audit.kinds import KINDS, Film, Finding
+from fracture.data.audit.result import Audit
 from fracture.data.audit.tables import ALL_BUT, APART, MIN_FILMS
 from fracture.data.workers import film_map, read_film
-
-if TYPE_CHECKING:
-    from fracture.data.audit.run import Audit
 
 SHOWN, STRIP, ROWS = 24, 12, 40
 """How many findings of a kind, films of a finding and confounders are shown; audit.json has them all."""
@@ -26,7 +23,7 @@ _FILES = ("audit.html.j2", "audit.css")
 _LONG_SIDE_PX, _QUALITY = 240, 72
 
 
-def page(audit: "Audit") -> str:
+def page(audit: Audit) -> str:
     """Give the page."""
     by_kind = {kind: [finding for finding in audit.findings if finding.kind == kind] for kind in KINDS}
     found = {kind: findings for kind, findings in by_kind.items() if findings}

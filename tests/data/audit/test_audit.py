@@ -18,7 +18,7 @@ from fracture.core.types import ImageRecord, Radiograph
 from fracture.data import manifest
 from fracture.data.audit import tables as audit_tables
 from fracture.data.audit.kinds import KINDS
-from fracture.data.audit.run import audit
+from fracture.data.audit.run import audit, save
 from fracture.data.duplicates import fingerprint
 from fracture.data.yolo import write_label
 from fracture.phantom import draw_film
@@ -508,7 +508,7 @@ def test_the_page_escapes_whatever_comes_from_files(dataset, tmp_path):
     (dataset / "images/train/<script>x.png").write_bytes(b"")
     evil = replace(manifest.load(dataset)[6], image_id=f"s/{EVIL.replace('/', '-')}", split="set_aside")
     manifest.save([*manifest.load(dataset), replace(evil, attributes={"reason": EVIL})], dataset)
-    audit([dataset]).save(tmp_path / "out")
+    save(audit([dataset]), tmp_path / "out")
     page = read_page(tmp_path / "out")
     assert not {"script", "img"} & set(page.tags)
     assert "<img src=x onerror=y>" in "".join(page.text)
@@ -521,7 +521,7 @@ def test_the_page_needs_nothing_else_and_shows_the_films(dataset, tmp_path):
     copy_film(dataset, 2, 3, brighter)
     (dataset / "images/train/s__08.png").unlink()
     found = audit([dataset])
-    found.save(tmp_path)
+    save(found, tmp_path)
     page, text = read_page(tmp_path), (tmp_path / "audit.html").read_text(encoding="utf-8")
     assert page.tags.count("image") == 2 * 5  # five kinds of pairs, and no picture of a film that is missing
     assert text.count('<rect x="20.0" y="40.0" width="30.0" height="20.0"/>') == 3  # the first box of film 0
@@ -535,8 +535,8 @@ def test_the_page_needs_nothing_else_and_shows_the_films(dataset, tmp_path):
 
 
 def test_the_page_says_when_there_is_no_leak_or_no_split(clean, phantom_stages, tmp_path):
-    audit([clean]).save(tmp_path / "clean")
-    audit([phantom_stages[1]]).save(tmp_path / "stage")
+    save(audit([clean]), tmp_path / "clean")
+    save(audit([phantom_stages[1]]), tmp_path / "stage")
     assert "No leaks" in (tmp_path / "clean/audit.html").read_text(encoding="utf-8")
     assert "No split yet" in (tmp_path / "stage/audit.html").read_text(encoding="utf-8")
 
@@ -544,7 +544,7 @@ def test_the_page_says_when_there_is_no_leak_or_no_split(clean, phantom_stages, 
 def test_many_findings_are_cut_short_on_the_page_and_complete_in_the_json(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("fracture.data.audit.checks.LARGE_GROUP", 1)
     monkeypatch.setattr("fracture.data.audit.page.SHOWN", 5)
-    audit([dataset]).save(tmp_path)
+    save(audit([dataset]), tmp_path)
     assert "Showing 5 of 12" in (tmp_path / "audit.html").read_text(encoding="utf-8")
     content = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert len(content["findings"]) == 12
@@ -553,8 +553,8 @@ def test_many_findings_are_cut_short_on_the_page_and_complete_in_the_json(datase
 def test_the_json_is_stable(dataset, tmp_path):
     copy_film(dataset, 0, 4)
     change(dataset, 2, flags=frozenset({"truncated"}))
-    audit([dataset]).save(tmp_path / "one")
-    audit([dataset]).save(tmp_path / "two")
+    save(audit([dataset]), tmp_path / "one")
+    save(audit([dataset]), tmp_path / "two")
     for name in ("audit.json", "audit.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     content = json.loads((tmp_path / "one/audit.json").read_text(encoding="utf-8"))
