@@ -15,7 +15,7 @@ def main() -> int:
     """Parse flags, build, say what was written; 2 if a model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("site"), help="folder to publish")
-    parser.add_argument("--record", action="store_true", help="first write films and answers into docs/data anew")
+    parser.add_argument("--record", action="store_true", help="first record the answers in docs/data anew")
     parser.add_argument(
         "--weights",
         type=Path,
@@ -25,10 +25,11 @@ def main() -> int:
     args = parser.parse_args()
     if args.weights and not args.record:
         parser.error("--weights names what --record asks")
-    recorded = record(DOCS, args.weights or [SHIPPED]) if args.record else []
+    if args.record:
+        print(f"recorded: {record(DOCS, args.weights or [SHIPPED])}")
     written = publish(DOCS, args.out)
     size = sum(file.stat().st_size for file in written) / 1e6
-    print(f"{len(recorded)} files recorded in docs/data; {len(written)} files in {args.out}, {size:.2f} MB")
+    print(f"{len(written)} files in {args.out}, {size:.2f} MB")
     return 0
 
 

@@ -4,34 +4,40 @@ import { Problem } from "./words.js";
 
 const DATA = new URL("../data/", document.baseURI);
 
-let recorded = null;
-const studies = [];
+let loading = null;
+const places = new WeakMap(); // of films that were fetched, among the recorded ones
+
+/** Whether answers were recorded, and nothing is read here. */
+export const RECORDED = true;
 
 export const key = () => null;
 export const useKey = () => {};
 
 /** Give what was recorded, a model in each way it was run, as {name, card, answers}. */
 export async function models() {
-  recorded ??= load();
+  loading ??= load();
   try {
-    return (await recorded).models;
+    return (await loading).models;
   } catch {
-    recorded = null;
+    loading = null;
     throw new Problem(0, "The recorded answers cannot be loaded. Is this computer connected to where they are?");
   }
 }
 
-/** Give the studies to try, {title, files}. */
-export async function examples() {
+/** Give films to try: {title, source, file, about}, where `source` is a picture's address. */
+export async function samples() {
   await models();
-  return studies;
+  const { films } = await (await get(new URL("samples/samples.json", document.baseURI))).json();
+  return films.map((about) => {
+    const source = `samples/${about.file}`;
+    return { title: about.title, source, about, file: () => fetched(source, about.file) };
+  });
 }
 
 export async function detect(files, { model }) {
-  const asked = (study) => study.files.length === files.length && study.files.every((file) => files.includes(file));
-  const at = studies.findIndex(asked);
-  if (at < 0) {
-    throw new Problem(415, "Only recorded studies have an answer here. To read films of your own, run the service.");
+  const at = files.length === 1 ? places.get(files[0]) : undefined;
+  if (at === undefined) {
+    throw new Problem(415, "Only the films to try have an answer here. To read films of your own, run the service.");
   }
   return structuredClone(model.answers[at]);
 }
@@ -41,21 +47,18 @@ export async function render() {
 }
 
 async function load() {
-  const content = await (await get("films.json")).json();
-  studies.push(...await Promise.all(content.studies.map(fetched)));
-  return content;
+  return (await get(new URL("answers.json", DATA))).json();
 }
 
-async function fetched({ title, films }) {
-  return { title, files: await Promise.all(films.map(film)) };
+async function fetched(source, name) {
+  const blob = await (await get(new URL(source, document.baseURI))).blob();
+  const file = new File([blob], name, { type: "image/png" });
+  places.set(file, (await loading).films.indexOf(name));
+  return file;
 }
 
-async function film(name) {
-  return new File([await (await get(name)).blob()], name.split("/").at(-1), { type: "image/png" });
-}
-
-async function get(name) {
-  const response = await fetch(new URL(name, DATA));
+async function get(address) {
+  const response = await fetch(address);
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response;
 }

@@ -36,7 +36,7 @@ async function fill(section, make) {
 }
 
 async function skill(said, show) {
-  const { models } = await load("data/films.json");
+  const { models } = await load("data/answers.json");
   const ids = [...new Set(models.map(({ card }) => card.model_id))];
   said.textContent = "Measured on films that the model was not made with, with 95 % intervals.";
   for (const id of ids) {

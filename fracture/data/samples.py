@@ -24,6 +24,7 @@ from fracture.data.workers import read_film
 
 FOLDER = Path(__file__).parents[1] / "samples"
 NAME = "samples.json"
+FILES = tuple(file.name for file in sorted(FOLDER.glob("*")) if file.suffix in {".png", ".json"})
 REGIONS = ("hand", "leg", "hip", "shoulder")
 RULE = (
     "Of FracAtlas' test films, for each region one with a fracture and one without: of those with the fewest regions "

@@ -128,6 +128,7 @@ def _answer(line: socket.socket, data: bytes, request: dict[str, Any], task: Tas
                 "net_px": fed.pixels.shape[:2],
                 "map": [fed.from_film.scale_x, fed.from_film.scale_y, fed.from_film.shift_x, fed.from_film.shift_y],
                 "flags": sorted(film.flags),
+                "spacing_mm": film.spacing_mm,
             }
             grey = to_grey(film).data if request["grey"] else b""
             send(line, message, fed.pixels.data, grey)

@@ -8,6 +8,7 @@ not trusted either: they are JSON and raw pixels, checked, never a pickle. POSIX
 
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -54,11 +55,15 @@ _TUNING = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """One film as the network gets it, and what its answer needs. ``grey`` is the decoded film, (H, W), on request."""
+    """One film as the network gets it, and what its answer needs. ``grey`` is the decoded film, (H, W), on request.
+
+    ``spacing_mm`` is the (row, column) spacing of the decoded film's pixels, where its file states one.
+    """
 
     model_input: ModelInput
     flags: frozenset[str]
     grey: NDArray[np.uint8] | None = None
+    spacing_mm: tuple[float, float] | None = None
 
     def greys(self) -> NDArray[np.uint8]:
         """Give the decoded film, (H, W). Raises ValueError where it was prepared without."""
@@ -199,6 +204,15 @@ class Sandbox:
         return child
 
 
+def _spacing(stated: list[float] | None) -> tuple[float, float] | None:
+    if stated is None:
+        return None
+    row, column = map(float, stated)
+    if not (0 < row < math.inf and 0 < column < math.inf):
+        raise ValueError("a spacing that no film has")
+    return row, column
+
+
 class _Died(Exception):
     """Raise for a child that died over a film. ``from_outside``: by SIGKILL, which no fault of its own causes."""
 
@@ -301,7 +315,7 @@ class _Child:
             task.config.harmonise_id,
         )
         seen = freeze(self._pixels((height, width), deadline)) if grey else None
-        return Prepared(model_input, frozenset(map(str, message["flags"])), seen)
+        return Prepared(model_input, frozenset(map(str, message["flags"])), seen, _spacing(message["spacing_mm"]))
 
     def _message(self, deadline: float) -> dict[str, Any]:
         (length,) = LENGTH.unpack(self._fill(bytearray(LENGTH.size), deadline))

@@ -1,8 +1,4 @@
-"""The static site: the page as the service has it, before answers that were recorded instead of a service.
-
-The films are synthetic and not picked: one examination of every region, from one seed, broken and whole in turns. What
-the model says of them says nothing about skill.
-"""
+"""The static site: the page as the service has it, with its films to try, before answers that were recorded."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,20 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from fracture.clinical.status import DEFAULT_MODE
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import write_bytes, write_json
 from fracture.core.folders import check_apart
+from fracture.data import samples
+from fracture.data.samples import Sample
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.network import Network
 from fracture.models.runtime import OpenVinoNetwork
-from fracture.phantom import REGIONS, FilmSpec, draw_examination
 from fracture.service.http import answers
 from fracture.service.http.pages import VIEWER
 
@@ -34,9 +27,6 @@ FLOOR = "screening"
 """The page requests boxes from this mode's threshold on."""
 
 _MARK = "index.html"
-_SEED = 4
-_VIEWS = ("frontal", "lateral")
-_SIZE_PX = (373, 454)
 
 
 def publish(docs: Path, out: Path) -> list[Path]:
@@ -49,6 +39,7 @@ def publish(docs: Path, out: Path) -> list[Path]:
     if out.exists() and not (out / _MARK).is_file():
         raise BadValue(f"expected no folder yet, or one that an earlier site was written to, got {out}")
     files = {f"viewer/{file.name}": file for file in page_files()} | {f"viewer/{API}": docs / "site" / API}
+    files |= {f"viewer/samples/{name}": samples.FOLDER / name for name in samples.FILES}
     files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js")}
     for folder in ("data", "runs"):
         found = sorted(file for file in (docs / folder).rglob("*") if file.is_file())
@@ -59,24 +50,15 @@ def publish(docs: Path, out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
-def record(docs: Path, weights: Sequence[Path]) -> list[Path]:
-    """Write synthetic films and what models say of them into ``docs/data``; give the files written.
+def record(docs: Path, weights: Sequence[Path]) -> Path:
+    """Write what models say of the films to try into ``docs/data``; give the file written.
 
     Raises MissingData where a model's folder has no ONNX file.
     """
-    written, studies = [], draw_studies()
-    for _, films in studies:
-        for name, film in films.items():
-            written.append(docs / "data" / name)
-            write_bytes(written[-1], film)
-    models = [recorded for folder in weights for recorded in record_models(folder, studies)]
-    content = {
-        "schema": 1,
-        "studies": [{"title": title, "films": list(films)} for title, films in studies],
-        "models": models,
-    }
-    written.append(docs / "data/films.json")
-    write_json(written[-1], content)
+    films = samples.samples()
+    models = [recorded for folder in weights for recorded in record_models(folder, films)]
+    written = docs / "data/answers.json"
+    write_json(written, {"schema": 2, "films": [film.file for film in films], "models": models})
     return written
 
 
@@ -85,28 +67,22 @@ def page_files() -> list[Path]:
     return sorted(file for file in VIEWER.iterdir() if file.name != API)
 
 
-def draw_studies() -> list[tuple[str, dict[str, bytes]]]:
-    """Draw the studies: a title, and by name the PNG of each film."""
-    studies = []
-    for number, region in enumerate(REGIONS):
-        broken = number % 2 == 0
-        rng = np.random.default_rng(_SEED)
-        drawn = draw_examination(rng, _SIZE_PX, fractured=broken, spec=FilmSpec(region=region), views=_VIEWS)
-        films = {f"films/{region}-{film.view}.png": _png(film.grey) for film in drawn}
-        studies.append((f"{region.capitalize()}: {'a fracture' if broken else 'none'} drawn", films))
-    return studies
-
-
-def record_models(weights: Path, studies: Sequence[tuple[str, dict[str, bytes]]]) -> Iterator[dict[str, Any]]:
-    """Ask a model, in every way it can be run here, for its answer to each study."""
+def record_models(weights: Path, films: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    """Ask a model, in every way it can be run here, for its answer to each film."""
     folder = cards.find(weights)
     card = cards.load(folder)
     points = [asdict(point) for point in card.operating_points]
-    about = {"model_id": card.model_id, "version": card.version, "files": card.files, "operating_points": points}
+    about: dict[str, Any] = {
+        "model_id": card.model_id,
+        "version": card.version,
+        "files": card.files,
+        "operating_points": points,
+    }
     about |= {"default_mode": DEFAULT_MODE, "measured": {"test": card.measured.get("test")}}
+    about["calibration"] = asdict(card.calibration) if card.calibration else None
     for kind, network in _networks(card, folder):
         reader = Reader(card, network, folder)
-        said = [_answer(reader, list(films.values())) for _, films in studies]
+        said = [_answer(reader, film.path.read_bytes()) for film in films]
         yield {"name": f"{card.model_id} {card.version}, {kind}", "card": about, "answers": said}
 
 
@@ -121,13 +97,9 @@ def _networks(card: ModelCard, folder: Path) -> Iterator[tuple[str, Network]]:
         yield "int8", OpenVinoNetwork(small, divisor=card.divisor)
 
 
-def _answer(reader: Reader, films: Sequence[bytes]) -> dict[str, Any]:
-    seen = [answers.Seen(source, 0, reader.read(film)) for source, film in enumerate(films)]
+def _answer(reader: Reader, film: bytes) -> dict[str, Any]:
+    seen = answers.Seen(0, 0, reader.read(film))
     floor = reader.card.operating_point(FLOOR).threshold
     mode = answers.measured_mode(reader.card.operating_point(DEFAULT_MODE), floor, reader.card)
-    said = answers.answer(seen, [], mode, reader.card, None)
+    said = answers.answer([seen], [], mode, reader.card, None)
     return said.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _png(grey: NDArray[np.uint8]) -> bytes:
-    return bytes(cv2.imencode(".png", grey, (cv2.IMWRITE_PNG_COMPRESSION, 9))[1])

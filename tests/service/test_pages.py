@@ -3,12 +3,17 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
+from fracture.data import samples
 from fracture.service.http.pages import VIEWER
 
-SCRIPTS = ("api", "clinics", "dom", "film", "key", "save", "viewer", "words")
+SCRIPTS = (
+    *("api", "clinics", "dom", "film", "key", "labels", "measure"),
+    *("modes", "samples", "save", "tools", "viewer", "words"),
+)
 TYPES = {
     "/": "text/html; charset=utf-8",
     "/index.html": "text/html; charset=utf-8",
@@ -16,6 +21,8 @@ TYPES = {
     "/icon.svg": "image/svg+xml",
     **dict.fromkeys((f"/{name}.js" for name in SCRIPTS), "text/javascript; charset=utf-8"),
 }
+_FILM_TYPES = {".png": "image/png", ".json": "application/json"}
+FILMS = {f"/samples/{name}": _FILM_TYPES[Path(name).suffix] for name in samples.FILES}
 DOCS = {
     "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "/docs/swagger-ui.css": "text/css; charset=utf-8",
@@ -27,11 +34,11 @@ def policy(answer):
     return {name: sources for name, _, sources in (directive.partition(" ") for directive in directives)}
 
 
-@pytest.mark.parametrize("path", [*TYPES, *DOCS])
+@pytest.mark.parametrize("path", [*TYPES, *DOCS, *FILMS])
 def test_a_file_of_the_page(client, path):
     answer = client.get(path)
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == (TYPES | DOCS)[path]
+    assert answer.headers["content-type"] == (TYPES | DOCS | FILMS)[path]
     assert policy(answer) == {
         "default-src": "'none'",
         **dict.fromkeys(("script-src", "style-src", "img-src", "connect-src"), "'self'"),

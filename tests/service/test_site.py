@@ -10,6 +10,7 @@ import pytest
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
+from fracture.data import samples
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
@@ -24,7 +25,7 @@ AGAIN = "run scripts/build_site.py --record again"
 
 @pytest.fixture(scope="module")
 def recorded():
-    return json.loads((DATA / "films.json").read_text(encoding="utf-8"))
+    return json.loads((DATA / "answers.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def published(tmp_path_factory):
 
 
 def test_the_sites_page_is_the_services_but_for_where_answers_come_from(published):
-    files = {file.name: file.read_bytes() for file in (published / "viewer").iterdir()}
+    files = {file.name: file.read_bytes() for file in (published / "viewer").iterdir() if file.is_file()}
     assert files.pop(site.API) == (DOCS / "site" / site.API).read_bytes()
     assert files == {file.name: file.read_bytes() for file in site.page_files()}
 
@@ -64,7 +65,7 @@ def test_data_is_what_its_schema_says(file):
 
 def test_all_data_has_a_schema():
     files = {file.name for file in DATA.glob("*.json") if not file.name.endswith(".schema.json")}
-    assert "films.json" in files
+    assert "answers.json" in files
     assert all((DATA / name.replace(".json", ".schema.json")).is_file() for name in files)
 
 
@@ -83,9 +84,9 @@ def test_each_way_to_run_it_has_answers_of_its_own(recorded):
 
 def test_answers_have_the_services_form(recorded):
     for model in recorded["models"]:
-        assert len(model["answers"]) == len(recorded["studies"])
+        assert len(model["answers"]) == len(recorded["films"])
         for answer in model["answers"]:
-            said = answers.StudyAnswer.model_validate(answer)
+            said = answers.Answer.model_validate(answer)
             assert said.model_dump(mode="json", by_alias=True, exclude_unset=True) == answer, AGAIN
 
 
@@ -94,15 +95,17 @@ def test_the_model_says_of_the_committed_films_what_was_recorded(recorded):
     reader = Reader(card, OpenVinoNetwork(SHIPPED / "model.onnx"), SHIPPED)
     [whole] = [model for model in recorded["models"] if model["name"].endswith("float32")]
     floor = card.operating_point(site.FLOOR).threshold
-    for name, film in zip(recorded["studies"][0]["films"], whole["answers"][0]["films"], strict=True):
-        found = reader.read((DATA / name).read_bytes()).detections.above(floor)
-        assert found.score == pytest.approx([box["confidence"] for box in film["detections"]], abs=0.002), AGAIN
-        assert found.xyxy == pytest.approx(np.array([box["bbox_xyxy"] for box in film["detections"]]), abs=0.5), AGAIN
+    for film, answer in zip(samples.samples(), whole["answers"], strict=True):
+        found = reader.read(film.path.read_bytes()).detections.above(floor)
+        boxes = np.array([box["bbox_xyxy"] for box in answer["detections"]]).reshape(-1, 4)
+        assert found.score == pytest.approx([box["confidence"] for box in answer["detections"]], abs=0.002), AGAIN
+        assert found.xyxy == pytest.approx(boxes, abs=0.5), AGAIN
 
 
 def test_the_site_is_small_and_complete(recorded, published):
-    films = {name for study in recorded["studies"] for name in study["films"]}
-    assert films == {f"films/{file.name}" for file in (DATA / "films").iterdir()}
+    assert recorded["films"] == [film.file for film in samples.samples()]
+    there = {file.name: file.read_bytes() for file in (published / "viewer/samples").iterdir()}
+    assert there == {name: (samples.FOLDER / name).read_bytes() for name in samples.FILES}
     whole = [
         file for folder in (published / "data", published / "viewer") for file in folder.rglob("*") if file.is_file()
     ]
@@ -118,12 +121,13 @@ def test_nothing_on_the_front_page_comes_from_elsewhere(published):
 
 
 def test_answers_are_recorded_from_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(site, "REGIONS", site.REGIONS[:1])
+    first = samples.samples()[:1]
+    monkeypatch.setattr(samples, "samples", lambda: first)
     written = site.record(tmp_path, [SHIPPED])
-    assert sorted(written) == sorted(file for file in tmp_path.rglob("*") if file.is_file())
-    content = json.loads((tmp_path / "data/films.json").read_text())
-    jsonschema.validate(content, json.loads((DATA / "films.schema.json").read_text()))
-    assert [study["title"] for study in content["studies"]] == ["Hand: a fracture drawn"]
+    assert [written] == [file for file in tmp_path.rglob("*") if file.is_file()]
+    content = json.loads(written.read_text())
+    jsonschema.validate(content, json.loads((DATA / "answers.schema.json").read_text()))
+    assert content["films"] == ["hand-1.png"]
     assert len({model["name"] for model in content["models"]}) == len(content["models"]) >= 2
 
 

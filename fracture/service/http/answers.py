@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from fracture.clinical.status import Certainty, Said, Status, of_film, of_study
@@ -69,16 +71,24 @@ class Detection(BaseModel):
         "most suspicious on a film too poor to be read, null on one outside the intended use."
     )
     class_: str = Field(alias="class")
+    chance: float | None = Field(
+        description="The probability that a film with this as its best box shows a fracture, by the card's calibration "
+        "and its share of fractured films; null on a film outside the intended use, and where the card has none."
+    )
     fracture_type: str
     severity: str
     notes: str
 
 
 class FilmScore(BaseModel):
-    """How suspicious the film is as a whole, which its status rests on; no probability."""
+    """How suspicious the film is as a whole, which its status rests on."""
 
-    value: float
+    value: float = Field(description="The raw score, which is no probability.")
     made_by: str = Field(description="What gave it: best box, where the network scores boxes only.")
+    chance: float | None = Field(
+        description="The probability that the film shows a fracture, by the card's calibration: too high where "
+        "fractures are rarer than on the films it was fitted on. Null as for a box."
+    )
 
 
 class Model(BaseModel):
@@ -93,6 +103,10 @@ class Film(BaseModel):
     """What was found on one film."""
 
     image_size: ImageSize
+    pixel_spacing_mm: tuple[float, float] | None = Field(
+        description="(row, column) spacing that the file states: at the detector unless it was calibrated, where the "
+        "body is shown larger than it is. Null where the file states none."
+    )
     status: Status | None = Field(
         description="By the film's score and the card's two thresholds, whatever mode and conf are. outside where "
         "it is outside the intended use; doubt at most where its greys cannot be read; doubt instead of no fracture "
@@ -218,6 +232,7 @@ class Seen:
     source: int
     frame: int
     prediction: Prediction
+    spacing_mm: tuple[float, float] | None = None
 
 
 def answer(
@@ -228,7 +243,7 @@ def answer(
     whole = of_study(said, len(refused))
     study = Study(study_id=study_id, status=whole.status, note=whole.note, films=len(read), refused=len(refused))
     about: dict[str, Any] = {"operating_mode": mode, "study": study, "disclaimer": DISCLAIMER, "model": model(card)}
-    answered = [_film(seen.prediction, of_it, card) for seen, of_it in zip(read, said, strict=True)]
+    answered = [_film(seen, of_it, card) for seen, of_it in zip(read, said, strict=True)]
     if len(answered) == 1 and not refused:
         return Answer(**answered[0], **about)
     films: list[StudyFilm | RefusedFilm] = [
@@ -250,23 +265,34 @@ def said_of(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> Sai
     )
 
 
-def _film(prediction: Prediction, said: Said, card: ModelCard) -> dict[str, Any]:
+def _film(seen: Seen, said: Said, card: ModelCard) -> dict[str, Any]:
+    prediction = seen.prediction
     (width, height), score = prediction.film_px, prediction.film_score
+    outside = said.status is Status.OUTSIDE
+    chances = [None] * said.shown if outside else _chances(card, prediction.detections.score[: said.shown])
+    (chance,) = [None] if outside else _chances(card, np.array([score.value]))
     boxes = detections_json(prediction.detections.first(said.shown), prediction.film_px, card.classes)
     return {
         "image_size": ImageSize(width=width, height=height),
+        "pixel_spacing_mm": seen.spacing_mm,
         "status": said.status,
         "fracture_detected": said.fracture_detected,
         "num_detections": said.shown,
         "detections": [
-            Detection.model_validate(box | {"certainty": certainty})
-            for box, certainty in zip(boxes, said.certainty, strict=True)
+            Detection.model_validate(box | {"certainty": certainty, "chance": of_box})
+            for box, certainty, of_box in zip(boxes, said.certainty, chances, strict=True)
         ],
         "deciding_box": said.deciding_box,
-        "film_score": FilmScore(value=round(score.value, 6), made_by=score.made_by),
+        "film_score": FilmScore(value=round(score.value, 6), made_by=score.made_by, chance=chance),
         "warnings": warnings_for(prediction.flags),
         "recommendation": said.advice,
     }
+
+
+def _chances(card: ModelCard, scores: NDArray[np.float64]) -> list[float | None]:
+    if card.calibration is None:
+        return [None] * len(scores)
+    return [round(chance, 3) for chance in card.calibration.probability(scores).tolist()]
 
 
 def _rate(estimate: Estimate) -> Rate:

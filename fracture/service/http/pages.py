@@ -1,4 +1,4 @@
-"""What a browser gets: the page at /, and the interface's description at /docs, both without any other host."""
+"""What a browser gets: the page at /, films to try, and the interface's description at /docs, from no other host."""
 
 import base64
 import hashlib
@@ -9,11 +9,14 @@ from pathlib import Path
 from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
+from fracture.data import samples
+
 _SWAGGER_JS, _SWAGGER_CSS = "swagger-ui-bundle.js", "swagger-ui.css"
 VIEWER = Path(__file__).parents[1] / "viewer"
 
 # The machine's own table of types is not used: browsers run no module of another type than JavaScript's.
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES |= {".json": "application/json", ".png": "image/png"}
 
 VIEWER_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -22,12 +25,14 @@ VIEWER_POLICY = (
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page at / and the interface's description at /docs."""
+    """Serve the page at /, the films to try below /samples and the interface's description at /docs."""
     swagger = Path(str(resources.files("fastapi_offline"))) / "static"
     _serve(app, "/", VIEWER / "index.html")
     for file in VIEWER.iterdir():
         if file.suffix in _TYPES:
             _serve(app, f"/{file.name}", file)
+    for name in samples.FILES:
+        _serve(app, f"/samples/{name}", samples.FOLDER / name)
     for name in (_SWAGGER_JS, _SWAGGER_CSS):
         _serve(app, f"/docs/{name}", swagger / name)
     _answer(app, "/docs", _docs(app))

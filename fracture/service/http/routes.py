@@ -257,7 +257,7 @@ class _Reading:
             if self._films > self._most:
                 raise forms.too_many(self._most)
             for frame, film in enumerate(prepared):
-                self.seen.append(answers.Seen(source, frame, await self._prediction(film)))
+                self.seen.append(answers.Seen(source, frame, await self._prediction(film), film.spacing_mm))
 
     async def _prediction(self, film: Prepared) -> Prediction:
         prediction = await self._service.scheduler.read(film, self._gone)

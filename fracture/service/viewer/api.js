@@ -4,6 +4,9 @@ import { Problem } from "./words.js";
 
 const KEY = "fracture-key";
 
+/** Whether answers were recorded, and nothing is read here. */
+export const RECORDED = false;
+
 export function key() {
   return sessionStorage.getItem(KEY);
 }
@@ -18,9 +21,14 @@ export async function models() {
   return [{ name: `${card.model_id} ${card.version}`, card }]; // the card names the default mode beside its own fields
 }
 
-/** Give films to try, as studies {title, files}. A service has none: it reads films of one's own. */
-export async function examples() {
-  return [];
+/** Give films to try: {title, source, file, about}, where `source` is a picture's address. */
+export async function samples() {
+  const { films } = await json(await ask("samples/samples.json"));
+  return films.map((about) => {
+    const source = `samples/${about.file}`;
+    const file = async () => new File([await (await ask(source)).blob()], about.file, { type: "image/png" });
+    return { title: about.title, source, file, about };
+  });
 }
 
 /**

@@ -1,6 +1,8 @@
 // A film on the screen: its greys through a window, where it lies, and the boxes over it.
 
-import { boxWords, percent, rating } from "./words.js";
+import { leader, places } from "./labels.js";
+import { Ruler } from "./measure.js";
+import { boxWords, chanceWords, rating, spacingWords } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WHOLE = { centre: 127.5, width: 255 };
@@ -8,7 +10,7 @@ const MOST_ZOOM = 40;
 const KEPT_PX = 48; // this much of a film stays in view however far it is moved
 const STEP_PX = 40;
 const ZOOM_STEP = 1.25;
-const LABEL_PX = 17;
+const LABEL = { height: 21, letter: 7.6, baseline: 15 };
 
 /** Give the greys 0 to 255 as they are shown through a window. */
 export function lookup({ centre, width }, inverted) {
@@ -27,20 +29,9 @@ export async function isShownLocally(file) {
   return starts(0xff, 0xd8, 0xff) || (starts(0x89, 0x50, 0x4e, 0x47) && head[24] <= 8);
 }
 
-/** Give where a box's label hides no other label: above the box, below or beside it; above, where all is taken. */
-function freeSpot(label, { x, y, width, height }, taken) {
-  const size = { width: 8 * label.textContent.length, height: LABEL_PX };
-  const below = y + height + 2;
-  const spots = [[x, y - LABEL_PX - 1], [x, below], [x + width + 4, y], [x - size.width - 4, y]]
-    .map(([left, top]) => ({ x: left, y: top, ...size }));
-  const apart = (one, other) => one.x >= other.x + other.width || other.x >= one.x + one.width
-    || one.y >= other.y + other.height || other.y >= one.y + one.height;
-  return spots.find((spot) => spot.y >= 0 && taken.every((other) => apart(spot, other))) ?? spots[y < 22 ? 1 : 0];
-}
-
 export class FilmView {
-  /** Draw into a film card. `name` is for those who cannot see the film. */
-  constructor(card, name) {
+  /** Draw into a film card. */
+  constructor(card) {
     this.card = card;
     this.viewport = card.querySelector(".viewport");
     this.canvas = card.querySelector("canvas");
@@ -51,9 +42,12 @@ export class FilmView {
     this.frame = null; // of the boxes, {width, height}
     this.detections = [];
     this.marks = [];
-    this.dragMoves = false;
+    this.truth = null; // boxes that people drew, in pixels of the film
+    // A finger is too coarse a thing to set a window by chance.
+    this.drags = matchMedia("(pointer: coarse)").matches ? "move" : "window";
+    this.ruler = new Ruler(this.overlay);
+    this.onPlace = null;
     this.fingers = new Map();
-    this.viewport.setAttribute("aria-label", name);
     this.setUp();
     this.listen();
   }
@@ -61,7 +55,6 @@ export class FilmView {
   setUp() {
     this.window = { ...WHOLE };
     this.inverted = false;
-    this.boxesHidden = false;
     this.moved = false;
   }
 
@@ -98,7 +91,9 @@ export class FilmView {
     this.marks = detections.map((detection, index) => this.mark(detection, numbers[index]));
     // A small box inside a large one has to stay within reach.
     const order = [...this.marks].sort((one, other) => area(other.detection) - area(one.detection));
-    this.overlay.replaceChildren(...order.map(({ group }) => group));
+    this.drawn = (this.truth ?? []).map((xyxy) => drawnBox(xyxy));
+    const drawn = this.drawn.map(({ group }) => group);
+    this.overlay.replaceChildren(...drawn, ...order.map(({ group }) => group), this.ruler.group);
     this.point(null);
     if (this.greys) this.place();
     else this.fit();
@@ -111,14 +106,15 @@ export class FilmView {
       rect.classList.add(name, rating(detection));
       return rect;
     });
-    const label = document.createElementNS(SVG, "text");
-    label.textContent = `${number} · ${percent(detection.confidence)}`;
-    group.append(...rects, label);
+    const [line, label] = ["line", "text"].map((name) => document.createElementNS(SVG, name));
+    line.classList.add("leader");
+    label.textContent = `${number} · ${chanceWords(detection)}`;
+    group.append(...rects, line, label);
     group.dataset.number = number;
     group.setAttribute("tabindex", "0");
     group.setAttribute("role", "img");
     group.setAttribute("aria-label", `Box ${number}. ${boxWords(detection).join(". ")}`);
-    const mark = { detection, group, rects, label, number };
+    const mark = { detection, group, rects, line, label, number };
     for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => this.point(mark));
     for (const event of ["pointerleave", "blur"]) group.addEventListener(event, () => this.pointTo(null));
     return mark;
@@ -139,8 +135,10 @@ export class FilmView {
 
   reset() {
     this.setUp();
+    this.ruler.hide();
     this.fit();
     this.paint();
+    this.onPlace?.();
   }
 
   invert() {
@@ -148,8 +146,31 @@ export class FilmView {
     this.paint();
   }
 
-  toggleBoxes() {
-    this.boxesHidden = !this.boxesHidden;
+  /** Show or hide the boxes; what is pressed is told by the button. */
+  showBoxes(shown) {
+    this.boxesHidden = !shown;
+    this.place();
+  }
+
+  /** Show or hide what people drew. */
+  showTruth(shown) {
+    this.truthShown = shown;
+    this.place();
+  }
+
+  /** Show a pixel of the film as one of the page's. */
+  zoomToPixels() {
+    this.zoom(1 / this.scale);
+  }
+
+  /** Lie as another film does: as much zoomed, the same part in the middle. */
+  follow(other) {
+    const [mine, its] = [this, other].map(({ viewport: { clientWidth: x, clientHeight: y } }) => ({ x: x / 2, y: y / 2 }));
+    const share = (middle, at, size) => (middle - at) / (size * other.scale);
+    this.scale = (this.fitted * other.scale) / other.fitted;
+    this.x = mine.x - share(its.x, other.x, other.size.width) * this.size.width * this.scale;
+    this.y = mine.y - share(its.y, other.y, other.size.height) * this.size.height * this.scale;
+    this.moved = other.moved;
     this.place();
   }
 
@@ -161,6 +182,7 @@ export class FilmView {
     this.scale = scale;
     this.moved = true;
     this.place();
+    this.onPlace?.();
   }
 
   move(dx, dy) {
@@ -168,6 +190,7 @@ export class FilmView {
     this.y += dy;
     this.moved = true;
     this.place();
+    this.onPlace?.();
   }
 
   /** Change the window by grey levels. */
@@ -196,24 +219,43 @@ export class FilmView {
     this.y = within(this.y, shownHeight, this.viewport.clientHeight);
     this.tell();
     this.canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
-    this.overlay.classList.toggle("hidden", this.boxesHidden);
-    const taken = [];
-    for (const { detection, rects, label } of this.marks) {
-      const [x0, y0, x1, y1] = detection.bbox_xyxy.map((edge, index) => this.onScreen(edge, index % 2 === 0));
-      const place = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };
-      for (const rect of rects) {
-        for (const [name, value] of Object.entries(place)) rect.setAttribute(name, value);
-      }
-      const spot = freeSpot(label, place, taken);
-      taken.push(spot);
-      label.setAttribute("x", spot.x);
-      label.setAttribute("y", spot.y + LABEL_PX - 5);
+    this.overlay.classList.toggle("hidden", Boolean(this.boxesHidden));
+    this.overlay.classList.toggle("compared", Boolean(this.truthShown));
+    const boxes = this.marks.map(({ detection, rects }) => this.put(rects, detection.bbox_xyxy));
+    for (const { xyxy, rects } of this.drawn ?? []) this.put(rects, xyxy);
+    this.label(boxes);
+    this.ruler.place(({ x, y }) => ({ x: this.onScreen(x, true), y: this.onScreen(y, false) }));
+  }
+
+  /** Put rectangles where a box lies; give that place. */
+  put(rects, xyxy) {
+    const [x0, y0, x1, y1] = xyxy.map((edge, index) => this.onScreen(edge, index % 2 === 0));
+    const box = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };
+    for (const rect of rects) {
+      for (const [name, value] of Object.entries(box)) rect.setAttribute(name, value);
     }
+    return box;
+  }
+
+  /** Put every label where it covers no box and no other label, with a line to its box where it had to move away. */
+  label(boxes) {
+    const { clientWidth: width, clientHeight: height } = this.viewport;
+    const sizes = this.marks.map(({ label }) => ({ width: LABEL.letter * label.textContent.length, height: LABEL.height }));
+    const found = places(boxes.map((box, index) => ({ ...sizes[index], box })), { width, height });
+    this.marks.forEach(({ group, line, label }, index) => {
+      const spot = found[index];
+      group.classList.toggle("unlabelled", !spot);
+      group.classList.toggle("led", Boolean(spot?.ring));
+      if (!spot) return; // the list beside the film has it, and pointing to the box
+      label.setAttribute("x", spot.x);
+      label.setAttribute("y", spot.y + LABEL.baseline);
+      for (const [name, value] of Object.entries(leader(spot, boxes[index]))) line.setAttribute(name, value);
+    });
   }
 
   onScreen(edge, horizontal) {
     const { width, height } = this.size;
-    const { frame } = this;
+    const frame = this.frame ?? this.size;
     if (horizontal) return this.x + ((edge * width) / frame.width) * this.scale;
     return this.y + ((edge * height) / frame.height) * this.scale;
   }
@@ -236,10 +278,11 @@ export class FilmView {
 
   tell() {
     const { width, centre } = this.window;
-    const inverted = this.inverted ? ", inverted" : "";
-    this.hud.textContent = this.greys
-      ? `${Math.round(100 * this.scale)} %, window ${Math.round(width)}, level ${Math.round(centre)}${inverted}`
-      : "";
+    const told = [
+      `Zoom ${Math.round(100 * this.scale)} %`, `window ${Math.round(width)}`, `level ${Math.round(centre)}`,
+      this.inverted && "inverted", spacingWords(this.spacing),
+    ];
+    this.hud.textContent = this.greys ? told.filter(Boolean).join(", ") : "";
   }
 
   listen() {
@@ -256,7 +299,8 @@ export class FilmView {
     view.addEventListener("contextmenu", (event) => event.preventDefault());
     view.addEventListener("pointerdown", (event) => {
       this.fingers.set(event.pointerId, event);
-      this.moving = this.dragMoves || event.shiftKey || event.button > 0;
+      this.dragging = event.shiftKey || event.button > 0 ? "move" : this.drags;
+      if (this.dragging === "measure" && this.fingers.size === 1) this.ruler.begin(this.onFilm(event));
       view.setPointerCapture(event.pointerId);
     });
     view.addEventListener("pointermove", (event) => this.drag(event));
@@ -277,12 +321,32 @@ export class FilmView {
       const middle = [(event.clientX + other.clientX) / 2 - left, (event.clientY + other.clientY) / 2 - top];
       this.move(dx / 2, dy / 2);
       this.zoom(apart(event) / Math.max(1, apart(before)), ...middle);
-    } else if (this.fingers.size === 1 && this.moving) {
+    } else if (this.fingers.size === 1 && this.dragging === "move") {
       this.move(dx, dy);
+    } else if (this.fingers.size === 1 && this.dragging === "measure") {
+      this.ruler.reach(this.onFilm(event));
+      this.place();
     } else if (this.fingers.size === 1) {
       this.rewindow(dx, dy); // to the right more greys, up brighter
     }
     this.fingers.set(event.pointerId, event);
+  }
+
+  /** Give where on the film the pointer is, in pixels of the decoded film. */
+  onFilm(event) {
+    const { left, top } = this.viewport.getBoundingClientRect();
+    const frame = this.frame ?? this.size;
+    return {
+      x: (((event.clientX - left - this.x) / this.scale) * frame.width) / this.size.width,
+      y: (((event.clientY - top - this.y) / this.scale) * frame.height) / this.size.height,
+    };
+  }
+
+  /** Say how far apart two pixels are, as [across, down] in mm; null where the film does not tell. */
+  setSpacing(spacing) {
+    this.spacing = spacing;
+    this.ruler.spacing = spacing;
+    this.tell();
   }
 
   press(event) {
@@ -293,7 +357,7 @@ export class FilmView {
       "=": () => this.zoom(ZOOM_STEP),
       "-": () => this.zoom(1 / ZOOM_STEP),
       i: () => this.card.querySelector("[data-do=invert]").click(),
-      b: () => this.toggleBoxes(),
+      b: () => this.card.querySelector("[data-do=boxes]").click(),
       0: () => this.card.querySelector("[data-do=reset]").click(),
     };
     if (event.key in arrows) {
@@ -307,4 +371,18 @@ export class FilmView {
     }
     event.preventDefault();
   }
+}
+
+function drawnBox(xyxy) {
+  const group = document.createElementNS(SVG, "g");
+  const rects = ["halo", "line"].map((name) => {
+    const rect = document.createElementNS(SVG, "rect");
+    rect.classList.add(name);
+    return rect;
+  });
+  group.classList.add("drawn");
+  group.setAttribute("role", "img");
+  group.setAttribute("aria-label", "Drawn by radiologists");
+  group.append(...rects);
+  return { group, xyxy, rects };
 }

@@ -1,14 +1,18 @@
 // What a person can take away: the film as it is shown with its boxes, and the answer.
 
-import { percent, plural, rating } from "./words.js";
+import { leader, places } from "./labels.js";
+import { chanceWords, plural, rating, score } from "./words.js";
 
 const NOT_A_DEVICE = "Not a medical device. Not a diagnosis. Research and education only.";
 const LEAST_SIDE_PX = 900;
+const ROW_PX = 22;
+const FONT = (px) => `${px}px system-ui, sans-serif`;
 const COLOURS = { bar: "#12161c", text: "#ebeef2" };
 const LINES = {
-  definite: { colour: "#40b8ff", dashes: [], meaning: "solid: definite" },
-  suspicious: { colour: "#ffc43d", dashes: [9, 7], meaning: "dashed: suspicious" },
+  definite: { colour: "#40b8ff", dashes: [], meaning: "solid: likely" },
+  suspicious: { colour: "#ffc43d", dashes: [9, 7], meaning: "dashed: possible" },
   unrated: { colour: "#c3ccd4", dashes: [2, 5], meaning: "dotted: not rated" },
+  people: { colour: "#7fe3a1", dashes: [18, 5], meaning: "green, long dashes: drawn by radiologists" },
 };
 
 /** Save a film with the boxes it shows, in its window; `shown` has the threshold, `model` is who found them. */
@@ -26,61 +30,112 @@ function picture(view, { threshold, model: { card } }, model) {
   const scale = Math.max(1, LEAST_SIDE_PX / Math.max(width, height));
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
   const unit = Math.max(across, down) / LEAST_SIDE_PX;
-  const boxes = view.detections.length;
-  const hidden = view.hidden ? `, ${plural(view.hidden, "box", "boxes")} below ${percent(threshold)} left out` : "";
-  const besides = view.besides ? ", and the box that decided" : "";
-  const kinds = new Set(view.detections.map(rating));
+  const boxes = view.boxesHidden ? [] : view.detections;
+  const drawn = view.truthShown ? (view.truth ?? []) : [];
+  const kinds = new Set([...boxes.map(rating), ...(drawn.length ? ["people"] : [])]);
   const from = leasts(card.operating_points);
-  const lines = [
-    `${[view.headline, boxes ? `${plural(boxes, "area")} marked` : "no area marked"].filter(Boolean).join(": ")}${hidden}`,
-    [...Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => LINES[kind].meaning + (from[kind] ?? "")),
-      boxes ? `shown from ${percent(threshold)} on${besides}` : ""].filter(Boolean).join("    "),
-    model,
-    NOT_A_DEVICE,
-  ].filter(Boolean);
-  const sheet = document.createElement("canvas");
-  sheet.width = across;
-  sheet.height = Math.round(down + (lines.length * 22 + 16) * unit);
-  const brush = sheet.getContext("2d");
+  const legend = Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => ({ kind, text: LINES[kind].meaning + (from[kind] ?? "") }));
+  const brush = document.createElement("canvas").getContext("2d");
+  brush.font = FONT(15 * unit);
+  const room = across - 20 * unit;
+  const lines = [headline(view, threshold), ...view.warnings, "", model, NOT_A_DEVICE].flatMap((line) => (line ? wrapped(brush, line, room) : [""]));
+  const rows = lines.length - 1 + legend.length;
+  brush.canvas.width = across;
+  brush.canvas.height = Math.round(down + (rows * ROW_PX + 16) * unit);
   brush.fillStyle = COLOURS.bar;
-  brush.fillRect(0, 0, sheet.width, sheet.height);
+  brush.fillRect(0, 0, brush.canvas.width, brush.canvas.height);
   brush.drawImage(view.canvas, 0, 0, across, down);
   const place = [across / (view.frame?.width ?? width), down / (view.frame?.height ?? height)];
+  for (const xyxy of drawn) stroke(brush, "people", unit, rectangle(xyxy, place));
+  const rectangles = boxes.map(({ bbox_xyxy: xyxy }) => rectangle(xyxy, place));
   // The best box goes on last, so that nothing covers it.
-  for (const detection of [...view.detections].reverse()) box(brush, detection, place, unit);
+  for (const [index, detection] of [...boxes.entries()].reverse()) stroke(brush, rating(detection), unit, rectangles[index]);
+  label(brush, boxes, rectangles, { width: across, height: down }, unit);
+  brush.font = FONT(15 * unit);
+  let row = 0;
+  const next = () => down + (ROW_PX * (row += 1) + 2) * unit;
+  for (const line of lines) {
+    brush.fillStyle = COLOURS.text;
+    if (line) brush.fillText(line, 10 * unit, next());
+    else for (const entry of legend) explain(brush, entry, next(), unit);
+  }
+  return brush.canvas;
+}
+
+/** Say the status, how many boxes are drawn and how many are not. */
+function headline(view, threshold) {
+  const boxes = view.boxesHidden ? 0 : view.detections.length;
+  const drawn = boxes ? `${plural(boxes, "area")} marked from a score of ${score(threshold)} on` : "no area marked";
+  const left = view.hidden + view.detections.length - boxes;
+  const hidden = left ? `, ${plural(left, "box", "boxes")} left out` : "";
+  const besides = view.besides && boxes ? ", and the box that decided" : "";
+  return `${[view.headline, drawn].filter(Boolean).join(": ")}${besides}${hidden}`;
+}
+
+/** Give a text in lines that fit. */
+function wrapped(brush, text, room) {
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && brush.measureText(longer).width <= room) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Draw a line of the legend: the kind of box as it is drawn, and what it means. */
+function explain(brush, { kind, text }, y, unit) {
+  stroke(brush, kind, unit, [10 * unit, y - 12 * unit, 30 * unit, 13 * unit]);
   brush.fillStyle = COLOURS.text;
-  lines.forEach((line, row) => {
-    brush.font = `${15 * unit}px system-ui, sans-serif`;
-    brush.fillText(line, 10 * unit, down + (22 * row + 24) * unit, across - 20 * unit);
-  });
-  return sheet;
+  brush.fillText(text, 50 * unit, y, brush.canvas.width - 60 * unit);
+}
+
+function stroke(brush, kind, unit, rectangle) {
+  const { colour, dashes } = LINES[kind];
+  brush.strokeStyle = colour;
+  brush.lineWidth = 2.5 * unit;
+  brush.setLineDash(dashes.map((length) => length * unit));
+  brush.strokeRect(...rectangle);
 }
 
 /** Name the score from which a box is rated so: the card's two thresholds, as the service's own pictures name them. */
 function leasts(points) {
   const [screening, specific] = ["screening", "specific"].map((name) => points.find((point) => point.name === name));
   if (!screening || !specific) return {};
-  const text = (score) => `, score ${percent(score)} or more`;
+  const text = (least) => `, score ${score(least)} or more`;
   return {
     definite: text(specific.threshold), suspicious: text(Math.min(screening.threshold, specific.threshold)),
   };
 }
 
-function box(brush, detection, [sx, sy], unit) {
-  const [x0, y0, x1, y1] = detection.bbox_xyxy;
-  const [x, y, bottom] = [x0 * sx, y0 * sy, y1 * sy];
-  const { colour, dashes } = LINES[rating(detection)];
-  brush.strokeStyle = colour;
-  brush.lineWidth = 2.5 * unit;
-  brush.setLineDash(dashes.map((length) => length * unit));
-  brush.strokeRect(x, y, (x1 - x0) * sx, bottom - y);
-  brush.font = `600 ${17 * unit}px system-ui, sans-serif`;
-  const text = percent(detection.confidence);
-  const top = y < 26 * unit ? bottom + 3 * unit : y - 26 * unit;
-  brush.fillStyle = brush.strokeStyle;
-  brush.fillRect(x, top, brush.measureText(text).width + 10 * unit, 23 * unit);
-  brush.fillStyle = COLOURS.bar;
-  brush.fillText(text, x + 5 * unit, top + 17 * unit);
+function rectangle([x0, y0, x1, y1], [sx, sy]) {
+  return [x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy];
+}
+
+/** Write beside every box how sure it is, where that covers no box, with a line to it where it had to move away. */
+function label(brush, boxes, rectangles, view, unit) {
+  brush.font = `600 ${FONT(17 * unit)}`;
+  const labels = boxes.map((detection, index) => {
+    const [x, y, width, height] = rectangles[index];
+    const text = chanceWords(detection);
+    return { text, width: brush.measureText(text).width + 10 * unit, height: 23 * unit, box: { x, y, width, height } };
+  });
+  places(labels, view).forEach((spot, index) => {
+    if (!spot) return;
+    const { colour } = LINES[rating(boxes[index])];
+    const { x1, y1, x2, y2 } = leader(spot, labels[index].box);
+    brush.setLineDash([]);
+    brush.strokeStyle = colour;
+    brush.lineWidth = unit;
+    brush.beginPath();
+    brush.moveTo(x1, y1);
+    brush.lineTo(x2, y2);
+    brush.stroke();
+    brush.fillStyle = colour;
+    brush.fillRect(spot.x, spot.y, spot.width, spot.height);
+    brush.fillStyle = COLOURS.bar;
+    brush.fillText(labels[index].text, spot.x + 5 * unit, spot.y + 17 * unit);
+  });
 }
 
 function save(blob, fileName) {

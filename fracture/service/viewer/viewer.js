@@ -5,28 +5,31 @@ import * as clinics from "./clinics.js";
 import { $, element } from "./dom.js";
 import { FilmView, isShownLocally } from "./film.js";
 import { keyed } from "./key.js";
+import { offerModels, setModel, setThreshold, shown } from "./modes.js";
+import { credit, offer, truth } from "./samples.js";
 import { saveJson, savePicture } from "./save.js";
+import { press, use } from "./tools.js";
 import * as words from "./words.js";
 
 const LOOKING = "Looking for fractures";
 const NOT_UNDERSTOOD = "The service's answer could not be understood.";
 const ABOUT_FILMS = new Set([400, 413, 415, 422]);
 const ABOUT_ALL_OF_THEM = new Set(["upload_too_large", "too_many_files"]);
-const FLOOR = "screening"; // boxes are asked for from here on: they hold those of all stricter modes
 
 const study = { films: [], answer: null, place: null, running: null };
-const shown = { threshold: 0, point: null, points: [], model: null, floor: null, usual: null };
 let loaded = null;
 let unloaded = false;
 
 // --- films in ---
 
-function add(files) {
+/** Add films to the study; `about` is what is known of a film to try. */
+function add(files, about = null) {
   const chosen = [...files];
   if (!chosen.length) return;
   for (const file of chosen) {
     const number = 1 + study.films.filter(({ frame }) => !frame).length;
     const film = newFilm(file, number);
+    if (about) tellOf(film, about);
     study.films.push(film);
     film.picture = showPicture(film);
   }
@@ -37,14 +40,44 @@ function add(files) {
 /** Make a film's card; `before` is the frame that comes before it in the same file. */
 function newFilm(file, number, frame = 0, before = null) {
   const card = $("#film-card").content.firstElementChild.cloneNode(true);
-  card.querySelector(".number").textContent = `${number}.`;
   card.querySelector(".name").textContent = file.name || "pasted film";
   if (before) before.card.after(card);
   else $("#films").append(card);
-  const view = new FilmView(card, `Film ${number}${frame ? `, frame ${frame + 1}` : ""}`);
-  const film = { file, frame, number, card, view, answer: null };
-  card.querySelector(".tools").addEventListener("click", (event) => use(film, event.target.dataset.do));
+  const view = new FilmView(card);
+  const film = { file, frame, number: 0, card, view, answer: null };
+  renumber(film, number);
+  view.onPlace = () => {
+    if (!$("#together input").checked) return;
+    for (const { view: other } of study.films) if (other !== view) other.follow(view);
+  };
+  const save = () => savePicture(view, shown, words.modelWords(study.answer), `${fileName(film)}.png`);
+  const others = { save, remove: () => remove(film) };
+  card.addEventListener("click", (event) => use(film, event.target.closest("[data-do]"), others));
+  press(film, view.drags, true);
   return film;
+}
+
+function renumber(film, number, frames = 1) {
+  film.number = number;
+  film.card.querySelector(".number").textContent = `${number}.${frames > 1 ? ` Frame ${film.frame + 1} of ${frames},` : ""}`;
+  film.view.viewport.setAttribute("aria-label", `Film ${number}${film.frame ? `, frame ${film.frame + 1}` : ""}`);
+}
+
+/** Show whose film it is, and, on request, what people drew on it. */
+function tellOf({ card, view }, about) {
+  view.truth = about.boxes;
+  card.querySelector(".credit").textContent = credit(about);
+  card.querySelector("[data-do=truth]").hidden = false;
+  card.querySelector(".truth").textContent = truth(about);
+}
+
+/** Take a file and all its frames off the page; what is left is read anew, as a study may then be another. */
+function remove({ file }) {
+  for (const film of study.films) if (film.file === file) film.card.remove();
+  study.films = study.films.filter((film) => film.file !== file);
+  if (!study.films.length) return clear();
+  study.films.filter(({ frame }) => !frame).forEach((film, index) => renumber(film, index + 1));
+  return read();
 }
 
 async function showPicture(film) {
@@ -64,25 +97,6 @@ async function showRendered(film) {
     film.view.show(null); // why it cannot be shown is said by the answer, or else by the card
     film.unseen = true;
   }
-}
-
-function use(film, what) {
-  const { view, card } = film;
-  const press = (name, pressed) => card.querySelector(`[data-do=${name}]`).setAttribute("aria-pressed", pressed);
-  const actions = {
-    zoomIn: () => view.zoom(1.25),
-    zoomOut: () => view.zoom(0.8),
-    dragMoves: () => { view.dragMoves = true; },
-    dragWindows: () => { view.dragMoves = false; },
-    invert: () => view.invert(),
-    reset: () => view.reset(),
-    save: () => savePicture(view, shown, words.modelWords(study.answer), `${fileName(film)}.png`),
-  };
-  if (!what) return;
-  actions[what]();
-  press("dragMoves", view.dragMoves);
-  press("dragWindows", !view.dragMoves);
-  press("invert", view.inverted);
 }
 
 function fileName({ number, frame }) {
@@ -150,8 +164,7 @@ function framesOf(first, answers, there) {
       film.picture = last.picture.then(() => showFrame(film));
     }
     film.answer = one;
-    const which = answers.length > 1 ? ` Frame ${frame + 1} of ${answers.length},` : "";
-    film.card.querySelector(".number").textContent = `${first.number}.${which}`;
+    renumber(film, first.number, answers.length);
     films.push(film);
   }
   return films;
@@ -217,9 +230,11 @@ function updateFilm({ card, view, answer, unseen }) {
   const verdict = card.querySelector(".verdict");
   verdict.dataset.status = (found && answer.status) || "";
   verdict.textContent = found ? words.statusWords(answer.status) : "";
+  const [row, column] = answer?.pixel_spacing_mm ?? [];
+  view.setSpacing(row ? [column, row] : null);
   if (!found) {
     view.setBoxes([], null, []);
-    for (const part of [".count", ".advice"]) card.querySelector(part).textContent = "";
+    for (const part of [".chance", ".count", ".advice"]) card.querySelector(part).textContent = "";
     for (const part of [".found", ".warnings"]) card.querySelector(part).replaceChildren();
     return;
   }
@@ -228,6 +243,8 @@ function updateFilm({ card, view, answer, unseen }) {
   const above = numbered.filter(([{ confidence }, number]) => confidence >= shown.threshold
     || number - 1 === (answer.deciding_box ?? null));
   view.headline = words.statusWords(answer.status);
+  view.warnings = answer.warnings ?? [];
+  card.querySelector(".chance").textContent = words.filmWords(answer, shown.model?.card.calibration);
   view.hidden = found.length - above.length;
   view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
   const hidden = found.length - above.length;
@@ -236,17 +253,18 @@ function updateFilm({ card, view, answer, unseen }) {
   view.besides = above.some(([{ confidence }]) => confidence < shown.threshold);
   const besides = view.besides ? "; the one below the slider is what the status rests on" : "";
   card.querySelector(".count").textContent = `${count}${hidden ? `, ${hidden} hidden by the slider` : ""}${besides}.`;
-  card.querySelector(".found").replaceChildren(...above.map(([detection, number]) => row(view, detection, number)));
-  const notes = [...(answer.warnings ?? [])];
+  card.querySelector(".found").replaceChildren(...above.map(([detection, number]) => boxRow(view, detection, number)));
+  const notes = [...view.warnings];
   if (unseen) notes.push("The picture of this film cannot be shown; the boxes are where they are on it.");
   card.querySelector(".warnings").replaceChildren(...notes.map((text) => element("li", text)));
   card.querySelector(".advice").textContent = answer.recommendation ?? "";
 }
 
-function row(view, detection, number) {
-  const [what, guesses] = words.boxWords(detection);
+function boxRow(view, detection, number) {
+  const [what, guesses, raw] = words.boxWords(detection);
   const item = element("li", "");
   item.value = number;
+  item.title = raw;
   item.append(element("span", what), element("small", guesses));
   item.addEventListener("pointerenter", () => view.pointTo(number));
   item.addEventListener("pointerleave", () => view.pointTo(null));
@@ -263,77 +281,27 @@ function say(problem, again = null, none = false) {
   $("#banner button").onclick = again;
 }
 
-// --- which boxes ---
+// --- the model and the films to try ---
 
 async function load() {
   unloaded = false;
   try {
-    const [models, studies] = [await withKey(api.models), await api.examples()];
-    document.body.classList.toggle("recorded", studies.length > 0);
-    for (const { title, files } of studies) offer(title, files);
-    const [first] = models.map((model) => choice("models", model.name, () => choose(model)));
-    first.checked = true;
-    setModel(models[0]);
+    const [models, samples] = [await withKey(api.models), await api.samples()];
+    document.body.classList.toggle("recorded", api.RECORDED);
+    offer(samples, (file, about) => { clear(); add([file], about); });
+    offerModels(models, choose, updateFilms);
   } catch (problem) {
     unloaded = true;
     say(problem, () => { say(null); loaded = load(); });
   }
 }
 
-/** Offer a recorded study. */
-function offer(title, files) {
-  const button = element("button", title);
-  button.type = "button";
-  button.addEventListener("click", () => { clear(); add(files); });
-  $("#examples .pair").append(button);
-}
-
 function choose(model) {
-  setModel(model);
+  setModel(model, updateFilms);
   if (study.films.length) read();
 }
 
-function setModel(model) {
-  const points = [...model.card.operating_points].sort((one, other) => one.threshold - other.threshold);
-  const floor = points.find(({ name }) => name === FLOOR) ?? points[0];
-  const own = shown.model && !shown.point;
-  const before = shown.point?.name;
-  const usual = points.find(({ name }) => name === model.card.default_mode) ?? floor;
-  // Below the floor the service is not asked for boxes, so those modes would promise what the page cannot show.
-  Object.assign(shown, { model, floor, usual, points: points.filter(({ threshold }) => threshold >= floor.threshold) });
-  $("#model").textContent = [model.name, model.card.training?.finished].filter(Boolean).join(", ");
-  $("#slider").min = floor?.threshold ?? 0;
-  for (const label of $("#modes").querySelectorAll("label")) label.remove();
-  for (const point of shown.points) point.radio = choice("modes", point.name, () => setMode(point));
-  const mode = own ? null : (shown.points.find(({ name }) => name === before) ?? usual);
-  if (mode) setMode(mode);
-  else setThreshold($("#slider").valueAsNumber);
-}
-
-function choice(fieldset, name, choose) {
-  const label = element("label", "");
-  const radio = document.createElement("input");
-  radio.type = "radio";
-  radio.name = fieldset;
-  radio.addEventListener("change", choose);
-  label.append(radio, element("span", name));
-  $(`#${fieldset}`).append(label);
-  return radio;
-}
-
-function setMode(point) {
-  point.radio.checked = true;
-  $("#slider").value = point.threshold;
-  setThreshold(point.threshold, point);
-}
-
-function setThreshold(threshold, point = null) {
-  Object.assign(shown, { threshold, point });
-  $("#threshold").textContent = words.percent(threshold);
-  $("#slider").setAttribute("aria-valuetext", words.percent(threshold));
-  if (!point) for (const { radio } of shown.points) radio.checked = false;
-  const lines = point ? words.measuredWords(point, shown.model?.card.measured?.test) : ["Your own threshold: nothing was measured there."];
-  $("#measured").replaceChildren(...lines.map((line) => element("p", line)));
+function updateFilms() {
   for (const film of study.films) updateFilm(film);
 }
 
@@ -371,7 +339,7 @@ for (const input of [$("#choose"), $("#photo")]) {
   });
 }
 $("#clear").addEventListener("click", clear);
-$("#slider").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber));
+$("#slider").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber, updateFilms));
 $("#save-json").addEventListener("click", () => saveJson(study.answer, "fracture-answer.json"));
 $("#locate").addEventListener("click", () => clinics.locate(lookAround));
 $("#place").addEventListener("submit", (event) => {

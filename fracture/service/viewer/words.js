@@ -6,7 +6,7 @@ const STATUS = {
   "no fracture": "No box reaches a threshold", // and never that there is no fracture
   outside: "Outside the intended use",
 };
-const RATING = { definite: "Definite, score", suspicious: "Suspicious, score", unrated: "Score" };
+const RATING = { definite: "likely", suspicious: "possible", unrated: "not rated" };
 
 /** A refusal of the service, or of the way to it, in words. */
 export class Problem extends Error {
@@ -48,28 +48,60 @@ export function rating({ certainty }) {
   return certainty ?? "unrated";
 }
 
-/** Give a box's lines: what it is, then the best guesses. */
-export function boxWords(detection) {
-  const what = `${RATING[rating(detection)]} ${percent(detection.confidence)}`;
-  return [`${what}: ${detection.class}`, [detection.fracture_type, detection.severity].filter(Boolean).join(", ")];
+/** Say how sure a box is in two words: "likely 62 %". */
+export function chanceWords(detection) {
+  const { chance } = detection;
+  return [RATING[rating(detection)], known(chance) ? percent(chance) : ""].filter(Boolean).join(" ");
 }
 
-/** Say what was measured at an operating point, a sentence each: on test first, where its card knows that. */
+/** Give a box's lines: what it is, the best guesses, the raw score. */
+export function boxWords(detection) {
+  const sure = capital(RATING[rating(detection)]);
+  const { chance } = detection;
+  const means = known(chance) ? `, as on ${hundred(chance)} of 100 films with such a best box` : "";
+  const guesses = [detection.fracture_type, detection.severity].filter(Boolean).join(", ");
+  return [`${sure}: ${detection.class}${means}`, guesses, `raw score ${score(detection.confidence)}`];
+}
+
+/** Say how many films that score as this one show a fracture, and where that was counted; "" where nobody knows. */
+export function filmWords({ film_score: whole }, calibration) {
+  if (!known(whole?.chance)) return "";
+  const share = known(calibration?.prevalence) ? `, where ${hundred(calibration.prevalence)} of 100 films have one` : "";
+  return `Of 100 films that score like this one, about ${hundred(whole.chance)} show a fracture${share}.`;
+}
+
+/** Give a raw score as a number: it is no probability. */
+export function score(raw) {
+  return raw.toFixed(3);
+}
+
+/** Give a length in mm, or without `spacing` ([across, down] in mm a pixel) in pixels. */
+export function length(across, down, spacing) {
+  if (!spacing) return `${Math.hypot(across, down).toFixed(1)} px`;
+  return `${Math.hypot(across * spacing[0], down * spacing[1]).toFixed(1)} mm`;
+}
+
+/** Say how large a pixel is; "" where the film does not tell. */
+export function spacingWords(spacing) {
+  if (!spacing) return "";
+  const [across, down] = spacing.map((mm) => Number(mm.toPrecision(3)));
+  return across === down ? `pixel ${across} mm` : `pixel ${across} x ${down} mm`;
+}
+
+/** Say what was measured at an operating point, a sentence each: {test, set}, on test and on what it was set on. */
 export function measuredWords(point, test = null) {
   const on = test?.modes?.[point.name];
   const tested = on?.threshold === point.threshold && on.sensitivity.value !== null && on.specificity.value !== null;
-  const hundred = (share) => Math.round(100 * share);
+  const tests = tested ? [`On films that were kept for a test, of 100 with a fracture it flagged ${hundred(on.sensitivity.value)}, `
+    + `of 100 without one ${hundred(1 - on.specificity.value)} (${test.films}).`] : [];
   const lines = [
-    ...(tested ? [`On films that were kept for a test, of 100 with a fracture it flagged ${hundred(on.sensitivity.value)}, `
-      + `of 100 without one ${hundred(1 - on.specificity.value)} (${test.films}).`,
-    "On the films that this mode was set on:"] : []),
     rate(point.sensitivity, "with a fracture", "it flags about"),
     rate(point.specificity, "without a fracture", "it leaves unmarked about"),
     `Measured on ${count(point.sensitivity)} films with and ${count(point.specificity)} without a fracture `
       + `(${point.measured_on}), the very films this mode was set on: on others, and in other hospitals, expect less.`,
   ];
   if (!point.reached) lines.push(`Its target (${point.rule}) was not reached.`);
-  return lines;
+  return { test: tests, set: lines };
 }
 
 export function distance(metres) {
@@ -85,10 +117,24 @@ export function problemWords(problem) {
   return wait > 0 && !/try again/i.test(words) ? `${words} Try again in ${plural(wait, "second")}.` : words;
 }
 
+function known(number) {
+  return number !== null && number !== undefined;
+}
+
+/** Give a share as so many of a hundred. */
+function hundred(share) {
+  const many = Math.round(100 * share);
+  return many === 0 && share > 0 ? "fewer than 1" : String(many);
+}
+
+function capital(words) {
+  return words[0].toUpperCase() + words.slice(1);
+}
+
 /** Write what the service says in passing as a sentence. */
 function sentence(said) {
   if (!said) return "";
-  const words = said[0].toUpperCase() + said.slice(1);
+  const words = capital(said);
   return /[.!?]$/.test(words) ? words : `${words}.`;
 }
 
