@@ -5,7 +5,7 @@
 # deploy/compose.yaml says the same, with the keys in a secret.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ATTRIBUTION.md ./
 COPY fracture fracture
 RUN python -m venv /opt/fracture \
     && /opt/fracture/bin/python -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .

@@ -3,6 +3,7 @@
 import argparse
 
 from fracture.core.doors import door
+from fracture.models.detectors import shipped
 from fracture.models.detectors.config import SETTINGS, Config, settings
 from fracture.models.detectors.table import DETECTORS
 from fracture.models.detectors.train import train
@@ -16,7 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", choices=DETECTORS, default=default.arch, help="the architecture to train")
     parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
-    parser.add_argument("--start", default="", help="for an architecture (yolov8s.yaml): a .safetensors to begin with")
+    parser.add_argument(
+        "--start",
+        default="",
+        help="for an architecture (yolov8s.yaml): a .safetensors or an .onnx to begin with; or 'shipped', for the "
+        "weights of the shipped model and, where a flag does not say otherwise, its recipe",
+    )
     parser.add_argument("--data", default=default.data)
     parser.add_argument("--epochs", type=int, default=default.epochs)
     parser.add_argument("--imgsz", type=int, default=default.imgsz)
@@ -47,9 +53,13 @@ def main() -> int:
         "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(SETTINGS)}"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
-    args = vars(parser.parse_args())
+    if parser.parse_args().start == shipped.NAME:
+        parser.set_defaults(**shipped.recipe())
+        args = vars(parser.parse_args()) | {"start": shipped.recipe()["start"]}
+    else:
+        args = vars(parser.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")
-    config = Config(**args, settings=settings(asked))
+    config = Config(**args | {"settings": args.get("settings", {}) | settings(asked)})
     best = train(config, resume=resume)
     card = bundle(config.folder)
     print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")

@@ -13,12 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.commands import train as command
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
-from fracture.data import manifest
+from fracture.data import manifest, samples
 from fracture.data.yolo import load_dataset
+from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
+from fracture.models.card import SHIPPED
+from fracture.models.detectors import shipped
 from fracture.models.detectors.config import AUGMENTATION, Config, settings
 from fracture.models.detectors.films import EpochSampler, harmonise_config_of
 from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
@@ -257,6 +262,42 @@ def test_a_state_dict_is_loaded_by_name_and_shape():
     assert not (model.state_dict()["model.0.conv.weight"] == before).all()
     with pytest.raises(BadValue, match="of this architecture"):
         load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), COCO)
+
+
+def test_an_exported_network_gives_its_weights_back():
+    """BatchNorm is in the convolutions of the export: the network that is begun with it answers as it does."""
+    ultralytics()
+    import torch
+    from ultralytics.nn.tasks import DetectionModel
+
+    card = cards.load(SHIPPED)
+    recipe = shipped.recipe()
+    model = DetectionModel(recipe["model"], nc=1, verbose=False).eval()
+    load_matching(model, Path(recipe["start"]))
+    film = network_pixels(harmonise(decode(samples.samples()[1].path.read_bytes()), card.harmonise), recipe["imgsz"])
+    with torch.no_grad():
+        answer = model(torch.from_numpy(film.pixels.transpose(2, 0, 1)[None].copy()).float() / card.divisor)[0][
+            0
+        ].numpy()
+    expected = OpenVinoNetwork(Path(recipe["start"]), divisor=card.divisor)(film.pixels)
+    assert expected[4].max() > 0.1
+    assert answer[4] == pytest.approx(expected[4], abs=0.005)
+    assert answer[:4, expected[4].argmax()] == pytest.approx(expected[:4, expected[4].argmax()], abs=0.5)
+    with pytest.raises(BadValue, match="of this architecture"):
+        load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), Path(recipe["start"]))
+
+
+def test_to_go_on_from_the_shipped_model_is_one_flag(monkeypatch):
+    seen = []
+    monkeypatch.setattr(command, "train", lambda config, resume: seen.append(config) or [])
+    monkeypatch.setattr(command, "bundle", lambda folder: cards.load(SHIPPED))
+    monkeypatch.setattr(sys, "argv", ["train", "--start", "shipped", "--data", "mine/dataset.yaml", "--epochs", "3"])
+    assert command.main() == 0
+    [config] = seen
+    told = cards.load(SHIPPED).training["config"]
+    assert (config.data, config.epochs, config.restate) == ("mine/dataset.yaml", 3, 128)
+    assert (config.model, config.imgsz, config.learning_rate) == (told["model"], told["imgsz"], told["learning_rate"])
+    assert config.state == SHIPPED / "model.onnx"
 
 
 def test_a_wider_network_grown_from_a_narrow_one_answers_as_it_does(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fracture.inference.reader import Reader
+from fracture.metrics.calibration import Calibration
 from fracture.service.http.main import create_app
 from fracture.service.http.settings import Settings
 
@@ -32,6 +33,7 @@ def test_one_film_whole_answer(detect, paint, picture):
     assert "no diagnosis" in disclaimer
     assert answer == {
         "image_size": {"width": 64, "height": 64},
+        "pixel_spacing_mm": None,
         "status": "fracture",
         "study": {
             "study_id": None,
@@ -60,16 +62,34 @@ def test_one_film_whole_answer(detect, paint, picture):
                 "bbox_xyxy": [10.0, 20.0, 30.0, 40.0],
                 "confidence": 1.0,
                 "certainty": "definite",
+                "chance": None,
                 "class": "fracture",
                 "fracture_type": "comminuted or displaced (best guess)",
                 "severity": "severe (best guess)",
             }
         ],
         "deciding_box": 0,
-        "film_score": {"value": 1.0, "made_by": "best box"},
+        "film_score": {"value": 1.0, "made_by": "best box", "chance": None},
         "warnings": [],
         "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
     }
+
+
+def test_a_score_has_its_chance_where_the_card_was_calibrated(serve, card, paint, picture):
+    calibration = Calibration(temperature=0.9, shift=-1.6, fitted_on="made-up val", prevalence=0.2)
+    client = serve(card=card(calibration=calibration))
+    answer = client.post("/detect", params={"mode": "screening"}, files={"file": picture(paint(*THREE))}).json()
+    scores = np.array([box["confidence"] for box in answer["detections"]])
+    chances = [box["chance"] for box in answer["detections"]]
+    assert chances == [round(chance, 3) for chance in calibration.probability(scores).tolist()]
+    assert answer["film_score"]["chance"] == chances[0] > chances[-1] > 0
+
+
+def test_the_spacing_of_a_films_pixels_is_told(detect, paint, dicom):
+    film = paint(SPOT)
+    assert detect(dicom(film, PixelSpacing=[0.2, 0.1])).json()["pixel_spacing_mm"] == [0.2, 0.1]
+    assert detect(dicom(film, ImagerPixelSpacing=[0.15, 0.15])).json()["pixel_spacing_mm"] == [0.15, 0.15]
+    assert detect(dicom(film)).json()["pixel_spacing_mm"] is None
 
 
 def test_modes_are_the_cards(detect, paint, picture):

@@ -167,7 +167,8 @@ def test_of_a_film_of_another_kind_nothing_else_is_said(card, score):
     assert alone.status == alone.study.status == "outside"
     assert alone.study.note.startswith("the film is outside the intended use")
     assert not alone.fracture_detected
-    assert [found.certainty for found in alone.detections] == [None] * (score > 0.1)
+    assert [(found.certainty, found.chance) for found in alone.detections] == [(None, None)] * (score > 0.1)
+    assert alone.film_score.chance is None
     assert alone.warnings[0].startswith("Outside the intended use")
     assert alone.recommendation.startswith("This film is outside what the model is meant for")
     assert "suspected" not in alone.recommendation

@@ -1,5 +1,7 @@
-"""Weights to begin with: a state dict into a network of the same architecture, or into a wider one."""
+"""Weights to begin with: a state dict or an exported network into one of the same architecture, or into a wider one."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +9,17 @@ from fracture.core.errors import BadValue
 
 
 def load_matching(model: Any, path: Path) -> int:
-    """Load every tensor of a .safetensors state dict whose name and shape fit; give how many did.
+    """Load every tensor of a .safetensors state dict, or of an .onnx, whose name and shape fit; give how many did.
+
+    An exported network has no BatchNorm left: it is in the convolutions before, and the model's own is set to change
+    nothing. `fracture.models.start` then states it in the statistics of films, without which training tears it up.
 
     Into a network a whole number of times as wide it is grown so that every copy of a channel answers as the channel
     did (Net2Net: T. Chen et al., ICLR 2016). Raises BadValue where fewer than half fit, or a grown network would lack
     any tensor below its head: then it is another architecture.
     """
-    from safetensors.torch import load_file
-
     own = model.state_dict()
-    given = load_file(path)
+    given = _exported(path, own, _epsilon(model)) if path.suffix == ".onnx" else _state_dict(path)
     first = next(name for name, value in own.items() if value.ndim == 4)
     times = len(own[first]) // len(given[first]) if first in given else 1
     if times > 1:
@@ -28,6 +31,38 @@ def load_matching(model: Any, path: Path) -> int:
         raise BadValue(f"{path.name}: expected weights of this architecture, {len(fitting)} of {len(own)} tensors fit")
     model.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def _state_dict(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(path))
+
+
+def _epsilon(model: Any) -> float:
+    import torch
+
+    return next((layer.eps for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)), 0.0)
+
+
+def _exported(path: Path, own: Mapping[str, Any], epsilon: float) -> dict[str, Any]:
+    """Give the state dict of an exported network, by the names that Ultralytics' export keeps."""
+    import onnx
+    import torch
+
+    given: dict[str, Any] = {}
+    for tensor in onnx.load(path).graph.initializer:
+        name = re.sub("_half$", "", tensor.name)  # of what is stored in 16 bits
+        value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).float()
+        norm = name.removesuffix("conv.bias") + "bn."
+        if not name.endswith("conv.bias") or norm + "bias" not in own:
+            given[name] = value
+            continue
+        given[norm + "bias"] = value
+        given[norm + "weight"] = torch.ones_like(value)
+        given[norm + "running_mean"] = torch.zeros_like(value)
+        given[norm + "running_var"] = torch.ones_like(value) - epsilon
+    return given
 
 
 def _widened(value: Any, shape: Any, times: int) -> Any:
