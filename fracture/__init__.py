@@ -1,3 +1,26 @@
-"""Find bone fractures on X-ray films, and say how sure that is. Not a medical device."""
+"""Find bone fractures on X-ray films, and say how sure that is. Not a medical device.
+
+>>> import fracture
+>>> with fracture.load() as model:
+...     answer = model.read("xray.png")
+
+Five names: `load` opens a model, a `Model` reads films, an `Answer` is what it says of one, a `Box` a place on it, and
+`to_pandas` makes a table of answers. All else is in the packages that docs/ARCHITECTURE.md lists.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fracture.api.model import Answer, Box, Model, load, to_pandas
 
 __version__ = "0.1.0"
+__all__ = ["Answer", "Box", "Model", "load", "to_pandas"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a program asks for only then: commands that need none of it start faster."""
+    if name in __all__:
+        from fracture.api import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'fracture' has no attribute {name!r}")

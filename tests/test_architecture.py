@@ -21,6 +21,7 @@ LAW = (
     "predictions",
     "models",
     "inference",
+    "api",
     "evaluation",
     "training",
     "service",

@@ -10,11 +10,13 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fracture.clinical.status import Thresholds
 from fracture.core.errors import BadValue, MissingData
@@ -103,6 +105,12 @@ class ModelCard:
     def thresholds(self) -> Thresholds | None:
         """Give the two scores that a status rests on; None for a model that was not measured at both."""
         return Thresholds.of(self.operating_points)
+
+    def chances(self, scores: Sequence[float]) -> list[float | None]:
+        """Give for each score the probability that a film with it shows a fracture; None where it is not calibrated."""
+        if self.calibration is None:
+            return [None] * len(scores)
+        return [round(chance, 3) for chance in self.calibration.probability(np.array(scores)).tolist()]
 
     def on_test(self, point: OperatingPoint) -> tuple[str, Estimate, Estimate] | None:
         """Give on which test films a mode was measured, and its sensitivity and specificity there; None where not.

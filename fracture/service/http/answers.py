@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from fracture.clinical.status import Certainty, Said, Status, of_film, of_study
@@ -269,8 +267,8 @@ def _film(seen: Seen, said: Said, card: ModelCard) -> dict[str, Any]:
     prediction = seen.prediction
     (width, height), score = prediction.film_px, prediction.film_score
     outside = said.status is Status.OUTSIDE
-    chances = [None] * said.shown if outside else _chances(card, prediction.detections.score[: said.shown])
-    (chance,) = [None] if outside else _chances(card, np.array([score.value]))
+    scores = [score.value, *prediction.detections.score[: said.shown].tolist()]
+    chance, *chances = [None] * len(scores) if outside else card.chances(scores)
     boxes = detections_json(prediction.detections.first(said.shown), prediction.film_px, card.classes)
     return {
         "image_size": ImageSize(width=width, height=height),
@@ -287,12 +285,6 @@ def _film(seen: Seen, said: Said, card: ModelCard) -> dict[str, Any]:
         "warnings": warnings_for(prediction.flags),
         "recommendation": said.advice,
     }
-
-
-def _chances(card: ModelCard, scores: NDArray[np.float64]) -> list[float | None]:
-    if card.calibration is None:
-        return [None] * len(scores)
-    return [round(chance, 3) for chance in card.calibration.probability(scores).tolist()]
 
 
 def _rate(estimate: Estimate) -> Rate:
