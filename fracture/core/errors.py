@@ -60,7 +60,7 @@ class DecodeFailed(FractureError):
 
 
 class BrokenAnswer(FractureError):
-    """Raise when a network answers with what is no number: nothing was found, and nothing ruled out."""
+    """Raise when a network's answer is no number, or not what its card says: nothing found, nothing ruled out."""
 
     code = "broken_answer"
     status = 500

@@ -47,10 +47,12 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
             reference.card,
             files=reference.card.files | {file.name: file_hash(file) for file in (films, model)},
             intended=intended(films_of(records, "train")),
+            measured={"scope": scope},
         )
         exported = Reader(card, OnnxNetwork(model, card.divisor), run)
         parity = compare(reference, exported, parity_films(dataset))
-        card = measure.measured(replace(card, measured={"parity": parity, "scope": scope}), exported, dataset.root, run)
+        card = replace(card, measured={"parity": parity} | card.measured)
+        card = measure.measured(card, exported, dataset.root, run)
         cards.save(card, made)
     return card
 
