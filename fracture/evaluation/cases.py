@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.clinical.status import Said, Thresholds, of_film
+from fracture.clinical.status import Said, Thresholds, said_of
 from fracture.core.errors import BadValue
 from fracture.core.types import SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
@@ -59,8 +59,8 @@ class Cases:
         flags = self.flags or (frozenset[str](),) * len(self.records)
         films = self.films or (None,) * len(self.records)
         return [
-            of_film(found.score.tolist(), noted, thresholds, flagged_from, film=film)
-            for found, noted, film in zip(self.detections, flags, films, strict=True)
+            said_of(Prediction(record.size_px, found, "", "", noted, film), thresholds, flagged_from)
+            for record, found, noted, film in zip(self.records, self.detections, flags, films, strict=True)
         ]
 
     @property
