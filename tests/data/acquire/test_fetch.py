@@ -29,7 +29,7 @@ import pytest
 from fracture.core.errors import BadValue, MissingData
 from fracture.data.acquire import fetch as module
 from fracture.data.acquire.by_hand import instructions
-from fracture.data.acquire.download import Patience, download
+from fracture.data.acquire.download import Patience, _length, _rest, download
 from fracture.data.acquire.fetch import Endpoints, acquire
 from fracture.data.acquire.origins import ORIGINS
 
@@ -363,6 +363,15 @@ def test_a_length_that_is_never_reached(fetch, tmp_path, announced):
     with pytest.raises(MissingData, match=f"broke off after {len(BODY):,} of {announced:,}"):
         fetch(say(200, BODY, Content_Length=announced))
     assert not (tmp_path / "set.zip").exists()
+
+
+@pytest.mark.parametrize("total", ["9" * 5000, "9" * 19])
+def test_a_size_of_thousands_of_digits_is_none(fetch, total):
+    """Python refuses to read one by an error of its own."""
+    assert _length({"Content-Length": total}) is None
+    assert _rest({"Content-Range": f"bytes 0-1/{total}"}, 0) is None
+    with pytest.raises(MissingData):
+        fetch(give(cut=500), give(span=f"bytes 500-{len(BODY) - 1}/{total}"))
 
 
 def test_a_body_without_a_length(fetch, tmp_path):
