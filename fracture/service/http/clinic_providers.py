@@ -226,7 +226,8 @@ def _ask(url: str, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS, co
     """Give what a 200 brings, asked again while there is time and what went wrong may pass. Raises NoAnswer."""
     bounds = Bounds(wait_s=timeout_s, whole_s=timeout_s, max_bytes=ANSWER_MAX_BYTES, pauses_s=PAUSES_S)
     try:
-        return ask(url, bounds, headers=headers, content=content).body
+        # A search changes nothing, also where it has to be posted.
+        return ask(url, bounds, headers=headers, content=content, repeatable=True).body
     except RequestFailed as error:
         why = f"HTTP {error.status}" if error.status else error.why
     raise NoAnswer(why)
