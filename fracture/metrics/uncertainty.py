@@ -30,7 +30,7 @@ def proportion(successes: Counts, cases: Counts, groups: Sequence[str], note: st
         return Estimate(None, None, None, 0, 0, "Wilson", note or "no cases")
     share = int(found.sum()) / n
     method = "Wilson" if worth == n else f"Wilson, effective n {worth:.3g}"
-    return Estimate(share, *_score_interval(share, worth), n, len(size), method, note)
+    return Estimate(share, *_score_interval(share, worth), n, len(size), method)
 
 
 def effective_n(successes: Counts, cases: Counts, groups: Sequence[str]) -> float:
