@@ -10,7 +10,7 @@ from fracture.core.files import stamp, write_json
 from fracture.data import manifest
 from fracture.data.acquire.origins import ORIGINS
 from fracture.data.assemble import REPORT, assemble
-from fracture.data.audit.run import audit
+from fracture.data.audit.run import audit, save
 from fracture.data.ingest import Claim, ingest
 from fracture.data.labels import FractureClasses
 from fracture.data.preprocess import preprocess
@@ -68,7 +68,7 @@ def _audit(plan: Plan, stages: Sequence[Path]) -> Step:
 
     def work() -> Iterator[str]:
         found = audit(stages)
-        found.save(out)
+        save(found, out)
         yield found.text()
 
     return Step("audit", "", lambda: manifest_ids(stages), (out / "audit.json", out / "audit.html"), work)
