@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fracture.clinical.status import Said, Thresholds, said_of
 from fracture.core.errors import BadValue
-from fracture.core.types import SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
+from fracture.core.types import BEST_BOX, SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
 EVERY_FILM = "all"
 """The split that holds every film which is not set aside."""
@@ -39,6 +39,11 @@ class Cases:
         """Give the film-level scores, (films,): each film's own, or its best box's."""
         both = zip(self.films or [None] * len(self.records), self.detections, strict=True)
         return np.array([found.best_score if film is None else film.value for film, found in both], dtype=np.float64)
+
+    @property
+    def made_by(self) -> str:
+        """Name what gave the films their scores."""
+        return " and ".join(sorted({BEST_BOX if film is None else film.made_by for film in self.films or (None,)}))
 
     @cached_property
     def fractured(self) -> NDArray[np.bool_]:

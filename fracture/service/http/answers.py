@@ -53,7 +53,7 @@ class OperatingMode(BaseModel):
     """The threshold used, and what is known about it."""
 
     mode: str
-    conf_threshold: float = Field(description="A film in doubt is flagged where its best box reaches this score.")
+    conf_threshold: float = Field(description="A film in doubt is flagged where its score reaches this one.")
     shown_from: float = Field(description="Boxes from this score on are in the answer.")
     note: str
     measured: Measured | None = Field(description="Null where conf was given: nothing was measured there.")
