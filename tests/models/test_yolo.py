@@ -15,10 +15,12 @@ import pytest
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
+from fracture.core.types import Radiograph
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
+from fracture.models.detectors import table
 from fracture.models.detectors.config import AUGMENTATION, Config, settings
 from fracture.models.detectors.films import EpochSampler, harmonise_config_of
 from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
@@ -321,6 +323,19 @@ def test_a_card_names_what_a_run_began_with_not_where_it_lay(tiny_run, monkeypat
     reader, _ = trained(tiny_run)
     assert reader.card.training["config"]["start"] == "yolov8n-mine.safetensors"
     assert reader.card.training["config"]["runs"] == Path(config.runs).name != config.runs
+
+
+def test_a_detector_says_how_its_networks_are_fed(tiny_run, tmp_path, monkeypatch):
+    """And one that names no stage to tell films by is bundled without a scope."""
+    shutil.copytree(tiny_run, tmp_path / "tiny")
+    own = {"stride": 64, "nms_iou": 0.4, "pad_value": 9, "divisor": 255.5}
+    row = replace(table.DETECTORS["yolov8"], scope_stage=None, **own)
+    monkeypatch.setattr(table, "DETECTORS", {"yolov8": row})
+    made = trained(tmp_path / "tiny")[0].card
+    assert {name: getattr(made, name) for name in own} == own
+    monkeypatch.setattr(table, "DETECTORS", {"yolov8": replace(row, divisor=255.0)})
+    assert not bundle(tmp_path / "tiny").scoped
+    assert Reader.load(tmp_path / "tiny").read_film(Radiograph(np.zeros((64, 64), np.float32))).flags == frozenset()
 
 
 def test_nothing_phones_home(tiny_run):

@@ -3,12 +3,17 @@
 The order of the fields is that of the keys in the file. What a report of an earlier version lacks has a default.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.core import types
+from fracture.predictions import FORMATS
 
+if TYPE_CHECKING:
+    Format = str
+else:  # names that come from a table are no type to a checker
+    Format = Literal[tuple(FORMATS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Numbers = list[float]
@@ -60,7 +65,7 @@ class Predictions(Part):
 
     file: str
     sha256: Sha256
-    format: Literal["jsonl", "coco", "yolo"]
+    format: Format
     source_sha256: str | None
 
 
@@ -76,6 +81,7 @@ class Model(Part):
     outside_scope: Annotated[
         Estimate | None, Field(description="Films unlike those the model was made with; null where it cannot tell.")
     ] = None
+    film_score: Annotated[str, Field(description="What gave the films their scores.")] = types.BEST_BOX
 
 
 class Data(Part):
