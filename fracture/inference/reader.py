@@ -1,6 +1,5 @@
 """The pipeline from a film's bytes to an answer. All code that predicts calls it, so answers never differ."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from fracture.core.errors import MissingData
 from fracture.core.files import file_hash
 from fracture.core.types import ModelInput, Prediction, Radiograph
-from fracture.imaging.decode import MAX_PIXELS, decode, frames
+from fracture.imaging.decode import MAX_PIXELS, decode
 from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
@@ -92,10 +91,6 @@ class Reader:
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
         return self.read_film(decode(data, window=window, max_pixels=max_pixels))
-
-    def read_frames(self, data: bytes, *, window: int = 0) -> Iterator[Prediction]:
-        """Read every frame of a file as a film of its own."""
-        return (self.read_film(film) for film in frames(data, window=window))
 
     def read_film(self, film: Radiograph) -> Prediction:
         """Read a decoded film. Boxes are in its own pixels, however it was prepared for the network."""

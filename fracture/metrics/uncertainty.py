@@ -70,13 +70,6 @@ def _worth(found: NDArray[np.int64], size: NDArray[np.int64]) -> float:
     return float(n / effect * careful**2)
 
 
-def wilson(successes: int, n: int, note: str = "") -> Estimate:
-    """Give a proportion of cases of which each is its own group; films of patients need `proportion`."""
-    if not 0 <= successes <= n:
-        raise BadValue(f"successes: expected 0 to n={n}, got {successes}")
-    return proportion(np.arange(n) < successes, np.ones(n, np.bool_), [str(case) for case in range(n)], note)
-
-
 def _score_interval(share: float, n: float) -> tuple[float, float]:
     """Give Wilson's ends for a share of n cases, which need not be a whole number."""
     shrink = 1 + Z95**2 / n

@@ -10,9 +10,9 @@ import pytest
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, OperatingPoint
-from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
+from tests.wilson import wilson
 
 
 @pytest.fixture
