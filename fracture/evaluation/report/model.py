@@ -3,17 +3,13 @@
 The order of the fields is that of the keys in the file. What a report of an earlier version lacks has a default.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.core import types
-from fracture.predictions import FORMATS
+from fracture.predictions import Format
 
-if TYPE_CHECKING:
-    Format = str
-else:  # names that come from a table are no type to a checker
-    Format = Literal[tuple(FORMATS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Numbers = list[float]
@@ -78,9 +74,9 @@ class Model(Part):
     harmonise_id: str | None
     backend: str | None
     predictions: Predictions
-    outside_scope: Annotated[
-        Estimate | None, Field(description="Films unlike those the model was made with; null where it cannot tell.")
-    ] = None
+    outside_scope: Annotated[Estimate | None, Field(description="Films unlike its own; null where it cannot tell.")] = (
+        None
+    )
     film_score: Annotated[str, Field(description="What gave the films their scores.")] = types.BEST_BOX
 
 
@@ -400,6 +396,6 @@ class Report(Part):
     calibration: Calibration
     slices: dict[str, dict[str, Slice]]
     worst: Worst | None
-    shortcuts: Confounders | None
+    shortcuts: Confounders | None  # confounders: the key is older than the word, and programs read it
     comparison: Comparison | None
     warnings: list[str]
