@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from fracture.clinical.status import DEFAULT_MODE, said_of
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.core.folders import check_apart
 from fracture.imaging.render import encode_png, overlay
 from fracture.inference.batch import is_ours, open_sandbox
 from fracture.inference.reader import Reader
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, read the film, write the picture; 2 if the film or the model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)

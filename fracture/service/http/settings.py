@@ -33,10 +33,10 @@ class Settings(BaseSettings):
         secrets_dir=[folder for folder in _SECRETS if folder and Path(folder).is_dir()],
     )
 
-    fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `python -m app`.")
-    fracture_port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at, with `python -m app`.")
+    fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `fracture serve`.")
+    fracture_port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at, with `fracture serve`.")
     fracture_log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="What is logged, with `python -m app`; `info` has a line per request."
+        default="info", description="What is logged, with `fracture serve`; `info` has a line per request."
     )
 
     fracture_weights: Path | None = Field(

@@ -846,6 +846,11 @@ def test_every_set_says_what_to_do(source, tmp_path):
     assert origin.roboflow is None or origin.roboflow in origin.page
 
 
+def test_the_docs_tell_of_every_set():
+    told = (ROOT / "docs/DATA.md").read_text(encoding="utf-8")
+    assert not [name for name, origin in ORIGINS.items() if f"| `{name}` |" not in told or origin.page not in told]
+
+
 @pytest.mark.parametrize("source", ["fracatlas", "grazpedwri"])
 def test_no_network(closed, tmp_path, source):
     with pytest.raises(MissingData) as refusal:
