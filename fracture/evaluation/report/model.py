@@ -74,9 +74,7 @@ class Model(Part):
     harmonise_id: str | None
     backend: str | None
     predictions: Predictions
-    outside_scope: Annotated[Estimate | None, Field(description="Films unlike its own; null where it cannot tell.")] = (
-        None
-    )
+    outside_scope: Annotated[Estimate | None, Field(description="Films unlike its own; null where unknown.")] = None
     film_score: Annotated[str, Field(description="What gave the films their scores.")] = types.BEST_BOX
 
 
