@@ -1,1 +1,1 @@
-"""A door to the service: ``python -m app``, or ``uvicorn app.main:app``."""
+"""The service, to be run from a checkout: ``python -m app``, or ``uvicorn app.main:app``."""

@@ -1,4 +1,4 @@
-"""How fast films are read, prepared, dealt, searched, judged, served. Machines are noisy: trust ratios, not times."""
+"""How fast films are read, prepared, split, searched, scored, served. Machines are noisy: trust ratios, not times."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType

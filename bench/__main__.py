@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from bench import BENCHES, run
-from fracture.core.doors import door
+from fracture.core.command import command
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, measure, print as it goes."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,4 +1,4 @@
-"""How fast a large archive is dealt out."""
+"""How fast a large archive is split."""
 
 import time
 from collections.abc import Mapping

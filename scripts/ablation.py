@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.training import ablation
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, measure, print the table as it grows; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)

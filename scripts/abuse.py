@@ -6,12 +6,12 @@ Then let one run of inference.py read compressed streams inside DICOM with a few
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from tests.hostile.abuse import Outcome, abuse
 from tests.hostile.batch import abuse_batch
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, send, print as it goes; 1 if there was an answer that must not be."""
     parser = argparse.ArgumentParser(description=__doc__)

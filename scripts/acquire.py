@@ -4,13 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.core.errors import FractureError
 from fracture.data.acquire.fetch import acquire
 from fracture.data.acquire.origins import ORIGINS
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, fetch one source after the other, print where each is; 2 if one is missing."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,13 +1,13 @@
-"""Look at every film of a stage or dataset and say what is wrong with it: copies, leaks, labels, boxes, shortcuts."""
+"""Look at every film of a stage or dataset and say what is wrong with it: copies, leaks, labels, boxes, confounders."""
 
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.audit.run import audit, save
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, audit, write audit.json and audit.html; 1 if there are leaks, 2 if there is nothing to audit."""
     parser = argparse.ArgumentParser(description=__doc__)

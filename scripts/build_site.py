@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.models.card import SHIPPED
 from fracture.service.site import publish, record
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, build, say what was written; 2 if a model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)

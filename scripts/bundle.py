@@ -7,7 +7,7 @@ bundle learns by what its films are known again, from the dataset it was made wi
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.report import schema
 from fracture.training.bundle import add_hashes, bundle
@@ -15,7 +15,7 @@ from fracture.training.int8 import bundle_int8
 from fracture.training.measure import add_test, measure
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, bundle or measure again, print what the card says; 2 if it cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.samples import FOLDER, choose
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, choose, say what was written; 2 where a film cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,9 +1,9 @@
-"""Judge a model on a source it was never made with, at the thresholds of its card, beside its own test figures."""
+"""Evaluate a model on a source it was never made with, at the thresholds of its card, beside its own test figures."""
 
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.evaluation.cases import EVERY_FILM
 from fracture.evaluation.folder import PAGE, REPORT
 from fracture.evaluation.measure import RESAMPLES
@@ -13,7 +13,7 @@ from fracture.evaluation.run import Settings, evaluate_external
 from fracture.inference.reader import Reader
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, evaluate, print the figures, write the report; 2 if the source had a part in making the model."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.ingest import check_kept, ingest
 from fracture.data.sources import account, claims
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -8,12 +8,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags, grazpedwri
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if films, labels or classes are not what was said."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.roboflow import PRESETS, export
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if the export or its classes are not what was said."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.assemble import assemble
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, assemble the dataset, print the leak report; 1 where something leaks, 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.ingest import check_kept
 from fracture.data.sources import account
 from fracture.data.sources.mura import MODES, TREE, build, claims
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if MURA is not there."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from bench.processes import free_port, started
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.phantom import FilmSpec, draw_film
 
 WIDTH_PX, HEIGHT_PX = 1200, 860
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, start the service, show its page a film, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)

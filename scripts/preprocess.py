@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.core.types import HarmoniseConfig
 from fracture.data.preprocess import preprocess
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, harmonise, print the account; 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)

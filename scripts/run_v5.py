@@ -4,12 +4,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.training.plan import PHANTOM, SOURCES, STAGES, Plan, default_plan
 from fracture.training.rebuild import rebuild
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, rebuild, print what is done; 2 where it cannot be."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.processes import DidNotStart
 from bench.soak import soak
-from fracture.core.doors import door
+from fracture.core.command import command
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, press, print; 1 where anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -116,20 +116,22 @@ def test_films_of_strangers_are_decoded_in_processes_that_may_die() -> None:
     assert callers == DECODE_HERE.keys()
 
 
-def test_nobody_imports_a_door() -> None:
-    doors = {path.stem for path in ROOT.glob("*.py")} | {"scripts"}
+def test_nobody_imports_a_command() -> None:
+    commands = {path.stem for path in ROOT.glob("*.py")} | {"scripts"}
     for file in _sources():
         if file.parent != ROOT:
-            assert not doors & {module.split(".")[0] for module in _imports(file)}, f"{file} imports a door"
+            assert not commands & {module.split(".")[0] for module in _imports(file)}, f"{file} imports a command"
 
 
-def test_doors_are_thin() -> None:
-    for door in [*ROOT.glob("*.py"), *ROOT.glob("scripts/*.py")]:
+def test_commands_are_thin() -> None:
+    for command in [*ROOT.glob("*.py"), *ROOT.glob("scripts/*.py")]:
         functions = [
-            node.name for node in ast.parse(door.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+            node.name
+            for node in ast.parse(command.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef)
         ]
         assert functions in ([], ["main"]), (
-            f"{door.name} defines {functions}: a door parses flags, makes one call, prints"
+            f"{command.name} defines {functions}: a command parses flags, makes one call, prints"
         )
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.clinical.status import DEFAULT_MODE, Certainty, Said, Status, of_film
+from fracture.clinical.status import DEFAULT_MODE, Certainty, Said, Status, said_of
 from fracture.core.errors import BadValue, FractureError
 from fracture.core.types import OperatingPoint, Prediction
 from fracture.imaging.render import overlay
@@ -72,7 +72,7 @@ class Answer:
     error: str = ""
 
     def to_supervision(self) -> "sv.Detections":
-        """Give the boxes as `supervision.Detections`, which needs that package; classes are in the order of their names."""
+        """Give the boxes as `supervision.Detections`, which needs that package; classes are in alphabetical order."""
         import supervision as sv
 
         boxes = np.array([box.xyxy for box in self.boxes], np.float32).reshape(-1, 4)
@@ -126,12 +126,9 @@ class Model:
             chance=chance,
             boxes=tuple(
                 Box((x0, y0, x1, y1), raw, of_box, certainty, card.classes[label])
-                for (x0, y0, x1, y1), raw, of_box, certainty, label in zip(
-                    found.xyxy.tolist(),
-                    found.score.tolist(),
-                    chances,
-                    said.certainty,
-                    found.label.tolist(),
+                for (x0, y0, x1, y1), raw, label, of_box, certainty in zip(
+                    *(found.xyxy.tolist(), found.score.tolist(), found.label.tolist()),
+                    *(chances, said.certainty),
                     strict=True,
                 )
             ),
@@ -177,9 +174,7 @@ class Model:
         marked = isinstance(film, str | os.PathLike) and is_ours(Path(film), data)
         (prepared,) = self._sandbox.prepare(data, grey=True, marked=marked)
         prediction = self._reader.read_prepared(prepared.model_input, prepared.flags)
-        scores, thresholds = prediction.detections.score.tolist(), self._reader.card.thresholds
-        flagged_from = self._point.threshold
-        said = of_film(scores, prediction.flags, thresholds, flagged_from, shown_from, film=prediction.film)
+        said = said_of(prediction, self._reader.card.thresholds, self._point.threshold, shown_from)
         return prepared, prediction, said
 
 

@@ -7,13 +7,14 @@ A film, in this order:
 
 1. outside the intended use: it is ``outside``, whatever its boxes say, and none of them is rated;
 2. too few greys to be read, or a detector's raw values: it is in doubt, and no box is more than suspicious;
-3. its score at or above ``specific``: a fracture, or doubt where there is no box to show for it; at or above
-   ``screening``: doubt;
-4. part of it is missing: doubt;
-5. else no fracture.
+3. its score at or above ``specific``: a fracture, or doubt where no box reaches a threshold and shows where; at or
+   above ``screening``: doubt;
+4. its best box reaches a threshold, though a score of the film's own says less: doubt;
+5. part of it is missing: doubt;
+6. else no fracture.
 
 A film's score is its best box's, or what a network says of the film as a whole (`fracture.core.types.FilmScore`).
-Boxes are rated by their own scores.
+Boxes are rated by their own scores; only on a film with a fracture is one definite.
 
 A study, in this order:
 
@@ -30,7 +31,7 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from fracture.core.errors import BadValue
-from fracture.core.types import BEST_BOX, FilmScore, OperatingPoint
+from fracture.core.types import BEST_BOX, FilmScore, OperatingPoint, Prediction
 
 Certainty = Literal["definite", "suspicious"]
 
@@ -64,6 +65,9 @@ class Status(StrEnum):
     DOUBT = "doubt"
     NO_FRACTURE = "no fracture"
     OUTSIDE = "outside"
+
+
+_RANK = {Status.NO_FRACTURE: 0, Status.DOUBT: 1, Status.FRACTURE: 2}
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,10 @@ class Said:
     """What is said of a film.
 
     ``status`` is None where the card lacks a threshold that it needs. ``certainty`` has an entry for each box of the
-    answer: these are the film's first, as boxes come best first. ``by_score`` tells that a score of the film, and not
-    its flags or the lack of a score, is why it is a fracture or in doubt; ``deciding_box`` is the place among the boxes
-    of the one whose score that is, None where it is none's.
+    answer: these are the film's first, as boxes come best first. ``by_score`` tells that a score, and not the film's
+    flags or the lack of a score, is why it is a fracture or in doubt; ``deciding_box`` is the place among the boxes of
+    the one whose score that is, None where it is none's. ``torn`` tells that a score says fracture and the film is in
+    doubt all the same, as its own score and its boxes disagree.
     """
 
     status: Status | None
@@ -123,6 +128,7 @@ class Said:
     certainty: tuple[Certainty | None, ...]
     by_score: bool
     deciding_box: int | None
+    torn: bool
     flags: frozenset[str]
     advice: str
 
@@ -152,26 +158,40 @@ def of_film(
 
     The answer holds the boxes from ``shown_from`` on, which is ``flagged_from`` unless named, and the best box wherever
     it reaches the lower of the card's thresholds or is why the film is flagged: nothing rests on a box that is not
-    there. A fracture is always flagged, a film without one or outside never, and one in doubt by its score where that
+    there. A fracture is always flagged, a film without one or outside never, and one in doubt by a score where that
     score reaches ``flagged_from``.
     """
-    by_box = film is None or film.made_by == BEST_BOX
-    best = film.value if film is not None else scores[0] if len(scores) else None
+    box = scores[0] if len(scores) else None
+    whole = None if film is None or film.made_by == BEST_BOX else film.value
+    box_says, whole_says = (_says(score, thresholds) for score in (box, whole))
+    box_decides = whole is None or _RANK[box_says] > _RANK[whole_says]
+    best = box if box_decides else whole
     outside, at_most_doubt = bool(flags & _OUTSIDE), bool(flags & _DOUBT_AT_MOST)
-    rated = best is not None and thresholds is not None and thresholds.status(best) is not Status.NO_FRACTURE
-    status = _film_status(best, bool(len(scores)), flags, thresholds)
+    by_scores = box_says if whole is None else _together(whole_says, box_says)
+    status = _film_status(by_scores, flags, thresholds)
+    by_score = by_scores is not Status.NO_FRACTURE and not (outside or at_most_doubt)
     unsure = status in {Status.DOUBT, None} and best is not None and best >= flagged_from
-    detected = status is Status.FRACTURE or (unsure and (rated or thresholds is None))
+    detected = status is Status.FRACTURE or (unsure and (by_scores is not Status.NO_FRACTURE or thresholds is None))
     asked = flagged_from if shown_from is None else shown_from
-    shown = max(sum(score >= asked for score in scores), int(by_box and (rated or detected)))
+    needed = box_says is not Status.NO_FRACTURE or (detected and box_decides)
+    shown = max(sum(score >= asked for score in scores), int(needed))
     certainty = tuple(
-        None if outside or thresholds is None else _certainty(thresholds.status(score), at_most_doubt)
+        None if outside or thresholds is None else _certainty(thresholds.status(score), status)
         for score in scores[:shown]
     )
     places = len(certainty) if thresholds is None and detected else sum(map(bool, certainty))
-    by_score = rated and not (outside or at_most_doubt)
-    advice = _advice(status, places, flags, whole=by_score and not by_box)
-    return Said(status, detected, certainty, by_score, 0 if by_score and by_box else None, flags, advice)
+    torn = by_score and status is Status.DOUBT and Status.FRACTURE in {box_says, whole_says}
+    deciding = 0 if by_score and box_decides else None
+    advice = _advice(status, places, flags, by_score=by_score)
+    return Said(status, detected, certainty, by_score, deciding, torn, flags, advice)
+
+
+def said_of(
+    prediction: Prediction, thresholds: Thresholds | None, flagged_from: float, shown_from: float | None = None
+) -> Said:
+    """Decide what is said of a film by its prediction, as `of_film` does: everybody who has one calls this."""
+    scores = prediction.detections.score.tolist()
+    return of_film(scores, prediction.flags, thresholds, flagged_from, shown_from, prediction.film)
 
 
 def of_study(films: Sequence[Said], refused: int) -> StudySaid:
@@ -183,7 +203,9 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
         raise BadValue(f"study: expected a film that was read, got none and {refused} refused")
     said = {film.status for film in films}
     judged = [film for film in films if not film.flags & (_OUTSIDE | _DOUBT_AT_MOST)]
-    what = "the score" if any(film.by_score and film.deciding_box is None for film in films) else "a box"
+    status = max((film.status for film in films if film.by_score and film.status), key=_RANK.__getitem__, default=None)
+    deciding = [film for film in films if film.by_score and film.status is status]
+    what = "the score" if any(film.deciding_box is None for film in deciding) else "a box"
     on = "of" if what == "the score" else "on"
     reaching = f"{what} {on} at least one of {len(films)} films" if len(films) > 1 else what
     kept = _kept(films)
@@ -197,6 +219,8 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
         return StudySaid(Status.FRACTURE, _told(f"{reaching} reaches the high-specificity threshold", kept))
     if any(film.status is Status.DOUBT and film.by_score for film in judged):
         note = f"{reaching} reaches the high-sensitivity threshold, none the high-specificity one"
+        if any(film.torn for film in deciding):
+            note = f"{reaching} reaches a threshold, but a film's score and its boxes disagree"
         return StudySaid(Status.DOUBT, _told(note, kept))
     if not judged:
         return StudySaid(Status.DOUBT, _told("a fracture can be neither told nor ruled out", kept))
@@ -212,31 +236,37 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
     return StudySaid(Status.DOUBT if kept else Status.NO_FRACTURE, note)
 
 
-def _film_status(
-    best: float | None, has_box: bool, flags: frozenset[str], thresholds: Thresholds | None
-) -> Status | None:
+def _says(score: float | None, thresholds: Thresholds | None) -> Status:
+    return Status.NO_FRACTURE if score is None or thresholds is None else thresholds.status(score)
+
+
+def _together(whole: Status, box: Status) -> Status:
+    """Say what a film's own score and its best box come to: a fracture needs a box that shows where."""
+    if whole is Status.FRACTURE and box is not Status.NO_FRACTURE:
+        return Status.FRACTURE
+    return Status.NO_FRACTURE if whole is box is Status.NO_FRACTURE else Status.DOUBT
+
+
+def _film_status(by_scores: Status, flags: frozenset[str], thresholds: Thresholds | None) -> Status | None:
     if flags & _OUTSIDE:
         return Status.OUTSIDE
     if flags & _DOUBT_AT_MOST:
         return Status.DOUBT
     if thresholds is None:
         return None
-    status = Status.NO_FRACTURE if best is None else thresholds.status(best)
-    if status is Status.FRACTURE and not has_box:
-        status = Status.DOUBT  # there is nothing to show for it
-    return Status.DOUBT if status is Status.NO_FRACTURE and "truncated" in flags else status
+    return Status.DOUBT if by_scores is Status.NO_FRACTURE and "truncated" in flags else by_scores
 
 
-def _certainty(status: Status, at_most_doubt: bool) -> Certainty | None:
-    if status is Status.NO_FRACTURE:
+def _certainty(box: Status, film: Status | None) -> Certainty | None:
+    if box is Status.NO_FRACTURE:
         return None
-    return "definite" if status is Status.FRACTURE and not at_most_doubt else "suspicious"
+    return "definite" if box is film is Status.FRACTURE else "suspicious"
 
 
-def _advice(status: Status | None, places: int, flags: frozenset[str], *, whole: bool) -> str:
+def _advice(status: Status | None, places: int, flags: frozenset[str], *, by_score: bool) -> str:
     """Say what to make of it. Nothing found never reads as nothing there, least of all where film is missing.
 
-    ``whole`` tells that the film as a whole, and not a box, reached a threshold.
+    ``by_score`` tells that a score reached a threshold: without a place, that of the film as a whole.
     """
     repairs = [text for flag, text in _REPAIRS.items() if flag in flags]
     where = "1 place" if places == 1 else f"{places} places"
@@ -248,7 +278,7 @@ def _advice(status: Status | None, places: int, flags: frozenset[str], *, whole:
     if status is Status.FRACTURE or (status is None and places):
         place = f" in {where}" if places else ""
         said = f"A fracture is suspected{place}. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
-    elif places == 0 and whole:
+    elif places == 0 and by_score:
         said = f"In doubt: the film as a whole may show a fracture, and no box marks where: {_SEE_A_DOCTOR}"
     elif places:
         said = f"In doubt: {where} may be a fracture. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"

@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from fracture.clinical.status import DEFAULT_MODE, of_film
-from fracture.core.doors import door
+from fracture.clinical.status import DEFAULT_MODE, said_of
+from fracture.core.command import command
 from fracture.core.folders import check_apart
 from fracture.imaging.render import encode_png, overlay
 from fracture.inference.batch import is_ours, open_sandbox
 from fracture.inference.reader import Reader
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, read the film, write the picture; 2 if the film or the model cannot be read."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -32,10 +32,9 @@ def main() -> int:
     with open_sandbox(reader.card, 1) as sandbox:
         (film,) = sandbox.prepare(data, grey=True, marked=is_ours(args.image, data))
     prediction, thresholds = reader.read_prepared(film.model_input, film.flags), reader.card.thresholds
-    found = prediction.detections
     shown_from = reader.card.operating_point(DEFAULT_MODE).threshold if args.conf is None else args.conf
-    said = of_film(found.score.tolist(), prediction.flags, thresholds, shown_from, film=prediction.film)
-    picture = overlay(film.greys(), found, said, shown_from, thresholds, reader.card.model_id)
+    said = said_of(prediction, thresholds, shown_from)
+    picture = overlay(film.greys(), prediction.detections, said, shown_from, thresholds, reader.card.model_id)
     args.out.write_bytes(encode_png(picture))
     print(f"{said.shown} boxes drawn on {args.out}; status: {said.status or 'not known'}")
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.cases import EVERY_FILM
 from fracture.evaluation.folder import PAGE, REPORT
@@ -14,7 +14,7 @@ from fracture.inference.reader import Reader
 from fracture.predictions import FORMATS
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, evaluate, print the figures, write the report; 2 if what is to be evaluated is not there."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.core.folders import check_apart
 from fracture.core.types import Refusal
 from fracture.inference.batch import find_films, read_files
@@ -15,7 +15,7 @@ from fracture.inference.reader import Reader
 from fracture.predictions.jsonl import line
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, read every film, write a line each; 1 if a film was refused, 2 if nothing could be done."""
     parser = argparse.ArgumentParser(description=__doc__)

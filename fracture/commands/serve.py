@@ -5,8 +5,8 @@ import ctypes
 import logging
 import signal
 import sys
-import urllib.request
-from http.client import HTTPException
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
 import uvicorn
 from pydantic import ValidationError
@@ -16,6 +16,9 @@ from fracture.service.http.connections import Connection
 from fracture.service.http.settings import Settings
 
 DRAIN_S = 30
+
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask, not to listen
+"""Where a service that listens at every address is found on its own machine."""
 
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _LARGE_BYTES = 256 << 10
@@ -29,13 +32,14 @@ def main() -> int:
     try:
         settings = Settings()
         if asked.ready:
-            return _ready(settings.fracture_port)
+            return _ready(settings.fracture_host, settings.fracture_port)
         logging.basicConfig(
             level=settings.fracture_log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
-        from fracture.service.http.main import create_app
+        from fracture.service.http.main import create_app, open_reader
 
-        app = create_app(settings)
+        # Here, as what fails while the server starts ends in its traceback.
+        app = create_app(settings, open_reader(settings))
     except (ValidationError, FractureError) as error:
         print(f"fracture: {error}", file=sys.stderr)
         return 2
@@ -67,11 +71,20 @@ def _return_large_blocks() -> None:
         tune(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
-def _ready(port: int) -> int:
+def _ready(host: str, port: int) -> int:
+    """Ask at the address that is listened at, and never through a proxy, which is for what is not here."""
+    line = HTTPConnection(_LOOPBACK.get(host, host), port, timeout=4)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=4) as answer:
-            print(answer.read().decode())
+        line.request("GET", "/readyz")
+        answer = line.getresponse()
+        said = answer.read().decode(errors="replace")
     except (OSError, HTTPException) as error:
         print(f"not ready: {error}", file=sys.stderr)
         return 1
+    finally:
+        line.close()
+    if answer.status != HTTPStatus.OK:
+        print(f"not ready: answered {answer.status}", file=sys.stderr)
+        return 1
+    print(said)
     return 0

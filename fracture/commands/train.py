@@ -2,7 +2,7 @@
 
 import argparse
 
-from fracture.core.doors import door
+from fracture.core.command import command
 from fracture.models.detectors import shipped
 from fracture.models.detectors.config import SETTINGS, Config, settings
 from fracture.models.detectors.table import DETECTORS
@@ -10,7 +10,7 @@ from fracture.models.detectors.train import train
 from fracture.training.bundle import bundle
 
 
-@door
+@command
 def main() -> int:
     """Parse flags, train, say where the run is."""
     default = Config()

@@ -1,7 +1,7 @@
 """The few refusals of the package. Each carries a stable code and the HTTP status the service answers with.
 
-A refusal's message names the value that was found and what was expected. It never quotes a file name, a DICOM
-identifier or anything else a sender may have hidden a patient's name in.
+A refusal's message names the value that was found and what was expected. Of a film that a stranger sent it never quotes
+a file name, a DICOM identifier or anything else that may hold a patient's name.
 """
 
 from typing import ClassVar
@@ -60,7 +60,7 @@ class DecodeFailed(FractureError):
 
 
 class BrokenAnswer(FractureError):
-    """Raise when a network answers with what is no number: nothing was found, and nothing ruled out."""
+    """Raise when a network's answer is no number, or not what its card says: nothing found, nothing ruled out."""
 
     code = "broken_answer"
     status = 500

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -112,8 +112,13 @@ def ask(
     headers: Mapping[str, str] = NO_HEADERS,
     content: bytes | None = None,
     wanted: Sequence[int] = (200,),
+    repeatable: bool | None = None,
 ) -> Answer:
-    """Get an address, or post ``content`` to it, and give the whole answer. Raises RequestFailed, BadValue."""
+    """Get an address, or post ``content`` to it, and give the whole answer. Raises RequestFailed, BadValue.
+
+    ``repeatable`` says whether the server may get it twice: what failed is tried again only then. Unless named, that is
+    so for what is got and not for what is posted.
+    """
     _certificates()
     deadline = time.monotonic() + bounds.whole_s
 
@@ -126,7 +131,9 @@ def ask(
                     raise RequestFailed(shown(url), f"gave an answer of more than {bounds.max_bytes} bytes")
         return Answer(stream.status, bytes(body))
 
-    return patiently(once, bounds, deadline=deadline)
+    if repeatable is None:
+        repeatable = content is None
+    return patiently(once, bounds if repeatable else replace(bounds, pauses_s=()), deadline=deadline)
 
 
 @contextmanager

@@ -313,6 +313,11 @@ class Prediction:
     flags: frozenset[str] = frozenset()
     film: FilmScore | None = None
 
+    def __post_init__(self) -> None:
+        if self.film is not None and self.film.made_by == BEST_BOX:
+            best = self.detections.best_score
+            _check(self.film.value == best, f"film score made by the {BEST_BOX}", f"its score {best}", self.film.value)
+
     @property
     def film_score(self) -> FilmScore:
         """Give the film-level score: the network's own, or the best box's, 0 where there is none."""

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.clinical.status import Said, Thresholds, of_film
+from fracture.clinical.status import Said, Thresholds, said_of
 from fracture.core.errors import BadValue
-from fracture.core.types import SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
+from fracture.core.types import BEST_BOX, SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
 EVERY_FILM = "all"
 """The split that holds every film which is not set aside."""
@@ -40,6 +40,11 @@ class Cases:
         both = zip(self.films or [None] * len(self.records), self.detections, strict=True)
         return np.array([found.best_score if film is None else film.value for film, found in both], dtype=np.float64)
 
+    @property
+    def made_by(self) -> str:
+        """Name what gave the films their scores."""
+        return " and ".join(sorted({BEST_BOX if film is None else film.made_by for film in self.films or (None,)}))
+
     @cached_property
     def fractured(self) -> NDArray[np.bool_]:
         """Give the film-level truth, (films,)."""
@@ -59,8 +64,8 @@ class Cases:
         flags = self.flags or (frozenset[str](),) * len(self.records)
         films = self.films or (None,) * len(self.records)
         return [
-            of_film(found.score.tolist(), noted, thresholds, flagged_from, film=film)
-            for found, noted, film in zip(self.detections, flags, films, strict=True)
+            said_of(Prediction(record.size_px, found, "", "", noted, film), thresholds, flagged_from)
+            for record, found, noted, film in zip(self.records, self.detections, flags, films, strict=True)
         ]
 
     @property

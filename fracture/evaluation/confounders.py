@@ -48,7 +48,7 @@ def check(
     phantoms: int = 120,
     around: Sequence[tuple[ImageRecord, Path]] = (),
 ) -> dict[str, Any]:
-    """Give what a model could be using instead of the fracture: the report's ``shortcuts``.
+    """Give what a model could be using instead of the fracture: the report's ``shortcuts``, which is its older name.
 
     ``films`` are labelled films and where they lie, ``scores`` (films,) what the model said of them. ``masking`` masks
     the border of films, ``synthetic`` draws things onto phantoms and masks them, ``probes`` asks whether a film gives

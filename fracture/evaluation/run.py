@@ -198,7 +198,8 @@ def _report(
             "seed": settings.seed,
             "resamples": settings.resamples,
         },
-        "model": _model(reader, loaded, settings) | {"outside_scope": _outside(reader, cases)},
+        "model": _model(reader, loaded, settings)
+        | {"outside_scope": _outside(reader, cases), "film_score": cases.made_by},
         "data": {
             "name": settings.root.resolve().name,
             "dataset_id": dataset_id(settings.root),
@@ -245,7 +246,7 @@ def _model(reader: Reader | None, loaded: Loaded, settings: Settings) -> dict[st
 
 def _outside(reader: Reader | None, cases: Cases) -> dict[str, Any] | None:
     """Give the share of films that the model's scope does not cover, None where it cannot tell."""
-    if reader is None or "scope" not in reader.card.measured or reader.network.name == "torch":
+    if reader is None or not reader.scoped:
         return None
     return asdict(proportion(cases.flagged(FLAG), np.ones(len(cases.records), np.bool_), cases.groups))
 

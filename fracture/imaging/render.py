@@ -120,7 +120,8 @@ def _words(
             meaning.append(text if least is None else f"{text}, score {least:.0%} or more")
     if len(shown):
         besides = shown.score[0] < shown_from
-        meaning.append(f"shown from {shown_from:.0%} on" + (", and the box that decided" if besides else ""))
+        which = "best box" if said.deciding_box is None else "box that decided"
+        meaning.append(f"shown from {shown_from:.0%} on" + (f", and the {which}" if besides else ""))
     elif said.status is not Status.OUTSIDE:
         meaning.append("This does not rule out a fracture.")
     return f"{found}{' - ' + title if title else ''}", "    ".join(meaning), NOT_A_DEVICE

@@ -1,6 +1,5 @@
 """The pipeline from a film's bytes to an answer. All code that predicts calls it, so answers never differ."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,12 @@ import numpy as np
 from fracture.core.errors import MissingData
 from fracture.core.files import file_hash
 from fracture.core.types import ModelInput, Prediction, Radiograph
-from fracture.imaging.decode import MAX_PIXELS, decode, frames
+from fracture.imaging.decode import MAX_PIXELS, decode
 from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.network import Network, detections_from
+from fracture.models.network import Network, check_answer, detections_from
 from fracture.models.runtime import open_network, runs_int8
 from fracture.models.scope import FLAG
 
@@ -24,12 +23,24 @@ USUAL_PX = (373, 454)
 class Reader:
     """Reads films with one model, exactly as its card says. Safe to share between threads."""
 
-    def __init__(self, card: ModelCard, network: Network, folder: Path | None = None, weights: str = "") -> None:
-        """Read with a network, as a card says. ``weights`` is the SHA-256 of the file it was opened from."""
+    def __init__(
+        self,
+        card: ModelCard,
+        network: Network,
+        folder: Path | None = None,
+        weights: str = "",
+        *,
+        scoped: bool | None = None,
+    ) -> None:
+        """Read with a network, as a card says. ``weights`` is the SHA-256 of the file it was opened from.
+
+        ``scoped`` tells whether the network itself knows its scope, where that is not as the card says.
+        """
         self.card = card
         self.network = network
         self.folder = folder
         self.weights = weights
+        self.scoped = card.scoped if scoped is None else scoped
 
     @classmethod
     def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
@@ -38,22 +49,31 @@ class Reader:
         ``backend`` and ``precision`` are those of `fracture.models.runtime.open_network`. A bundle's 8-bit network is
         taken where OpenVINO runs it, unless its ``.onnx`` is named.
 
+        An empty film is read, so that a network which does not answer as its card says is found before it reads any.
+
         Raises MissingData where a card or its weights are missing or the card does not list the named file, BadValue
-        where a file's hash differs.
+        where a file's hash differs, BrokenAnswer where the network is not the card's.
         """
+        reader = cls._opened(weights, backend, precision)
+        reader.warm_up()
+        return reader
+
+    @classmethod
+    def _opened(cls, weights: Path | None, backend: str | None, precision: str) -> "Reader":
         folder = cards.find(weights or cards.SHIPPED)
         card = cards.load(folder)
         if weights is not None and weights.suffix == ".pt":
             return cls._of_checkpoint(card, weights, folder)
+        fed = (precision, card.divisor, card.members)
         int8 = card.int8(folder)
         if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
-            return cls(card, open_network(int8, "openvino", precision, card.divisor), folder, card.files[int8.name])
+            return cls(card, open_network(int8, "openvino", *fed), folder, card.files[int8.name])
         exported = [folder / name for name in card.files if name.endswith(".onnx")]
         if weights is not None and weights.suffix == ".onnx":
             exported = [file for file in exported if file == weights]
         for file in exported:
             if file.is_file():
-                return cls(card, open_network(file, backend, precision, card.divisor), folder, card.files[file.name])
+                return cls(card, open_network(file, backend, *fed), folder, card.files[file.name])
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     @classmethod
@@ -65,26 +85,27 @@ class Reader:
             # The card's thresholds and figures belong to other weights.
             known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
             raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
-        return cls(card, detector(card.arch).network(checkpoint), folder, opened)
+        # The scope is made on export: a checkpoint tells no film that is outside.
+        return cls(card, detector(card.arch).network(checkpoint), folder, opened, scoped=False)
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
         return self.read_film(decode(data, window=window, max_pixels=max_pixels))
-
-    def read_frames(self, data: bytes, *, window: int = 0) -> Iterator[Prediction]:
-        """Read every frame of a file as a film of its own."""
-        return (self.read_film(film) for film in frames(data, window=window))
 
     def read_film(self, film: Radiograph) -> Prediction:
         """Read a decoded film. Boxes are in its own pixels, however it was prepared for the network."""
         return self.read_prepared(self.prepare(film), film.flags)
 
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
-        """Read a film as `prepare` gives it, here or in a `fracture.inference.sandbox`; flag one of a strange kind."""
-        answer, rows = self.network(film.pixels), 4 + len(self.card.classes)
-        if NO_LIMB in flags or (len(answer) > rows and not answer[rows, 0] <= 1):
+        """Read a film as `prepare` gives it, here or in a `fracture.inference.sandbox`; flag one of a strange kind.
+
+        Raises BrokenAnswer where the network does not answer as the card says.
+        """
+        answer, classes = self.network(film.pixels), len(self.card.classes)
+        check_answer(answer, classes, self.card.members, scoped=self.scoped)
+        if NO_LIMB in flags or (self.scoped and not answer[-1, 0] <= 1):
             flags |= {FLAG}
-        found = detections_from(answer[:rows], film, self.card.nms_iou, self.card.members)
+        found = detections_from(answer[: 4 + classes], film, self.card.nms_iou, self.card.members)
         return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
 
     def warm_up(self) -> None:

@@ -220,12 +220,12 @@ def at_threshold(matches: Matches, threshold: float, groups: Sequence[str]) -> d
     n_drawn = int(matches.n_truth.sum())
     # Where nobody drew a box none can be right, and a precision of 0 would say nothing about the model.
     shown_on = _per_film(matches, shown) if n_drawn else np.zeros_like(matches.n_truth)
-    none_shown, none_drawn = ("" if n_drawn and shown.any() else "no boxes at or above the threshold"), "no truth boxes"
+    none_shown, none_drawn = "no boxes at or above the threshold", "no truth boxes"
     figures = {}
     for criterion, suffix in (("iou 0.50", ""), ("centre", "_centre")):
         found = _per_film(matches, shown & (matches.taken[row_of(criterion)] >= 0))
         figures[f"precision{suffix}"] = proportion(found, shown_on, groups, none_shown if n_drawn else none_drawn)
-        figures[f"recall{suffix}"] = proportion(found, matches.n_truth, groups, "" if n_drawn else none_drawn)
+        figures[f"recall{suffix}"] = proportion(found, matches.n_truth, groups, none_drawn)
     alarms = _per_film(matches, shown & (matches.taken[row_of("centre")] < 0))
     return figures | {"false_positives_per_film": _mean_count(alarms, groups)}
 

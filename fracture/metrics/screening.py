@@ -61,7 +61,7 @@ def rates(scores: Scores, fractured: Truth, threshold: float, groups: Sequence[s
     n_fractured, n_normal = int(fractured.sum()), int((~fractured).sum())
 
     def rate(among: Truth, empty: str, lacking: str = "") -> Estimate:
-        found = proportion(right & among, among, groups, "" if among.any() else empty)
+        found = proportion(right & among, among, groups, empty)
         return replace(found, value=None, low=None, high=None, method="Wilson", note=lacking) if lacking else found
 
     lacking = lacking_kind(n_fractured, n_normal)

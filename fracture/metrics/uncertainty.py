@@ -30,7 +30,7 @@ def proportion(successes: Counts, cases: Counts, groups: Sequence[str], note: st
         return Estimate(None, None, None, 0, 0, "Wilson", note or "no cases")
     share = int(found.sum()) / n
     method = "Wilson" if worth == n else f"Wilson, effective n {worth:.3g}"
-    return Estimate(share, *_score_interval(share, worth), n, len(size), method, note)
+    return Estimate(share, *_score_interval(share, worth), n, len(size), method)
 
 
 def effective_n(successes: Counts, cases: Counts, groups: Sequence[str]) -> float:
@@ -68,13 +68,6 @@ def _worth(found: NDArray[np.int64], size: NDArray[np.int64]) -> float:
     freedom = max(1.0, n / agreeing - 1)
     careful = scipy.special.stdtrit(n - 1, 0.975) / scipy.special.stdtrit(freedom, 0.975)
     return float(n / effect * careful**2)
-
-
-def wilson(successes: int, n: int, note: str = "") -> Estimate:
-    """Give a proportion of cases of which each is its own group; films of patients need `proportion`."""
-    if not 0 <= successes <= n:
-        raise BadValue(f"successes: expected 0 to n={n}, got {successes}")
-    return proportion(np.arange(n) < successes, np.ones(n, np.bool_), [str(case) for case in range(n)], note)
 
 
 def _score_interval(share: float, n: float) -> tuple[float, float]:

@@ -53,10 +53,10 @@ class ModelCard:
     it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by (see
     `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped. ``members``
     is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name in
-    `fracture.models.detectors.table`, ``film_score`` what gives a film its score. ``calibration`` turns that score into
-    a probability, where it was fitted. ``measured`` holds figures with the command that made them, ``training`` how the
-    weights came to be, ``intended`` the films it is meant for: those it was trained on, by region, source and age, and
-    the regions that none of them is labelled with.
+    `fracture.models.detectors.table`, ``film_score`` what gives a film its score: the best box, as yet. ``calibration``
+    turns that score into a probability, where it was fitted. ``measured`` holds figures with the command that made
+    them, ``training`` how the weights came to be, ``intended`` the films it is meant for: those it was trained on, by
+    region, source and age, and the regions that none of them is labelled with.
     """
 
     model_id: str
@@ -80,16 +80,32 @@ class ModelCard:
     film_score: str = BEST_BOX
 
     def __post_init__(self) -> None:
-        if self.long_side_px < self.stride or self.long_side_px % self.stride:
-            raise BadValue(f"long_side_px: expected a multiple of the stride {self.stride}, got {self.long_side_px}")
-        if self.members < 1:
-            raise BadValue(f"members: expected 1 or more, got {self.members}")
-        if not 0 <= self.pad_value <= _WHITE:
-            raise BadValue(f"pad_value: expected a grey of 0 to {_WHITE}, got {self.pad_value}")
-        if not 0 < self.divisor < math.inf:
-            raise BadValue(f"divisor: expected a number above 0, got {self.divisor}")
+        def check(ok: bool, name: str, expected: str) -> None:
+            if not ok:
+                raise BadValue(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+
+        named = bool(self.classes) and all(isinstance(name, str) and name for name in self.classes)
+        distinct = named and len(set(self.classes)) == len(self.classes)
+        check(isinstance(self.classes, tuple) and distinct, "classes", "a list of names, each once")
+        for name in ("long_side_px", "stride", "members"):
+            check(_is_whole(getattr(self, name), 1), name, "1 or more, a whole number")
+        multiple = not self.long_side_px % self.stride
+        check(multiple, "long_side_px", f"a multiple of the stride {self.stride}")
+        grey = _is_whole(self.pad_value, 0) and self.pad_value <= _WHITE
+        check(grey, "pad_value", f"a grey of 0 to {_WHITE}")
+        check(_is_number(self.divisor) and 0 < self.divisor < math.inf, "divisor", "a number above 0")
+        check(_is_number(self.nms_iou) and 0 <= self.nms_iou <= 1, "nms_iou", "a number of 0 to 1")
+        for name in ("files", "training", "measured", "intended"):
+            check(isinstance(getattr(self, name), dict), name, "an object")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
+        # No network gives a film a score of its own yet: a card that promises one would be read by its best box.
+        check(self.film_score == BEST_BOX, "film_score", repr(BEST_BOX))
+
+    @property
+    def scoped(self) -> bool:
+        """Tell whether the network knows its scope: its answer then has one row more."""
+        return "scope" in self.measured
 
     @property
     def date(self) -> str | None:
@@ -130,6 +146,14 @@ class ModelCard:
                 return point
         known = ", ".join(point.name for point in self.operating_points) or "none: this model was not measured"
         raise BadValue(f"mode: expected one of {known}; got {name!r}")
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def save(card: ModelCard, folder: Path) -> Path:
@@ -181,13 +205,14 @@ def load(folder: Path) -> ModelCard:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("schema") != _SCHEMA:
             raise BadValue(f"{path}: expected card schema {_SCHEMA}")
-        content["classes"] = tuple(content["classes"])
+        if isinstance(content["classes"], list):  # of a text each letter would be a class
+            content["classes"] = tuple(content["classes"])
         content["harmonise"] = HarmoniseConfig.stored(content["harmonise"])
         content["operating_points"] = tuple(operating_point(point) for point in content["operating_points"])
         if content.get("calibration"):
             content["calibration"] = Calibration(**content["calibration"])
         card = ModelCard(**content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadValue(f"{path} is not a model card of this version: {error}") from error
     verify(card, folder)
     return card

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.files import write_bytes
-from fracture.models.network import Network
+from fracture.models.network import MEMBERS, Network
 
 
 class SideBySide:
@@ -25,7 +25,8 @@ class SideBySide:
 def merge(networks: Sequence[Path], target: Path) -> Path:
     """Write one network out of several that take the same input and answer (batch, rows, candidates).
 
-    The first keeps the names of its stages, those of the others begin with ``memberN``.
+    The first keeps the names of its stages, those of the others begin with ``memberN``. The file says how many there
+    are (`fracture.models.network.MEMBERS`).
     """
     import onnx
     from onnx import compose, helper
@@ -45,6 +46,7 @@ def merge(networks: Sequence[Path], target: Path) -> Path:
     candidates = whole.graph.output[0].type.tensor_type.shape.dim[2]
     candidates.Clear()
     candidates.dim_param = "candidates"
+    helper.set_model_props(whole, {MEMBERS: str(len(networks))})
     onnx.checker.check_model(whole)
     write_bytes(target, whole.SerializeToString())
     return target

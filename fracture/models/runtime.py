@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.core.errors import BadValue
+from fracture.core.errors import BadValue, BrokenAnswer
 from fracture.core.machine import cores
-from fracture.models.network import DIVISOR, Network, network_tensor
+from fracture.models.network import DIVISOR, MEMBERS, Network, network_tensor
 
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("f32", "bf16")
@@ -31,23 +31,29 @@ and has room for its layers beside. Two networks a shape take 125 MB for YOLOv8n
 Shape = tuple[int, int]
 
 
-def open_network(path: Path, backend: str | None = None, precision: str = "f32", divisor: float = DIVISOR) -> Network:
+def open_network(
+    path: Path, backend: str | None = None, precision: str = "f32", divisor: float = DIVISOR, members: int = 1
+) -> Network:
     """Open an ONNX file with the named backend (one of `BACKENDS`), or the fastest there is.
 
     ``precision`` is what OpenVINO computes in. A card's figures were measured in f32; bf16 is faster where a CPU has
-    it, and moves scores in the third digit. ``divisor`` is the card's. Raises BadValue for names that are not known.
+    it, and moves scores in the third digit. ``divisor`` and ``members`` are the card's. Raises BadValue for names that
+    are not known, BrokenAnswer for a file of another number of networks: one's boxes would be taken for several's.
     """
     if backend is not None and backend not in BACKENDS:
         raise BadValue(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
     if precision not in PRECISIONS:
         raise BadValue(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if backend is None:
-        backend = "onnxruntime" if _accelerated() else "openvino"
-        try:
-            return _open(path, backend, precision, divisor)
-        except ImportError:  # no OpenVINO for this machine
-            backend = "onnxruntime"
-    return _open(path, backend, precision, divisor)
+    chosen = backend or ("onnxruntime" if _accelerated() else "openvino")
+    try:
+        network = _open(path, chosen, precision, divisor)
+    except ImportError:
+        if backend is not None:
+            raise
+        network = _open(path, "onnxruntime", precision, divisor)  # no OpenVINO for this machine
+    if network.members != members:
+        raise BrokenAnswer(f"members: expected {members} networks in the file, as its card says, got {network.members}")
+    return network
 
 
 def runs_int8() -> bool:
@@ -62,7 +68,7 @@ def computes_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _open(path: Path, backend: str, precision: str, divisor: float) -> Network:
+def _open(path: Path, backend: str, precision: str, divisor: float) -> "OpenVinoNetwork | OnnxNetwork":
     return OpenVinoNetwork(path, precision, divisor) if backend == "openvino" else OnnxNetwork(path, divisor)
 
 
@@ -152,6 +158,12 @@ class OpenVinoNetwork:
         steps.input().preprocess().convert_element_type(self._openvino.Type.f32).scale(self._divisor)
         steps.input().model().set_layout(layout("NCHW"))
         return _Compiled(self._core.compile_model(steps.build(), "CPU", self._alone if alone else self._together))
+
+    @property
+    def members(self) -> int:
+        """Say how many networks the file holds, by its own metadata."""
+        told, model = ["framework", MEMBERS], self._core.read_model(self._path)
+        return int(model.get_rt_info(told).astype(str)) if model.has_rt_info(told) else 1
 
     def build(self, shape: Shape | None) -> "Future[_Compiled]":
         """Compile for calls that come together, in the background: until it is done they take the other form."""
@@ -247,6 +259,7 @@ class OnnxNetwork:
         chosen = [(name, {"use_tf32": "0"} if name.startswith("CUDA") else {}) for name in providers]
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         self._input = self._session.get_inputs()[0].name
+        self.members = int(self._session.get_modelmeta().custom_metadata_map.get(MEMBERS, 1))
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(

@@ -26,9 +26,6 @@ FLAG = OUTSIDE_SCOPE
 SHARE = 0.01
 """Share of films not learnt from that lie outside: the false alarms a model is made with."""
 
-STAGE = "/model.4/cv2/act/Mul_output_0"
-"""What is described: the last stage at an eighth of the film's scale; JOURNAL.md has others."""
-
 _SHRINKAGE = 0.1
 """How far the correlations are drawn towards none; without it directions in which train films hardly differ rule."""
 
@@ -85,16 +82,16 @@ def _learn(films: NDArray[np.float64]) -> Scope:
 
 
 def describe(
-    network: Path, films: Iterable[NDArray[np.uint8]], divisor: float = DIVISOR
+    network: Path, films: Iterable[NDArray[np.uint8]], stage: str, divisor: float = DIVISOR
 ) -> Iterator[NDArray[np.float64]]:
     """Give the (D,) description of each film, (H, W, 3) pixels as the network is fed them, by ONNX Runtime.
 
-    Raises BadValue for a network whose stages are not named as Ultralytics names them.
+    ``stage`` names the output that is described. Raises BadValue for a network that has none of this name.
     """
     import onnxruntime
 
     model = _load(network)
-    _add_description(model)
+    _add_description(model, stage)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -103,8 +100,8 @@ def describe(
         yield session.run([_DESCRIPTION], {fed: network_tensor(pixels, divisor)})[0][0].astype(np.float64)
 
 
-def embed(network: Path, scope: Scope) -> None:
-    """Have a network answer with one more row: how far a film lies from its scope, the limit being 1.
+def embed(network: Path, scope: Scope, stage: str) -> None:
+    """Have a network answer with one more row: how far a film lies from its scope of ``stage``, the limit being 1.
 
     A network that has such a row already is given the new scope in the place of its old one.
     """
@@ -122,7 +119,7 @@ def embed(network: Path, scope: Scope) -> None:
                 known.CopyFrom(numpy_helper.from_array(learnt[known.name], known.name))
         write_bytes(network, model.SerializeToString())
         return
-    _add_description(model)
+    _add_description(model, stage)
     del model.graph.output[1:]
     constants = learnt | {
         "scope_last": np.array([-1]),
@@ -162,23 +159,23 @@ def _has_scope(model: Any) -> bool:
     return any(node.name.startswith("scope_") for node in model.graph.node)
 
 
-def _add_description(model: Any) -> None:
+def _add_description(model: Any, stage: str) -> None:
     """Add the description as a second output, (1, D): mean and spread of each channel of the stage."""
     from onnx import TensorProto, helper, numpy_helper
 
     if _has_scope(model):
         model.graph.output.append(helper.make_tensor_value_info(_DESCRIPTION, TensorProto.FLOAT, None))
         return
-    if not any(STAGE in node.output for node in model.graph.node):
-        raise BadValue(f"network: expected stages named as Ultralytics names a detector's, got none of {STAGE}")
+    if not any(stage in node.output for node in model.graph.node):
+        raise BadValue(f"network: expected the stage that its detector names, got none of {stage}")
     model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "scope_axes"))
 
     def node(kind: str, inputs: list[str], output: str, **options: Any) -> None:
         model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **options))
 
     model.graph.initializer.append(numpy_helper.from_array(np.float32(1e-6), "scope_least"))
-    node("ReduceMean", [STAGE, "scope_axes"], "scope_mean", keepdims=1)
-    node("Sub", [STAGE, "scope_mean"], "scope_around")
+    node("ReduceMean", [stage, "scope_axes"], "scope_mean", keepdims=1)
+    node("Sub", [stage, "scope_mean"], "scope_around")
     node("Mul", ["scope_around", "scope_around"], "scope_squares")
     node("ReduceMean", ["scope_squares", "scope_axes"], "scope_variance", keepdims=1)
     node("Add", ["scope_variance", "scope_least"], "scope_above_least")

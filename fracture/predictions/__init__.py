@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as quoted
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +22,10 @@ from fracture.predictions.films import Content, Films
 FORMATS: Mapping[str, Callable[[Path, Films, Path | None], Content]] = MappingProxyType(
     {"jsonl": json.load, "coco": coco.load, "yolo": yolo_txt.load}
 )
+if TYPE_CHECKING:
+    Format = str
+else:  # names that come from a table are no type to a checker
+    Format = Literal[tuple(FORMATS)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""COCO: detection results of other programs, and ours for other judges.
+"""COCO: detection results of other programs, and ours for other scorers.
 
 Format: cocodataset.org, "Data format" and "Results format": a list of {image_id, category_id, bbox [x, y, width,
 height] px, score}, or an object whose ``annotations`` are such a list beside its ``images``.

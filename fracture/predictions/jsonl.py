@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from fracture.clinical.best_guess import guess
-from fracture.clinical.status import Thresholds, of_film
+from fracture.clinical.status import Thresholds, said_of
 from fracture.core.errors import BadValue, FractureError
 from fracture.core.files import write_bytes
 from fracture.core.types import Detections, FilmScore, Prediction, Refusal
@@ -95,8 +95,7 @@ def line(
     if isinstance(answer, Refusal):
         return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
     if thresholds is not None:
-        scores = answer.detections.score.tolist()
-        about["status"] = of_film(scores, answer.flags, thresholds, thresholds.screening, film=answer.film).status
+        about["status"] = said_of(answer, thresholds, thresholds.screening).status
     if answer.film is not None:
         about["film"] = {
             "score": answer.film.value,

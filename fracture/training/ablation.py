@@ -5,8 +5,9 @@ not of its test are dealt anew, half to learn from, half to judge on; the test f
 `BASE`), the same number of films long in every row unless its name says otherwise, and judged after its last epoch,
 whatever came before. Three runs that differ in the seed alone say how much of a difference is luck.
 
-Skill that does not leave home is worth little: every row is judged on films of other sources too. Of a further source
-to learn from these are the films that its published split holds back, of a source to look at alone all its films.
+A model that is good on its own source alone is worth little: every row is judged on films of other sources too. Of a
+further source to learn from these are the films that its published split holds back, of a source to look at alone all
+its films.
 """
 
 import csv

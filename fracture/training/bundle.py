@@ -27,9 +27,6 @@ from fracture.training import measure
 from fracture.training.parity import compare, parity_films
 from fracture.training.scope import embed_scope
 
-NMS_IOU = 0.5
-STRIDE = 32
-
 
 def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = None) -> ModelCard:
     """Make a run servable: export its best checkpoints, prove parity, measure operating points on val, write the card.
@@ -47,10 +44,12 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
             reference.card,
             files=reference.card.files | {file.name: file_hash(file) for file in (films, model)},
             intended=intended(films_of(records, "train")),
+            measured=scope,
         )
         exported = Reader(card, OnnxNetwork(model, card.divisor), run)
         parity = compare(reference, exported, parity_films(dataset))
-        card = measure.measured(replace(card, measured={"parity": parity, "scope": scope}), exported, dataset.root, run)
+        card = replace(card, measured={"parity": parity} | card.measured)
+        card = measure.measured(card, exported, dataset.root, run)
         cards.save(card, made)
     return card
 
@@ -62,18 +61,20 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
     """
     config = run_config(run)
     dataset = load_dataset(Path(config.data))
-    found = checkpoints(run)
+    found, architecture = checkpoints(run), detector(config.arch)
     card = ModelCard(
         model_id=config.name,
         version=version,
         classes=dataset.names,
         long_side_px=long_side_px or config.imgsz,
-        stride=STRIDE,
-        nms_iou=NMS_IOU,
+        stride=architecture.stride,
+        nms_iou=architecture.nms_iou,
         harmonise=harmonise_config_of(dataset),
         files={file.relative_to(run).as_posix(): file_hash(file) for file in found},
         members=len(found),
         arch=config.arch,
+        pad_value=architecture.pad_value,
+        divisor=architecture.divisor,
         training={
             # Names, not places: a card goes to other machines.
             "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("model", "start", "runs")},
@@ -82,7 +83,7 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
             "epochs_run": epochs_run(run),
         },
     )
-    networks = [detector(config.arch).network(checkpoint) for checkpoint in found]
+    networks = [architecture.network(checkpoint) for checkpoint in found]
     return Reader(card, SideBySide(networks), run), dataset
 
 

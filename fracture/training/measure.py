@@ -79,7 +79,7 @@ def _prepared_otherwise(
     files = card.files | {name: file_hash(model)}
     # How far an 8-bit network is from this one was measured on films as they were.
     kept = {what: told for what, told in card.measured.items() if what != "int8"}
-    card = replace(card, files=files, measured=kept | {"scope": scope})
+    card = replace(card, files=files, measured=kept | scope)
     return Reader(card, OpenVinoNetwork(model, divisor=card.divisor), folder)
 
 

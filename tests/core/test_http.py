@@ -214,6 +214,17 @@ def test_redirects_are_bounded(remote):
     assert len(remote.asked) == QUICK.redirects + 2
 
 
+@pytest.mark.parametrize(
+    ("posted", "how", "asked"),
+    [(None, {}, 3), (b"x", {}, 1), (b"x", {"repeatable": True}, 3), (None, {"repeatable": False}, 1)],
+)
+def test_what_is_posted_is_repeated_only_where_the_caller_says_so(remote, posted, how, asked):
+    remote.plan = [say(503)]
+    with pytest.raises(RequestFailed, match="answered 503"):
+        ask(remote.url, QUICK, content=posted, **how)
+    assert len(remote.asked) == asked
+
+
 def test_what_is_posted_is_posted_once(remote):
     remote.plan = [say(307, Location="/on")]
     with pytest.raises(RequestFailed, match="answered 307"):

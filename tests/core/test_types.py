@@ -9,11 +9,13 @@ from fracture.core.errors import BadValue
 from fracture.core.types import (
     Detections,
     Estimate,
+    FilmScore,
     FrameMap,
     HarmoniseConfig,
     ImageRecord,
     ModelInput,
     OperatingPoint,
+    Prediction,
     Radiograph,
 )
 
@@ -177,3 +179,12 @@ def test_a_threshold_is_a_score():
     measured = Estimate(0.9, 0.8, 0.95, 40, 30, "wilson")
     with pytest.raises(BadValue, match="threshold"):
         OperatingPoint("high sensitivity", 1.1, "sensitivity >= 0.95", measured, measured, "val")
+
+
+def test_a_best_box_that_is_not_there_makes_no_score():
+    one = Detections(np.array([[0.0, 0.0, 5.0, 5.0]]), np.array([0.7]), np.zeros(1, np.int64))
+    assert Prediction((9, 9), one, "m", "h", film=FilmScore(0.7)).film_score.value == 0.7
+    for found, told in ((Detections.empty(), 0.9), (one, 0.9), (one, 0.0)):
+        with pytest.raises(BadValue, match="film score made by the best box: expected its score"):
+            Prediction((9, 9), found, "m", "h", film=FilmScore(told))
+        assert Prediction((9, 9), found, "m", "h", film=FilmScore(told, "classifier")).film_score.value == told

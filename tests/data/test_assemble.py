@@ -1,4 +1,4 @@
-"""The whole line through its doors, from the published folder to the dataset: every film accounted for."""
+"""The whole line through its commands, from the published folder to the dataset: every film accounted for."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from fracture.data.yolo import load_dataset
 REPOSITORY = Path(__file__).parents[2]
 
 
-def door(name, *flags):
+def command(name, *flags):
     """Open a script as a person would and give its exit status."""
     before = sys.argv
     sys.argv = [name, *map(str, flags)]
@@ -36,10 +36,10 @@ def door(name, *flags):
 
 def whole_line(root, folder):
     """Run everything and give where it went."""
-    door("fracatlas_to_yolo", "--src", root, "--out", folder / "stage")
-    door("preprocess", "--src", folder / "stage", "--out", folder / "harmonised")
+    command("fracatlas_to_yolo", "--src", root, "--out", folder / "stage")
+    command("preprocess", "--src", folder / "stage", "--out", folder / "harmonised")
     for out, flags in (("dataset", ["--val", 0.15, "--test", 0.2]), ("official", ["--official"])):
-        door("make_splits", "--src", folder / "harmonised", "--out", folder / out, *flags)
+        command("make_splits", "--src", folder / "harmonised", "--out", folder / out, *flags)
     return SimpleNamespace(root=root, folder=folder, harmonised=folder / "harmonised", dataset=folder / "dataset")
 
 
@@ -153,28 +153,28 @@ def test_official_says_that_the_published_lists_leak(phantom, fracatlas_tree):
     assert len(leaks["groups_in_two_splits"]) == 1
 
 
-def test_the_doors_print_the_account(phantom, tmp_path, capsys):
-    assert door("make_splits", "--src", phantom.harmonised, "--out", tmp_path / "dataset") == 0
+def test_the_commands_print_the_account(phantom, tmp_path, capsys):
+    assert command("make_splits", "--src", phantom.harmonised, "--out", tmp_path / "dataset") == 0
     printed = capsys.readouterr().out
     assert "24 films in = 21 in splits + 3 set aside + 0 unaccounted for" in printed
     assert "leaks: 0 groups, 0 patients, 0 studies, 0 duplicates in two splits" in printed
 
 
 def test_a_leak_and_bad_input_each_have_an_exit_status(phantom, tmp_path, capsys):
-    # An earlier deal that parts a film from its copy: it is kept, told, and the door says 1.
+    # An earlier deal that parts a film from its copy: it is kept, told, and the command says 1.
     deal = {film.image_id: film.split for film in manifest.load(phantom.dataset) if film.split != "set_aside"}
     first, second = next(pair[:2] for pair in content(phantom.dataset, "audit.json")["duplicates"] if pair[0] in deal)
     deal |= {first: "train", second: "val"}
     rows = "".join(f"{image_id},{part}\n" for image_id, part in deal.items())
     (tmp_path / "keep.csv").write_text("image_id,split\n" + rows, encoding="utf-8")
     flags = ["--src", phantom.harmonised, "--out", tmp_path / "dataset", "--keep", tmp_path / "keep.csv"]
-    assert door("make_splits", *flags) == 1
+    assert command("make_splits", *flags) == 1
     assert dealt(tmp_path / "dataset") == deal
     assert [first, second] in [
         pair[:2] for pair in content(tmp_path / "dataset", "audit.json")["leaks"]["duplicates_in_two_splits"]
     ]
     (tmp_path / "keep.csv").write_text("image_id,split\nfracatlas/IMG0000019,valid\n", encoding="utf-8")
-    assert door("make_splits", *flags) == 2
+    assert command("make_splits", *flags) == 2
     assert "row 2, column split: expected one of train, val, test, set_aside, got 'valid'" in capsys.readouterr().err
 
 

@@ -88,7 +88,7 @@ def test_annotations_go_with_every_format_but_this(tmp_path, kind, where):
         claims(kind, tmp_path, where, Provenance("set"))
 
 
-def test_the_door_ingests_folders(tmp_path):
+def test_the_command_ingests_folders(tmp_path):
     for number, name in enumerate(("fractured/1.png", "normal/2.png", "normal/3.png")):
         film(tmp_path / "set" / name, number)
     command = [sys.executable, ROOT / "scripts/ingest_folder.py", "--format", "folders", "--images", "set"]

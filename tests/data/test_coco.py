@@ -552,7 +552,7 @@ def test_films_of_every_kind_come_in(mixed, tmp_path):
     assert labels == {f"clinic__{name}.txt" for name in "abcd"}
 
 
-def door(*args, cwd):
+def command(*args, cwd):
     command = [sys.executable, ROOT / "scripts/ingest_folder.py", *args]
     return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
 
@@ -562,8 +562,8 @@ def flags(folder, annotations, out, *more, name="clinic"):
     return ("--format", "coco", *where, "--name", name, "--region", "hand,wrist", *more)
 
 
-def test_the_door_gives_an_account(mixed, tmp_path):
-    done = door(*flags(*mixed, "stage", "--licence", "CC0", "--external", "--copy"), cwd=tmp_path)
+def test_the_command_gives_an_account(mixed, tmp_path):
+    done = command(*flags(*mixed, "stage", "--licence", "CC0", "--external", "--copy"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "7 films in = 5 kept + 2 set aside" in done.stdout
     assert "classes kept as fractures: Fracture 3\nclasses dropped: metal 1" in done.stdout
@@ -584,8 +584,8 @@ def test_the_door_gives_an_account(mixed, tmp_path):
         (("--data-yaml", "data.yaml"), "clinic", "format yolo only"),
     ],
 )
-def test_the_door_refuses_in_one_line(mixed, tmp_path, more, name, said):
-    done = door(*flags(*mixed, "stage", *more, name=name), cwd=tmp_path)
+def test_the_command_refuses_in_one_line(mixed, tmp_path, more, name, said):
+    done = command(*flags(*mixed, "stage", *more, name=name), cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("ingest_folder: ")
     assert said in done.stderr
@@ -593,14 +593,14 @@ def test_the_door_refuses_in_one_line(mixed, tmp_path, more, name, said):
     assert not (tmp_path / "stage").exists()
 
 
-def test_the_door_takes_classes_by_index_or_all(mixed, tmp_path):
-    index = door(*flags(*mixed, "one", "--fracture-class", "2", "--empty", "unknown"), cwd=tmp_path)
+def test_the_command_takes_classes_by_index_or_all(mixed, tmp_path):
+    index = command(*flags(*mixed, "one", "--fracture-class", "2", "--empty", "unknown"), cwd=tmp_path)
     assert "classes kept as fractures: metal 1\nclasses dropped: Fracture 3" in index.stdout, index.stderr
     fractured = [record.fractured for record in manifest.load(tmp_path / "one")]
     assert fractured == [False, True, None, False, False, None, None]
     assert (
         "classes kept as fractures: Fracture 3, metal 1"
-        in door(*flags(*mixed, "all", "--all-fracture"), cwd=tmp_path).stdout
+        in command(*flags(*mixed, "all", "--all-fracture"), cwd=tmp_path).stdout
     )
 
 

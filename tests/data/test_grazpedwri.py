@@ -549,16 +549,16 @@ def test_folders_find_patients_by_name_and_leave_other_films_alone(tmp_path):
     assert {(claim.licence, claim.attribution) for claim in folders(root, root, about)} == {("CC0", "me")}
 
 
-def door(monkeypatch, *flags):
+def command(monkeypatch, *flags):
     monkeypatch.setattr(sys, "argv", ["ingest_grazpedwri.py", *map(str, flags)])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(DOOR), run_name="__main__")
     return end.value.code
 
 
-def test_the_door_reads_the_published_tree(monkeypatch, capsys, tree, tmp_path):
+def test_the_command_reads_the_published_tree(monkeypatch, capsys, tree, tmp_path):
     film(tree / "images_part1/knee.png")
-    assert door(monkeypatch, "--src", tree, "--out", tmp_path / "out", "--copy") == 0
+    assert command(monkeypatch, "--src", tree, "--out", tmp_path / "out", "--copy") == 0
     printed = capsys.readouterr().out
     assert "6 films in = 6 kept + 0 set aside" in printed
     assert "2 fractured, 2 boxes, 1 films with notes" in printed
@@ -569,10 +569,10 @@ def test_the_door_reads_the_published_tree(monkeypatch, capsys, tree, tmp_path):
     assert len(manifest.load(tmp_path / "out")) == 6
 
 
-def test_the_door_reads_what_its_predecessor_read(monkeypatch, capsys, tmp_path):
+def test_the_command_reads_what_its_predecessor_read(monkeypatch, capsys, tmp_path):
     root = mirror(tmp_path / "GRAZ_rf")
     flags = ["--images", root, "--labels", root, "--out", tmp_path / "out", "--fracture-class", "2", "--copy"]
-    assert door(monkeypatch, *flags) == 0
+    assert command(monkeypatch, *flags) == 0
     assert "classes kept as fractures: fracture 4" in capsys.readouterr().out
     records = manifest.load(tmp_path / "out")
     assert {record.patient_id for record in records} == {"0001", "0002", "0003"}
@@ -581,18 +581,18 @@ def test_the_door_reads_what_its_predecessor_read(monkeypatch, capsys, tmp_path)
     }
 
 
-def test_the_door_reads_another_set(monkeypatch, capsys, tmp_path):
+def test_the_command_reads_another_set(monkeypatch, capsys, tmp_path):
     root = tmp_path / "HUMERUS_rf"
     film(root / "images/a.png")
     write(root / "labels/a.txt", "0 0.5 0.5 0.2 0.4\n1 0.2 0.2 0.1 0.1")
     write(tmp_path / "names.yaml", "names: [oblique, left-neck]")
     flags = ["--images", root, "--labels", root, "--source", "humerus", "--region", "humerus", "--licence", "CC0"]
-    assert door(monkeypatch, *flags, "--all-fracture", "--out", tmp_path / "a", "--external") == 0
+    assert command(monkeypatch, *flags, "--all-fracture", "--out", tmp_path / "a", "--external") == 0
     (record,) = manifest.load(tmp_path / "a")
     assert (record.source, record.regions, record.licence, record.external) == ("humerus", {"humerus"}, "CC0", True)
     assert len(record.boxes) == 2
     names = ["--fracture-names", "left neck", "--data-yaml", tmp_path / "names.yaml", "--attribution", "them"]
-    assert door(monkeypatch, *flags, *names, "--out", tmp_path / "b") == 0
+    assert command(monkeypatch, *flags, *names, "--out", tmp_path / "b") == 0
     (record,) = manifest.load(tmp_path / "b")
     assert (len(record.boxes), record.attribution) == (1, "them")
     capsys.readouterr()
@@ -609,8 +609,8 @@ def test_the_door_reads_another_set(monkeypatch, capsys, tmp_path):
         ([], "--src --images"),
     ],
 )
-def test_the_door_says_what_is_wrong(monkeypatch, capsys, tree, tmp_path, flags, complaint):
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, tree, tmp_path, flags, complaint):
     flags = [str(tree) if flag == "TREE" else flag for flag in flags]
-    assert door(monkeypatch, *flags, "--out", tmp_path / "out") == 2
+    assert command(monkeypatch, *flags, "--out", tmp_path / "out") == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

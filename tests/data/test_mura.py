@@ -220,17 +220,17 @@ def test_the_tree_follows_the_labels_of_the_day(mura, tmp_path):
     assert not (out / "classify.partial").exists()
 
 
-# The door
+# The command
 
 
-def door(*args, cwd):
+def command(*args, cwd):
     command = [sys.executable, ROOT / "scripts/mura_to_yolo.py", *args]
     return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_the_door_gives_an_account(mura, tmp_path):
+def test_the_command_gives_an_account(mura, tmp_path):
     (mura / "train/XR_WRIST/patient00001/study1_positive/._image1.png").write_bytes(b"junk")
-    done = door("--src", mura, "--out", "stage", "--copy", cwd=tmp_path)
+    done = command("--src", mura, "--out", "stage", "--copy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "8 films in = 7 kept + 1 set aside" in done.stdout
     assert "stage/classify/{train,val}/{abnormal,normal}; abnormal is not fracture" in done.stdout
@@ -238,14 +238,14 @@ def test_the_door_gives_an_account(mura, tmp_path):
     assert len(tree(tmp_path / "stage")) == 7
 
 
-def test_the_door_warns_of_weak_boxes(mura, tmp_path):
-    done = door("--src", mura, "--out", "stage", "--mode", "weakbox", cwd=tmp_path)
+def test_the_command_warns_of_weak_boxes(mura, tmp_path):
+    done = command("--src", mura, "--out", "stage", "--mode", "weakbox", cwd=tmp_path)
     assert "4 films with a weak box: nobody drew it, training refuses such films by default" in done.stdout
     assert not (tmp_path / "stage/classify").exists()
 
 
-def test_the_door_refuses_in_one_line(tmp_path):
-    done = door("--src", tmp_path, "--out", "stage", cwd=tmp_path)
+def test_the_command_refuses_in_one_line(tmp_path):
+    done = command("--src", tmp_path, "--out", "stage", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("mura_to_yolo: expected MURA's train_labeled_studies.csv at ")
     assert "Traceback" not in done.stderr

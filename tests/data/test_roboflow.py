@@ -182,16 +182,17 @@ def test_copies_of_a_film_are_one_group_after_ingest(humerus_tree, tmp_path):
     assert len(labels) == 2, "a film nobody drew on has no label, for an empty one means normal"
 
 
-def door(monkeypatch, *flags):
+def command(monkeypatch, *flags):
     monkeypatch.setattr(sys, "argv", ["ingest_roboflow.py", *map(str, flags)])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(DOOR), run_name="__main__")
     return end.value.code
 
 
-def test_the_door_ingests_a_preset(monkeypatch, capsys, hip_tree, tmp_path):
+def test_the_command_ingests_a_preset(monkeypatch, capsys, hip_tree, tmp_path):
     assert (
-        door(monkeypatch, "--src", hip_tree, "--out", tmp_path / "out", "--preset", "hip", "--external", "--copy") == 0
+        command(monkeypatch, "--src", hip_tree, "--out", tmp_path / "out", "--preset", "hip", "--external", "--copy")
+        == 0
     )
     printed = capsys.readouterr().out
     assert "5 films in = 5 kept + 0 set aside" in printed
@@ -211,9 +212,9 @@ def test_the_door_ingests_a_preset(monkeypatch, capsys, hip_tree, tmp_path):
         (["--fracture-class", "3"], 1),
     ],
 )
-def test_the_door_ingests_any_export(monkeypatch, capsys, humerus_tree, tmp_path, flags, boxes):
+def test_the_command_ingests_any_export(monkeypatch, capsys, humerus_tree, tmp_path, flags, boxes):
     said = ["--name", "arm", "--region", "humerus,elbow", "--licence", "CC0", "--attribution", "them"]
-    assert door(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said, *flags) == 0
+    assert command(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said, *flags) == 0
     assert f"{boxes} boxes" in capsys.readouterr().out
     record = manifest.load(tmp_path / "out")[0]
     assert (record.source, record.regions, record.licence, record.attribution) == (
@@ -226,7 +227,7 @@ def test_the_door_ingests_any_export(monkeypatch, capsys, humerus_tree, tmp_path
 
 def test_films_of_published_parts_never_train(monkeypatch, humerus_tree, tmp_path):
     said = ["--name", "arm", "--region", "humerus", "--all-fracture", "--parts-published"]
-    assert door(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said) == 0
+    assert command(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said) == 0
     records = manifest.load(tmp_path / "out")
     parts = {record.image_id: record.attributes["export_split"] for record in records}
     assert set(parts.values()) == {"train", "val", "test"}
@@ -247,7 +248,7 @@ def test_films_of_published_parts_never_train(monkeypatch, humerus_tree, tmp_pat
         ([], "--preset"),
     ],
 )
-def test_the_door_says_what_is_wrong(monkeypatch, capsys, humerus_tree, tmp_path, flags, complaint):
-    assert door(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *flags) == 2
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, humerus_tree, tmp_path, flags, complaint):
+    assert command(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *flags) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

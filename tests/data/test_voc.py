@@ -201,7 +201,7 @@ def test_films_csv_says_who_the_patient_is(folders):
     assert (claim.patient_id, claim.regions) == ("p1", {"wrist"})
 
 
-def test_the_door_gives_an_account(tmp_path):
+def test_the_command_gives_an_account(tmp_path):
     for part, number in (("train", 1), ("valid", 2)):
         name = f"a b_png.rf.{number}"
         film(tmp_path / "set" / part / f"{name}.jpg", kind="JPEG")

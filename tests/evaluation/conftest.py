@@ -7,7 +7,7 @@ import pytest
 
 from fracture.core.types import Estimate
 from fracture.evaluation.report.figures import figures
-from fracture.metrics.uncertainty import wilson
+from tests.wilson import wilson
 
 POINTS = {"target recall 0.9": 0.0335, "guaranteed recall 0.9": 0.0121, "balanced": 0.108, "specific": 0.412}
 FRACTURED, NORMAL = 164, 503

@@ -77,4 +77,6 @@ def test_a_films_own_score_is_what_figures_and_status_are_computed_from():
     cases = join(films, {f"s/{name}": replace(answer(0.9), film=score) for name, score in own.items()}, "test")
     assert cases.scores.tolist() == [0.9, 0.2, 0.7]
     assert cases.taken([2, 0]).scores.tolist() == [0.7, 0.9]
-    assert [one.status for one in cases.said(Thresholds(0.3, 0.8), 0.5)] == ["fracture", "no fracture", "doubt"]
+    assert cases.made_by == "best box and classifier and fusion"
+    assert cases.taken([0]).made_by == "best box"
+    assert [one.status for one in cases.said(Thresholds(0.3, 0.8), 0.5)] == ["fracture", "doubt", "doubt"]

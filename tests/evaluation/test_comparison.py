@@ -11,7 +11,7 @@ from fracture.evaluation import comparison
 from fracture.evaluation.cases import Cases
 from fracture.evaluation.comparison import on_other_films, on_the_same_films
 from fracture.evaluation.measure import evaluate
-from fracture.metrics.uncertainty import wilson
+from tests.wilson import wilson
 
 BOX, FAR = (10.0, 10.0, 20.0, 20.0), (60.0, 60.0, 70.0, 70.0)
 POINT = OperatingPoint("balanced", 0.5, "by hand", wilson(9, 10), wilson(9, 10), "val")

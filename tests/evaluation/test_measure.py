@@ -9,7 +9,7 @@ from fracture.core.types import Detections, ImageRecord, OperatingPoint
 from fracture.evaluation.cases import Cases
 from fracture.evaluation.measure import Ask, asked_points, choose_points, counts, evaluate, worst_films
 from fracture.metrics.calibration import Calibration
-from fracture.metrics.uncertainty import wilson
+from tests.wilson import wilson
 
 BOX = (10.0, 10.0, 30.0, 20.0)
 FILMS = [

@@ -20,12 +20,12 @@ from fracture.evaluation.report.text import text
 from fracture.evaluation.run import Settings, Source, evaluate_external, evaluate_model, evaluate_predictions
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
-from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.phantom import draw_film
 from fracture.predictions import coco
 from fracture.training.bundle import add_hashes, known_by
+from tests.wilson import wilson
 
 CONFIG = HarmoniseConfig(clahe_clip=0, range_tail=None)
 CARD = ModelCard("scripted", "1", ("fracture",), 448, 32, 0.5, CONFIG, {"model.onnx": ""})
@@ -572,19 +572,19 @@ def smuggle(root, films, how):
 
 
 @pytest.mark.parametrize(
-    ("door", "how"),
+    ("command", "how"),
     [
         ("own", {"format": "PNG"}),
         ("external", {"format": "JPEG", "quality": 40}),
         ("predictions", {"format": "JPEG", "quality": 40}),
     ],
 )
-def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, door, how):
+def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_with, root, tmp_path, command, how):
     reader, films = made_with
     smuggle(root, films[:3], how)
     settings = Settings(root, tmp_path / "report", resamples=20)
-    report = evaluate_external(reader, settings, None) if door == "external" else evaluate_model(reader, settings)
-    if door == "predictions":
+    report = evaluate_external(reader, settings, None) if command == "external" else evaluate_model(reader, settings)
+    if command == "predictions":
         source = Source((tmp_path / "report/predictions/test.jsonl",), made_with=reader.folder)
         report = evaluate_predictions(source, Settings(root, tmp_path / "theirs", resamples=20))
     assert report["data"]["films"] == 7

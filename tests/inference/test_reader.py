@@ -1,6 +1,8 @@
 """One pipeline for everybody: training, evaluation, inference.py and the service feed a network the very same bytes."""
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from fracture.core.errors import BrokenAnswer
-from fracture.core.types import HarmoniseConfig, Refusal
+from fracture.core.types import HarmoniseConfig, Radiograph, Refusal
 from fracture.data import manifest
 from fracture.data.assemble import assemble
 from fracture.data.ingest import Claim, ingest
@@ -20,6 +22,7 @@ from fracture.evaluation.predict import predict
 from fracture.imaging.decode import decode
 from fracture.inference.batch import read_files
 from fracture.inference.reader import Reader
+from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.phantom import draw_film
 
@@ -192,3 +195,74 @@ def test_an_answer_that_is_no_number_is_no_film_without_a_fracture(row, value, t
     [read] = read_files(reader, [file])
     assert isinstance(read.answer, Refusal)
     assert read.answer.code == "broken_answer"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Reader.load()
+
+
+MISMATCHED = [
+    {"classes": ["fracture", "other"]},
+    {"classes": ["fracture", "other", "third"]},
+    {"members": 4},
+    {"members": 5},
+    {"measured": {}},
+]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("wrong", MISMATCHED, ids=str)
+def test_a_card_of_another_network_opens_no_reader(shipped, tmp_path, wrong, backend):
+    content = json.loads((shipped.folder / cards.NAME).read_text())
+    (tmp_path / cards.NAME).write_text(json.dumps(content | wrong))
+    (tmp_path / "model.onnx").symlink_to(shipped.folder / "model.onnx")
+    with pytest.raises(BrokenAnswer, match="expected"):
+        Reader.load(tmp_path, backend)
+
+
+class Giving:
+    """A network that always gives the same answer."""
+
+    name = "giving"
+
+    def __init__(self, answer):
+        self.answer = np.asarray(answer, np.float32)
+
+    def __call__(self, pixels):
+        return self.answer
+
+
+BOX = [[100.0, 90.0], [80.0, 80.0], [40.0, 40.0], [20.0, 20.0], [0.9, 0.2]]
+STRANGE = {
+    "no class": BOX[:4],
+    "no candidates": np.zeros((5, 0)),
+    "the batch axis kept": [BOX],
+    "no batch axis": BOX[4],
+    "transposed": np.transpose(BOX),
+    "logits": [*BOX[:4], [7.0, -3.0]],
+    "a scope that the card does not know": [*BOX, [0.5, 0.5]],
+}
+
+
+@pytest.mark.parametrize("answer", STRANGE.values(), ids=STRANGE)
+def test_an_answer_that_is_not_the_cards_is_no_prediction(answer):
+    with pytest.raises(BrokenAnswer, match="the network's answer: expected"):
+        Reader(CARD, Giving(answer)).warm_up()
+
+
+def test_a_scope_that_the_card_names_is_there_and_is_one_number():
+    scoped = replace(CARD, measured={"scope": {}})
+    for answer in (BOX, [*BOX, [0.2, 0.9]]):
+        with pytest.raises(BrokenAnswer, match="scope"):
+            Reader(scoped, Giving(answer)).warm_up()
+    film = Radiograph(np.zeros((64, 64), np.float32))
+    for distance, outside in ((0.5, False), (1.5, True), (np.nan, True), (np.inf, True)):
+        flags = Reader(scoped, Giving([*BOX, [distance] * 2])).read_film(film).flags
+        assert ("outside_scope" in flags) == outside
+    assert not Reader(scoped, Giving(BOX), scoped=False).read_film(film).flags  # as a checkpoint answers
+
+
+def test_candidates_of_members_are_as_many_each():
+    with pytest.raises(BrokenAnswer, match="of 3 networks, got 5 x 2"):
+        Reader(replace(CARD, members=3), Giving(BOX)).warm_up()

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fracture.clinical.status import Status, of_film
+from fracture.clinical.status import Status, of_film, said_of
 from fracture.core.types import HarmoniseConfig
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import to_grey
@@ -112,7 +112,7 @@ LOST = {
 
 def status(reader, data):
     prediction = reader.read(data)
-    return of_film(prediction.detections.score.tolist(), prediction.flags, reader.card.thresholds, 0).status
+    return said_of(prediction, reader.card.thresholds, 0).status
 
 
 def at_the_edge(reader, grey):

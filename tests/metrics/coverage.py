@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fracture.metrics.uncertainty import proportion, wilson
+from fracture.metrics.uncertainty import proportion
+from tests.wilson import wilson
 
 
 def groups_of(counts):

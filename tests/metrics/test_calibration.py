@@ -11,7 +11,8 @@ from scipy.special import expit, logit
 
 from fracture.core.errors import BadValue
 from fracture.metrics.calibration import Calibration, calibration_estimates, fit, reliability
-from fracture.metrics.uncertainty import bootstrap, proportion, wilson
+from fracture.metrics.uncertainty import bootstrap, proportion
+from tests.wilson import wilson
 
 
 def apart(n):

@@ -13,7 +13,7 @@ from fracture.core.errors import BadValue
 from fracture.core.types import Estimate
 from fracture.metrics.comparison import Difference, delong_test, mcnemar, paired_bootstrap, unpaired_difference
 from fracture.metrics.screening import auc
-from fracture.metrics.uncertainty import wilson
+from tests.wilson import wilson
 
 
 def right(both, only_a, only_b, neither):

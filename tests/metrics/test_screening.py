@@ -23,7 +23,7 @@ from fracture.metrics.screening import (
     rates,
     roc_curve,
 )
-from fracture.metrics.uncertainty import wilson
+from tests.wilson import wilson
 
 
 def films(fractured, normal):

@@ -175,3 +175,10 @@ def test_status_table_without_one_kind_and_without_a_specific_point():
     assert counts(status_table([], np.zeros(0, bool), []))["doubt"] == {"fractured": 0, "normal": 0}
     with pytest.raises(BadValue, match="shape"):
         status_table(statuses(0.3, 0.6), TRUTH[:4], GROUPS)
+
+
+def test_a_share_that_there_is_has_no_note_that_says_why_there_is_none():
+    table = status_table([Status.FRACTURE, Status.DOUBT], np.array([True, True]), ["a", "b"])
+    for row in table.rows.values():
+        assert row["share_of_fractured"].note == ""
+        assert row["share_of_normal"].note == "no normal cases"

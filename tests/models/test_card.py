@@ -10,9 +10,9 @@ import pytest
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, OperatingPoint
-from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
+from tests.wilson import wilson
 
 
 @pytest.fixture
@@ -142,3 +142,44 @@ def test_the_shipped_card_says_what_its_modes_do_on_test_and_nothing_of_other_th
         assert sensitivity.n > 100
         assert specificity.n > 100
         assert card.on_test(replace(point, threshold=point.threshold / 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"stride": 0}, "stride: expected"),
+        ({"stride": -32}, "stride: expected"),
+        ({"stride": 32.0}, "stride: expected"),
+        ({"long_side_px": "448"}, "long_side_px: expected"),
+        ({"nms_iou": "0.5"}, "nms_iou: expected a number of 0 to 1, got '0.5'"),
+        ({"nms_iou": 7}, "nms_iou: expected"),
+        ({"nms_iou": -1}, "nms_iou: expected"),
+        ({"nms_iou": True}, "nms_iou: expected"),
+        ({"members": 1.5}, "members: expected 1 or more, a whole number, got 1.5"),
+        ({"pad_value": 114.5}, "pad_value: expected"),
+        ({"divisor": "255"}, "divisor: expected"),
+        ({"classes": "fracture"}, "classes: expected a list of names"),
+        ({"classes": []}, "classes: expected"),
+        ({"classes": [1]}, "classes: expected"),
+        ({"classes": ["fracture", "fracture"]}, "classes: expected"),
+        ({"measured": []}, "measured: expected"),
+        ({"files": []}, "files: expected"),
+        ({"film_score": "classifier"}, "film_score: expected 'best box', got 'classifier'"),
+        ({"harmonise": []}, "is not a model card"),
+        ({"operating_points": [7]}, "is not a model card"),
+    ],
+    ids=str,
+)
+def test_a_card_with_a_field_of_another_kind_is_refused(bundle, wrong, said):
+    folder, _ = bundle
+    content = json.loads((folder / cards.NAME).read_text())
+    (folder / cards.NAME).write_text(json.dumps(content | wrong))
+    with pytest.raises(BadValue, match=said):
+        cards.load(folder)
+
+
+def test_a_card_that_is_no_object_is_refused(bundle):
+    folder, _ = bundle
+    (folder / cards.NAME).write_text("[1]")
+    with pytest.raises(BadValue, match="is not a model card"):
+        cards.load(folder)

@@ -17,6 +17,7 @@ from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.card import INT8
 from fracture.models.detectors.films import harmonise_config_of
+from fracture.models.detectors.yolov8.export import SCOPE_STAGE
 from fracture.training.measure import _prepared_otherwise, measure
 
 pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")
@@ -29,9 +30,9 @@ def bundle(unscoped, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     shutil.copy(unscoped, folder)
-    [described] = scopes.describe(unscoped, [np.zeros((64, 64, 3), np.uint8)])
+    [described] = scopes.describe(unscoped, [np.zeros((64, 64, 3), np.uint8)], SCOPE_STAGE)
     described = np.random.default_rng(0).random((40, len(described)))
-    scopes.embed(folder / "model.onnx", scopes.fit(described, described, list(map(str, range(40))))[0])
+    scopes.embed(folder / "model.onnx", scopes.fit(described, described, list(map(str, range(40))))[0], SCOPE_STAGE)
     files = {"model.onnx": file_hash(folder / "model.onnx")}
     card = cards.load(cards.SHIPPED)
     measured = card.measured | {"int8": {"shipped": False}}

@@ -24,7 +24,7 @@ from fracture.models.detectors.runs import (
 )
 from fracture.models.detectors.train import train
 from fracture.models.detectors.yolov8 import trainer
-from fracture.models.detectors.yolov8.export import TorchNetwork
+from fracture.models.detectors.yolov8.export import SCOPE_STAGE, TorchNetwork
 from fracture.models.merge import merge
 from fracture.models.network import detections_from
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
@@ -166,11 +166,11 @@ def test_networks_side_by_side_keep_their_answers(unscoped, tmp_path, film):
 def test_a_scope_is_the_first_members(unscoped, tmp_path, film):
     merged = merge([unscoped, unscoped], tmp_path / "merged.onnx")
     pixels = Reader.load().prepare(film).pixels
-    [alone], [together] = (list(scopes.describe(file, [pixels])) for file in (unscoped, merged))
+    [alone], [together] = (list(scopes.describe(file, [pixels], SCOPE_STAGE)) for file in (unscoped, merged))
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     shutil.copy(merged, tmp_path / "scoped.onnx")
     scope, _ = scopes.fit(np.stack([alone, alone + 1]), alone[None], ["a", "b"])
-    scopes.embed(tmp_path / "scoped.onnx", scope)
+    scopes.embed(tmp_path / "scoped.onnx", scope, SCOPE_STAGE)
     assert OnnxNetwork(tmp_path / "scoped.onnx")(pixels).shape == (6, OnnxNetwork(merged)(pixels).shape[1])
 
 

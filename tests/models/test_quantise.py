@@ -23,6 +23,7 @@ from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.card import INT8
+from fracture.models.detectors.yolov8.export import SCOPE_STAGE
 from fracture.models.quantise import quantise
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.training import int8
@@ -61,8 +62,8 @@ def pixels(dataset):
 def test_the_scope_stays_in_float(pixels, unscoped, tmp_path):
     network = tmp_path / "model.onnx"
     shutil.copy(unscoped, network)
-    described = np.array(list(scopes.describe(network, pixels)))
-    scopes.embed(network, scopes.fit(described, described, list(map(str, range(len(pixels)))))[0])
+    described = np.array(list(scopes.describe(network, pixels, SCOPE_STAGE)))
+    scopes.embed(network, scopes.fit(described, described, list(map(str, range(len(pixels)))))[0], SCOPE_STAGE)
     recipe = quantise(network, pixels, tmp_path / "small")
     assert "scope_.*" in recipe["in_float"]
     layers = ElementTree.parse(tmp_path / "small" / INT8[0]).getroot()

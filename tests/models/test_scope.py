@@ -12,6 +12,7 @@ from fracture.core.files import file_hash
 from fracture.core.types import Radiograph
 from fracture.inference.reader import Reader
 from fracture.models import scope as scopes
+from fracture.models.detectors.yolov8.export import SCOPE_STAGE
 from fracture.models.network import network_tensor
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.phantom import draw_film
@@ -54,9 +55,9 @@ def known(shipped, unscoped, tmp_path_factory):
     network = tmp_path_factory.mktemp("scope") / "model.onnx"
     shutil.copy(unscoped, network)
     pixels = (shipped.prepare(radiograph(phantom(seed))).pixels for seed in range(220))
-    described = np.array(list(scopes.describe(network, pixels)))
+    described = np.array(list(scopes.describe(network, pixels, SCOPE_STAGE)))
     scope, _ = scopes.fit(described[:180], described[180:], list(map(str, range(180))), share=0.05)
-    scopes.embed(network, scope)
+    scopes.embed(network, scope, SCOPE_STAGE)
     return network, scope
 
 
@@ -84,7 +85,7 @@ def test_the_row_is_the_distance_and_the_boxes_stay_as_they_are(shipped, known, 
     for pixels in (
         shipped.prepare(radiograph(grey)).pixels for grey in (phantom(7), phantom(8)[:300], strange()["page"])
     ):
-        [description] = scopes.describe(plain, [pixels])
+        [description] = scopes.describe(plain, [pixels], SCOPE_STAGE)
         for kind in (OnnxNetwork, OpenVinoNetwork):
             bare, told = kind(plain)(pixels), kind(network)(pixels)
             assert told.shape == (6, bare.shape[1])
@@ -97,11 +98,11 @@ def test_a_description_is_mean_and_spread_of_channels(shipped, unscoped):
     import onnxruntime
 
     pixels = shipped.prepare(radiograph(phantom(5))).pixels
-    [description] = scopes.describe(unscoped, [pixels])
+    [description] = scopes.describe(unscoped, [pixels], SCOPE_STAGE)
     model = onnx.load(unscoped)
-    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(scopes.STAGE))
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(SCOPE_STAGE))
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    [stage] = session.run([scopes.STAGE], {"images": network_tensor(pixels)})[0]
+    [stage] = session.run([SCOPE_STAGE], {"images": network_tensor(pixels)})[0]
     assert stage.shape == (128, pixels.shape[0] // 8, pixels.shape[1] // 8)
     expected = [*stage.mean(axis=(1, 2)), *stage.std(axis=(1, 2))]
     np.testing.assert_allclose(description, expected, atol=1e-3)
@@ -112,10 +113,10 @@ def test_a_second_scope_takes_the_place_of_the_first(shipped, known, unscoped, t
     again = tmp_path / "again.onnx"
     shutil.copy(network, again)
     pixels = shipped.prepare(radiograph(phantom(400))).pixels
-    [described] = scopes.describe(again, [pixels])
-    np.testing.assert_allclose(described, next(iter(scopes.describe(unscoped, [pixels]))), rtol=1e-5)
+    [described] = scopes.describe(again, [pixels], SCOPE_STAGE)
+    np.testing.assert_allclose(described, next(iter(scopes.describe(unscoped, [pixels], SCOPE_STAGE))), rtol=1e-5)
     other = scopes.Scope(scope.centre + 0.5, scope.whiten, 2 * scope.limit)
-    scopes.embed(again, other)
+    scopes.embed(again, other, SCOPE_STAGE)
     before, after = (OnnxNetwork(file)(pixels) for file in (network, again))
     assert before.shape == after.shape
     np.testing.assert_array_equal(before[:5], after[:5])
@@ -128,8 +129,8 @@ def test_a_network_of_other_names_is_refused(tmp_path):
     one = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("in", "out")]
     graph = helper.make_graph([helper.make_node("Relu", ["in"], ["out"])], "other", one[:1], one[1:])
     save(helper.make_model(graph), str(tmp_path / "other.onnx"))
-    with pytest.raises(BadValue, match="named as Ultralytics names"):
-        list(scopes.describe(tmp_path / "other.onnx", []))
+    with pytest.raises(BadValue, match="stage that its detector names"):
+        list(scopes.describe(tmp_path / "other.onnx", [], SCOPE_STAGE))
 
 
 def test_the_limit_is_what_a_share_of_unseen_films_exceeds():

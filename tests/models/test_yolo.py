@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fracture.commands import train as command
+from fracture.commands import train as training_command
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
+from fracture.core.types import Radiograph
 from fracture.data import manifest, samples
 from fracture.data.yolo import load_dataset
 from fracture.imaging.decode import decode
@@ -23,7 +24,7 @@ from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
-from fracture.models.detectors import shipped
+from fracture.models.detectors import shipped, table
 from fracture.models.detectors.config import AUGMENTATION, Config, settings
 from fracture.models.detectors.films import EpochSampler, harmonise_config_of
 from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
@@ -289,10 +290,10 @@ def test_an_exported_network_gives_its_weights_back():
 
 def test_to_go_on_from_the_shipped_model_is_one_flag(monkeypatch):
     seen = []
-    monkeypatch.setattr(command, "train", lambda config, resume: seen.append(config) or [])
-    monkeypatch.setattr(command, "bundle", lambda folder: cards.load(SHIPPED))
+    monkeypatch.setattr(training_command, "train", lambda config, resume: seen.append(config) or [])
+    monkeypatch.setattr(training_command, "bundle", lambda folder: cards.load(SHIPPED))
     monkeypatch.setattr(sys, "argv", ["train", "--start", "shipped", "--data", "mine/dataset.yaml", "--epochs", "3"])
-    assert command.main() == 0
+    assert training_command.main() == 0
     [config] = seen
     told = cards.load(SHIPPED).training["config"]
     assert (config.data, config.epochs, config.restate) == ("mine/dataset.yaml", 3, 128)
@@ -362,6 +363,19 @@ def test_a_card_names_what_a_run_began_with_not_where_it_lay(tiny_run, monkeypat
     reader, _ = trained(tiny_run)
     assert reader.card.training["config"]["start"] == "yolov8n-mine.safetensors"
     assert reader.card.training["config"]["runs"] == Path(config.runs).name != config.runs
+
+
+def test_a_detector_says_how_its_networks_are_fed(tiny_run, tmp_path, monkeypatch):
+    """And one that names no stage to tell films by is bundled without a scope."""
+    shutil.copytree(tiny_run, tmp_path / "tiny")
+    own = {"stride": 64, "nms_iou": 0.4, "pad_value": 9, "divisor": 255.5}
+    row = replace(table.DETECTORS["yolov8"], scope_stage=None, **own)
+    monkeypatch.setattr(table, "DETECTORS", {"yolov8": row})
+    made = trained(tmp_path / "tiny")[0].card
+    assert {name: getattr(made, name) for name in own} == own
+    monkeypatch.setattr(table, "DETECTORS", {"yolov8": replace(row, divisor=255.0)})
+    assert not bundle(tmp_path / "tiny").scoped
+    assert Reader.load(tmp_path / "tiny").read_film(Radiograph(np.zeros((64, 64), np.float32))).flags == frozenset()
 
 
 def test_nothing_phones_home(tiny_run):

@@ -6,6 +6,8 @@ The server answers rightly, slowly, wrongly, with errors, with junk; whatever it
 import json
 import logging
 import re
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -740,3 +742,17 @@ def test_an_error_text_with_the_key_stays_in(serving, detect, paint, picture, mo
 def test_the_interface_shows_no_key(serving):
     client = serving("google_new")
     assert not [path for path in ("/openapi.json", "/health", "/", "/docs") if KEY in client.get(path).text]
+
+
+def test_a_provider_in_the_table_may_be_set():
+    """One row makes a provider: the settings' names are the table's."""
+    code = (
+        "from fracture.service.http import clinic_providers\n"
+        "clinic_providers.NAMES += ('own',)\n"
+        "from fracture.service.http.settings import Settings\n"
+        "assert Settings(fracture_clinics='own').fracture_clinics == 'own'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (*clinic_providers.PROVIDERS, "auto", "off") == clinic_providers.NAMES
+    with pytest.raises(ValidationError, match="fracture_clinics"):
+        Settings(fracture_clinics="own")

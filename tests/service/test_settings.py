@@ -3,17 +3,21 @@
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+from fracture.commands.serve import main as serve
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
 from fracture.models import card as cards
 from fracture.service.http.main import create_app, open_reader
 from fracture.service.http.settings import Settings
+from tests.service.running import write_bundle
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,15 +100,77 @@ def test_a_pickle_is_never_opened(tmp_path, card):
         open_reader(Settings(fracture_weights=weights))
 
 
-@pytest.mark.parametrize("command", [("app",), ("uvicorn", "fracture.service.http.main:app", "--port", "0")])
-def test_a_server_says_why_it_does_not_start(tmp_path, command):
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"FRACTURE_WEIGHTS": str(tmp_path), "PATH": ""},
-        check=False,
-    )
+def started(weights, *command):
+    environment = {"FRACTURE_WEIGHTS": str(weights), "PATH": ""}
+    how = {"capture_output": True, "text": True, "timeout": 120}
+    return subprocess.run([sys.executable, "-m", *command], env=environment, check=False, **how)
+
+
+def test_a_server_of_another_program_says_why_it_does_not_start(tmp_path):
+    done = started(tmp_path, "uvicorn", "fracture.service.http.main:app", "--port", "0")
     assert done.returncode != 0
     assert "MissingData: no card.json beside" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("app",), ("fracture", "serve")])
+@pytest.mark.parametrize(
+    ("changes", "why"), [(None, "no card.json beside"), ({"classes": ("fracture", "other")}, "expected 7 rows")]
+)
+def test_a_model_that_cannot_be_served_is_one_line(tmp_path, command, changes, why):
+    if changes:
+        write_bundle(tmp_path / "bundle", **changes)
+    done = started(tmp_path / "bundle", *command)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("fracture: ")
+    assert why in line
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers as a service does that is ready or is not."""
+
+    def do_GET(self):
+        body = self.path.encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def there():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        server.status = 200
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def asked(monkeypatch, port, host="0.0.0.0"):
+    """Ask whether a service is ready, where a proxy that is not there is named for everything else."""
+    monkeypatch.setattr(sys, "argv", ["fracture", "--ready"])
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("FRACTURE_PORT", str(port))
+    monkeypatch.setenv("FRACTURE_HOST", host)
+    return serve()
+
+
+def test_no_proxy_is_asked_whether_the_service_is_ready(there, monkeypatch, capsys):
+    for host in ("0.0.0.0", "127.0.0.1", "localhost"):
+        assert asked(monkeypatch, there.server_port, host) == 0
+        assert capsys.readouterr().out == "/readyz\n"
+    there.status = 503
+    assert asked(monkeypatch, there.server_port) == 1
+    assert "not ready: answered 503" in capsys.readouterr().err
+
+
+def test_the_address_that_is_listened_at_is_asked(there, monkeypatch):
+    """Whoever listens at the loopback is not the service that listens elsewhere."""
+    assert asked(monkeypatch, there.server_port, "127.0.0.2") == 1
+    assert asked(monkeypatch, there.server_port, "::") == 1

@@ -15,12 +15,12 @@ from fracture.core.errors import BadValue, BrokenAnswer
 from fracture.core.files import file_hash
 from fracture.core.types import HarmoniseConfig, OperatingPoint
 from fracture.inference.reader import Reader
-from fracture.metrics.uncertainty import wilson
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.phantom import draw_film
 from fracture.training.measure import add_test
 from fracture.training.parity import compare
+from tests.wilson import wilson
 
 CARD = ModelCard("scripted", "1", ("fracture",), 448, 32, 0.5, HarmoniseConfig(), {"model.onnx": ""})
 
@@ -123,7 +123,7 @@ def test_a_report_that_is_no_test_of_this_bundle_is_refused(tested, part, change
 
 
 def test_a_bundle_is_told_of_its_test_by_a_report_only(tested):
-    door = Path(__file__).parents[2] / "scripts/bundle.py"
-    done = subprocess.run([sys.executable, door, "--tested", tested[0]], capture_output=True, text=True, check=False)
+    command = Path(__file__).parents[2] / "scripts/bundle.py"
+    done = subprocess.run([sys.executable, command, "--tested", tested[0]], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--tested needs --test-report" in done.stderr

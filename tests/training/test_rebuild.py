@@ -18,15 +18,15 @@ from fracture.training.plan import DEFAULT, PHANTOM, SOURCES, STAGES, Plan, defa
 from fracture.training.rebuild import rebuild
 from fracture.training.state import _CODE, tree_id
 
-DOOR = Path(__file__).parents[2] / "scripts" / "run_v5.py"
+COMMAND = Path(__file__).parents[2] / "scripts" / "run_v5.py"
 UNTIL_SPLIT = ("--phantom", "--until", "split")
 TINY = ("--epochs", "2", "--imgsz", "96")
 
 
 def start(folder, *flags):
-    """Open the door in a process group of its own, in a folder of its own."""
+    """Start the command in a process group of its own, in a folder of its own."""
     return subprocess.Popen(
-        [sys.executable, str(DOOR), *flags],
+        [sys.executable, str(COMMAND), *flags],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -37,7 +37,7 @@ def start(folder, *flags):
 
 
 def run(folder, *flags):
-    """Run the door to its end: exit status, what it printed, what it complained of."""
+    """Run the command to its end: exit status, what it printed, what it complained of."""
     process = start(folder, *flags)
     printed, complained = process.communicate(timeout=280)
     return process.returncode, printed, complained

@@ -20,6 +20,8 @@ RECORDS = "downloads.json"
 CAP_BYTES = 80 << 30
 
 _CHUNK = 1 << 18
+_DIGITS = 18
+"""The most digits of a size: more than any disk has bytes."""
 
 
 @dataclass(frozen=True)
@@ -207,17 +209,19 @@ def _record(target: Path, where: str, facts: dict[str, Any]) -> None:
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
-    value = headers.get("Content-Length", "")
-    return int(value) if value.isdecimal() else None
+    return _number(headers.get("Content-Length", ""))
 
 
 def _rest(headers: Mapping[str, str], have: int) -> int | None:
     """Give the whole size out of a Content-Range that starts where wanted, None for any other."""
     unit, _, span = headers.get("Content-Range", "").partition(" ")
     where, _, total = span.partition("/")
-    if unit != "bytes" or where.split("-")[0] != str(have) or not total.isdecimal():
-        return None
-    return int(total)
+    return _number(total) if unit == "bytes" and where.split("-")[0] == str(have) else None
+
+
+def _number(text: str) -> int | None:
+    """Read a size that a server says; Python refuses one of thousands of digits by an error of its own."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

@@ -10,10 +10,12 @@ import json
 import math
 import os
 import re
+import select
+import signal
 import site
 import subprocess
 import sys
-import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +28,9 @@ from fracture.data.acquire.download import Patience, download
 
 SAID_MAX = 1 << 16
 """The most bytes the process may answer."""
+
+_LOOK_S = 0.2
+"""How long is waited for a word of the process before it is looked at again."""
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 # What finds the interpreter, its libraries and the way out. Anything else in the environment may be a key.
@@ -75,6 +80,11 @@ def _found(project: str, key: str, base: str, patience: Patience) -> dict[str, A
 
 
 def _say(task: str, environment: dict[str, str], home: str, limit_s: float) -> str:
+    """Give what the process answers until it ends or the time is up.
+
+    It leads a session of its own: what it starts holds the same pipe, and is ended with it.
+    """
+    until = time.monotonic() + limit_s
     with subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
         [sys.executable, "-P", "-c", _CODE],
         env=environment,
@@ -82,18 +92,36 @@ def _say(task: str, environment: dict[str, str], home: str, limit_s: float) -> s
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # nothing there that would not have to be cleared first
+        bufsize=0,
+        start_new_session=True,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        clock = threading.Timer(limit_s, process.kill)
-        clock.start()
         try:
             with suppress(OSError), process.stdin:
-                process.stdin.write(task.encode())
-            return process.stdout.read(SAID_MAX + 1)[:SAID_MAX].decode(errors="replace")
+                process.stdin.write(task.encode())  # less than a pipe holds: this does not wait
+            return _answer(process, process.stdout.fileno(), until).decode(errors="replace")
         finally:
-            clock.cancel()
-            process.kill()
+            with suppress(ProcessLookupError, PermissionError):  # none of them is left
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answer(process: subprocess.Popen[bytes], pipe: int, until: float) -> bytes:
+    """Read what a process says, up to SAID_MAX bytes, until it ends or the time is up.
+
+    The pipe alone does not tell that it ended: what it started may hold it open.
+    """
+    said = b""
+    while len(said) < SAID_MAX and time.monotonic() < until:
+        ended = process.poll() is not None
+        if select.select([pipe], [], [], 0 if ended else min(_LOOK_S, max(until - time.monotonic(), 0)))[0]:
+            piece = os.read(pipe, SAID_MAX - len(said))
+            if not piece:
+                break
+            said += piece
+        elif ended:
+            break
+    return said
 
 
 def _environment(home: str, base: str) -> dict[str, str]:

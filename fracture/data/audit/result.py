@@ -51,6 +51,7 @@ class Audit:
             "balance": {name: [asdict(row) for row in rows] for name, rows in self.balance.items()},
             "group_sizes": {str(size): groups for size, groups in self.group_sizes.items()},
             "thresholds": {"near": duplicates.NEAR, "turned": duplicates.TURNED, "same": duplicates.SAME},
+            # Confounders: this key, and the kind "shortcut", are older than the word, and programs read them.
             "shortcuts": [
                 {
                     "column": s.column,

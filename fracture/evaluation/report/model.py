@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.core import types
+from fracture.predictions import Format
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -60,7 +61,7 @@ class Predictions(Part):
 
     file: str
     sha256: Sha256
-    format: Literal["jsonl", "coco", "yolo"]
+    format: Format
     source_sha256: str | None
 
 
@@ -73,9 +74,8 @@ class Model(Part):
     harmonise_id: str | None
     backend: str | None
     predictions: Predictions
-    outside_scope: Annotated[
-        Estimate | None, Field(description="Films unlike those the model was made with; null where it cannot tell.")
-    ] = None
+    outside_scope: Annotated[Estimate | None, Field(description="Films unlike its own; null where unknown.")] = None
+    film_score: Annotated[str, Field(description="What gave the films their scores.")] = types.BEST_BOX
 
 
 class Data(Part):
@@ -394,6 +394,6 @@ class Report(Part):
     calibration: Calibration
     slices: dict[str, dict[str, Slice]]
     worst: Worst | None
-    shortcuts: Confounders | None
+    shortcuts: Confounders | None  # confounders: the key is older than the word, and programs read it
     comparison: Comparison | None
     warnings: list[str]

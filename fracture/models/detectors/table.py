@@ -6,10 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fracture.core.errors import BadValue
+from fracture.imaging.harmonise import PAD_VALUE
 from fracture.models.detectors.yolov8 import export as yolov8_export
 from fracture.models.detectors.yolov8 import quiet as yolov8_quiet
 from fracture.models.detectors.yolov8 import trainer as yolov8_trainer
-from fracture.models.network import Network
+from fracture.models.network import DIVISOR, Network
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,31 @@ class Detector:
     (weights/last.pt after every epoch, weights/best.pt, results.csv) and goes on from last.pt where ``resume`` is set.
     ``export`` writes a checkpoint as an ONNX file whose answers are as `fracture.models.network` says, for a long side
     in px. ``network`` runs the checkpoint by its own library: the reference that the exported network is compared with.
+
+    ``stride``, ``nms_iou``, ``pad_value`` and ``divisor`` go into the card, see `fracture.models.card`. ``scope_stage``
+    is the output in the exported network that describes a film (`fracture.models.scope`); None: it knows no scope.
     """
 
     require: Callable[[], object]
     train: Callable[..., None]
     export: Callable[..., Path]
     network: Callable[[Path], Network]
+    stride: int
+    nms_iou: float = 0.5
+    pad_value: int = PAD_VALUE
+    divisor: float = DIVISOR
+    scope_stage: str | None = None
 
 
 DETECTORS: Mapping[str, Detector] = MappingProxyType(
     {
         "yolov8": Detector(
-            yolov8_quiet.ultralytics, yolov8_trainer.train, yolov8_export.export_onnx, yolov8_export.TorchNetwork
+            yolov8_quiet.ultralytics,
+            yolov8_trainer.train,
+            yolov8_export.export_onnx,
+            yolov8_export.TorchNetwork,
+            stride=32,
+            scope_stage=yolov8_export.SCOPE_STAGE,
         ),
     }
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fracture.clinical.status import Certainty, Said, Status, of_film, of_study
+from fracture.clinical.status import Certainty, Said, Status, of_study, said_of
 from fracture.core.types import Estimate, OperatingPoint, Prediction
 from fracture.models.card import ModelCard
 from fracture.predictions.jsonl import detections_json, warnings_for
@@ -53,7 +53,7 @@ class OperatingMode(BaseModel):
     """The threshold used, and what is known about it."""
 
     mode: str
-    conf_threshold: float = Field(description="A film in doubt is flagged where its best box reaches this score.")
+    conf_threshold: float = Field(description="A film in doubt is flagged where its score reaches this one.")
     shown_from: float = Field(description="Boxes from this score on are in the answer.")
     note: str
     measured: Measured | None = Field(description="Null where conf was given: nothing was measured there.")
@@ -237,7 +237,7 @@ def answer(
     read: Sequence[Seen], refused: Sequence[RefusedFilm], mode: OperatingMode, card: ModelCard, study_id: str | None
 ) -> Answer | StudyAnswer:
     """Answer with predictions in a mode: one film as itself, several as a study."""
-    said = [said_of(seen.prediction, mode, card) for seen in read]
+    said = [said_of(seen.prediction, card.thresholds, mode.conf_threshold, mode.shown_from) for seen in read]
     whole = of_study(said, len(refused))
     study = Study(study_id=study_id, status=whole.status, note=whole.note, films=len(read), refused=len(refused))
     about: dict[str, Any] = {"operating_mode": mode, "study": study, "disclaimer": DISCLAIMER, "model": model(card)}
@@ -253,14 +253,6 @@ def answer(
 def refused_film(error: Exception, source: int) -> RefusedFilm:
     """Put the refusal of one file of a study into the study's answer."""
     return RefusedFilm(**describe(error).model_dump(exclude_none=True), source=source)
-
-
-def said_of(prediction: Prediction, mode: OperatingMode, card: ModelCard) -> Said:
-    """Say of a film what the one rule says of it in a mode."""
-    scores = prediction.detections.score.tolist()
-    return of_film(
-        scores, prediction.flags, card.thresholds, mode.conf_threshold, mode.shown_from, film=prediction.film
-    )
 
 
 def _film(seen: Seen, said: Said, card: ModelCard) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 import googlemaps
@@ -16,8 +16,9 @@ from googlemaps.exceptions import ApiError, TransportError
 from pydantic import BaseModel, Field, SecretStr
 
 from fracture.core.http import NO_HEADERS, Bounds, RequestFailed, ask
-from fracture.service.http.settings import Settings
 
+if TYPE_CHECKING:  # the settings take their names from here
+    from fracture.service.http.settings import Settings
 KEYWORD = "orthopedic"
 TIMEOUT_S = 5.0
 PAUSES_S = (0.2, 0.4, 0.8)
@@ -179,26 +180,28 @@ class Overpass:
         ]
 
 
-PROVIDERS: dict[str, Callable[[Settings], Provider | None]] = {
+PROVIDERS: "dict[str, Callable[[Settings], Provider | None]]" = {
     "google_new": lambda settings: _keyed(GoogleNew, settings, GOOGLE_NEW_URL),
     "google_legacy": lambda settings: _keyed(GoogleLegacy, settings, GOOGLE_LEGACY_URL),
     "overpass": lambda settings: Overpass(str(settings.fracture_overpass_url)),
 }
 _SEVERAL = {
-    "off": (),
     # The legacy API second, for a key from the time when it was the only one. Overpass never unasked: it tells a third
     # party where somebody is.
     "auto": ("google_new", "google_legacy"),
+    "off": (),
 }
+NAMES = (*PROVIDERS, *_SEVERAL)
+"""What the setting may say."""
 
 
-def chosen(settings: Settings) -> list[Provider]:
+def chosen(settings: "Settings") -> list[Provider]:
     """Give the providers to ask, each only where the one before failed. Google needs a key, else it is left out."""
     names = _SEVERAL.get(settings.fracture_clinics, (settings.fracture_clinics,))
     return [provider for name in names if (provider := PROVIDERS[name](settings)) is not None]
 
 
-def _keyed(kind: Callable[[SecretStr, str], Provider], settings: Settings, url: str) -> Provider | None:
+def _keyed(kind: Callable[[SecretStr, str], Provider], settings: "Settings", url: str) -> Provider | None:
     key = settings.google_maps_api_key
     return None if key is None else kind(key, url)
 
@@ -226,7 +229,8 @@ def _ask(url: str, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS, co
     """Give what a 200 brings, asked again while there is time and what went wrong may pass. Raises NoAnswer."""
     bounds = Bounds(wait_s=timeout_s, whole_s=timeout_s, max_bytes=ANSWER_MAX_BYTES, pauses_s=PAUSES_S)
     try:
-        return ask(url, bounds, headers=headers, content=content).body
+        # A search changes nothing, also where it has to be posted.
+        return ask(url, bounds, headers=headers, content=content, repeatable=True).body
     except RequestFailed as error:
         why = f"HTTP {error.status}" if error.status else error.why
     raise NoAnswer(why)

@@ -98,14 +98,12 @@ def find(weights: Path | None) -> Path:
 def open_reader(settings: Settings) -> Reader:
     """Open the model and try it. Of a run's ``.pt`` its ONNX export is opened: a pickle can run its author's code.
 
-    Raises MissingData or BadValue, see `Reader.load`, and whatever a network that cannot be run raises.
+    Raises MissingData, BadValue or BrokenAnswer, see `Reader.load`, and whatever a network that cannot be run raises.
     """
     weights = settings.fracture_weights
     if weights is not None and weights.suffix == ".pt":
         weights = cards.find(weights)
-    reader = Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
-    reader.warm_up()
-    return reader
+    return Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
 
 
 def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:

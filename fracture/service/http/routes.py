@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
-from fracture.clinical.status import DEFAULT_MODE, of_film
+from fracture.clinical.status import DEFAULT_MODE, said_of
 from fracture.core.errors import BadValue, FractureError, SeveralFrames
 from fracture.core.types import Prediction
 from fracture.imaging.render import encode_png, overlay
@@ -241,10 +241,9 @@ class _Reading:
         async with scheduler.turn(self._gone):
             (film,) = await scheduler.prepare(files[0], self._gone, grey=True)
             prediction = await self._prediction(film)
-            said, found = answers.said_of(prediction, mode, card), prediction.detections
-            return await scheduler.draw(
-                lambda: encode_png(overlay(film.greys(), found, said, mode.shown_from, card.thresholds, mode.mode))
-            )
+            said = said_of(prediction, card.thresholds, mode.conf_threshold, mode.shown_from)
+            found, marks = prediction.detections, (said, mode.shown_from, card.thresholds, mode.mode)
+            return await scheduler.draw(lambda: encode_png(overlay(film.greys(), found, *marks)))
 
     async def _file(self, source: int, data: bytes) -> None:
         async with self._service.scheduler.turn(self._gone, self._share):
@@ -261,14 +260,7 @@ class _Reading:
 
     async def _prediction(self, film: Prepared) -> Prediction:
         prediction = await self._service.scheduler.read(film, self._gone)
-        said = of_film(
-            prediction.detections.score.tolist(),
-            prediction.flags,
-            self._service.card.thresholds,
-            0,
-            film=prediction.film,
-        )
-        self._service.telemetry.film(said.status)
+        self._service.telemetry.film(said_of(prediction, self._service.card.thresholds, 0).status)
         return prediction
 
 

@@ -2,10 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from fracture.service.http.clinic_providers import NAMES
+
+if TYPE_CHECKING:
+    Clinics = str
+else:  # names that come from a table are no type to a checker
+    Clinics = Literal[tuple(NAMES)]
 
 BYTES_PER_MB = 1 << 20
 # Where Docker and systemd put files of secrets; each holds the setting of its name, in small letters.
@@ -26,10 +33,10 @@ class Settings(BaseSettings):
         secrets_dir=[folder for folder in _SECRETS if folder and Path(folder).is_dir()],
     )
 
-    fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `python -m app`.")
-    fracture_port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at, with `python -m app`.")
+    fracture_host: str = Field(default="127.0.0.1", description="Address to listen at, with `fracture serve`.")
+    fracture_port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at, with `fracture serve`.")
     fracture_log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="What is logged, with `python -m app`; `info` has a line per request."
+        default="info", description="What is logged, with `fracture serve`; `info` has a line per request."
     )
 
     fracture_weights: Path | None = Field(
@@ -90,7 +97,7 @@ class Settings(BaseSettings):
         default=240, ge=1, description="Pixels of all films of one request together; what comes after them is refused."
     )
 
-    fracture_clinics: Literal["auto", "google_new", "google_legacy", "overpass", "off"] = Field(
+    fracture_clinics: Clinics = Field(
         default="auto", description="Who is asked for clinics. `auto`: Google where there is a key, else nobody."
     )
     google_maps_api_key: SecretStr | None = Field(default=None, description="Google's key for clinics.")

@@ -29,7 +29,7 @@ import pytest
 from fracture.core.errors import BadValue, MissingData
 from fracture.data.acquire import fetch as module
 from fracture.data.acquire.by_hand import instructions
-from fracture.data.acquire.download import Patience, download
+from fracture.data.acquire.download import Patience, _length, _rest, download
 from fracture.data.acquire.fetch import Endpoints, acquire
 from fracture.data.acquire.origins import ORIGINS
 
@@ -363,6 +363,15 @@ def test_a_length_that_is_never_reached(fetch, tmp_path, announced):
     with pytest.raises(MissingData, match=f"broke off after {len(BODY):,} of {announced:,}"):
         fetch(say(200, BODY, Content_Length=announced))
     assert not (tmp_path / "set.zip").exists()
+
+
+@pytest.mark.parametrize("total", ["9" * 5000, "9" * 19])
+def test_a_size_of_thousands_of_digits_is_none(fetch, total):
+    """Python refuses to read one by an error of its own."""
+    assert _length({"Content-Length": total}) is None
+    assert _rest({"Content-Range": f"bytes 0-1/{total}"}, 0) is None
+    rest = give(span=f"bytes 500-{len(BODY) - 1}/{total}")
+    assert fetch(give(cut=500), rest).read_bytes() == BODY  # begun anew
 
 
 def test_a_body_without_a_length(fetch, tmp_path):
@@ -835,6 +844,11 @@ def test_every_set_says_what_to_do(source, tmp_path):
         assert part in text
     assert origin.figshare is None or str(origin.figshare) in origin.page
     assert origin.roboflow is None or origin.roboflow in origin.page
+
+
+def test_the_docs_tell_of_every_set():
+    told = (ROOT / "docs/DATA.md").read_text(encoding="utf-8")
+    assert not [name for name, origin in ORIGINS.items() if f"| `{name}` |" not in told or origin.page not in told]
 
 
 @pytest.mark.parametrize("source", ["fracatlas", "grazpedwri"])

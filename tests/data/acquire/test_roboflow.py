@@ -3,12 +3,15 @@
 import base64
 import json
 import logging
+import os
 import re
+import signal
 import socket
 import threading
 import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -137,6 +140,36 @@ def test_one_that_hangs_is_ended(package, refused):
     began = time.monotonic()
     assert "none in time" in refused(patience=Patience(polls=0, listing_s=0.5))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_it_leaves_behind_holds_nobody_up(package, refused, tmp_path, apart):
+    """A process that it started holds its pipe open; where that is of its session it is ended too."""
+    number = tmp_path / "number"
+    os.mkfifo(number)
+    started = "['/bin/sh', '-c', 'echo $$ > " + str(number) + "; exec sleep 600']"
+    package(f"import subprocess\nsubprocess.Popen({started}, start_new_session={apart})\ntime.sleep(600)")
+    found = []
+    reading = threading.Thread(target=lambda: found.append(int(number.read_text())), daemon=True)
+    reading.start()
+    began = time.monotonic()
+    refused(patience=Patience(polls=0, listing_s=2))
+    assert time.monotonic() - began < 20
+    reading.join(5)
+    if apart:
+        os.kill(found[0], signal.SIGKILL)
+    else:
+        assert not Path(f"/proc/{found[0]}").exists() or "sleep" not in Path(f"/proc/{found[0]}/cmdline").read_text()
+
+
+def test_an_answer_counts_though_something_is_left_behind(package, refused, closed):
+    package(
+        "import subprocess\nsubprocess.Popen(['/bin/sleep', '60'])\nreturn {'versions': [{'id': 'some/project/1'}]}",
+        export=f"return {{'export': {{'link': {closed!r}}}}}",
+    )
+    began = time.monotonic()
+    assert f"{closed} gave no answer" in refused()
+    assert time.monotonic() - began < 20
 
 
 def test_a_link_that_holds_the_key_leads_nowhere(package, refused, closed):

@@ -573,7 +573,7 @@ def test_the_json_is_stable(dataset, tmp_path):
     }
 
 
-def door(*flags):
+def command(*flags):
     """Open scripts/audit.py as a person would and give its exit status."""
     before = sys.argv
     sys.argv = ["audit", *map(str, flags)]
@@ -587,14 +587,14 @@ def door(*flags):
 
 
 def test_the_door_says_how_it_went(clean, dataset, tmp_path, capsys):
-    assert door("--src", clean, "--out", tmp_path / "out") == 0
+    assert command("--src", clean, "--out", tmp_path / "out") == 0
     assert "0 leaks, 0 defects, 0 notes" in capsys.readouterr().out
     copy_film(dataset, 0, 4)
-    assert door("--src", dataset, "--out", tmp_path / "out") == 1
+    assert command("--src", dataset, "--out", tmp_path / "out") == 1
     assert "leak: 1 x copies in two splits" in capsys.readouterr().out
     assert (tmp_path / "out/audit.html").is_file()
     assert (tmp_path / "out/audit.json").is_file()
-    assert door("--src", tmp_path / "nowhere", "--out", tmp_path / "none") == 2
+    assert command("--src", tmp_path / "nowhere", "--out", tmp_path / "none") == 2
     assert "no manifest.csv" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 

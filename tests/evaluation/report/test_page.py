@@ -327,3 +327,9 @@ def test_films_are_counted_by_the_status_they_are_served_with(report):
     assert re.search(r"refused\s*1\s*0", shown)
     assert "sensitivity as served" in shown
     assert "one outside the intended use is never flagged" in shown
+
+
+def test_the_page_says_what_made_the_films_scores(report):
+    assert "its score, made by the best box, is" in page(report, {}, {})
+    report["model"]["film_score"] = "classifier"
+    assert "its score, made by the classifier, is" in page(report, {}, {})

@@ -3,12 +3,15 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.evaluation.report import schema
+from fracture.evaluation.report.model import Predictions
+from fracture.predictions import FORMATS, Format
 
 RUNS = sorted((Path(__file__).parents[3] / "docs/runs").glob("*/*.json"))
 
@@ -68,3 +71,9 @@ def test_a_report_is_loaded_as_it_was_saved(report, tmp_path):
     path.write_text("{")
     with pytest.raises(BadValue, match="expected JSON"):
         schema.load(path)
+
+
+def test_a_format_in_the_table_may_stand_in_a_report():
+    """One row makes a format: the report's names are the table's."""
+    assert Predictions.__annotations__["format"] is Format
+    assert get_args(Format) == tuple(FORMATS)

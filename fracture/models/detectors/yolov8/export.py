@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from fracture.core.files import write_bytes
 from fracture.models.detectors.yolov8.quiet import ultralytics
 
+SCOPE_STAGE = "/model.4/cv2/act/Mul_output_0"
+"""What tells a film's kind: the last stage at an eighth of the film's scale; JOURNAL.md has others."""
+
 
 class TorchNetwork:
     """A trained checkpoint run by torch: the reference that the exported network is compared with."""

@@ -1,4 +1,4 @@
-"""What every door does with what a user can get wrong: one line that says it, and 2; never a traceback."""
+"""What every command does with what a user can get wrong: one line that says it, and 2; never a traceback."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ _NOBODY_READS, _STOPPED = 141, 130
 """What a shell reports of a program that wrote where nobody reads, or that was stopped: 128 and the signal's number."""
 
 
-def door(main: Callable[[], int]) -> Callable[[], int]:
-    """Make a door of ``main``: refusals, files that cannot be read or written and missing packages end in one line."""
+def command(main: Callable[[], int]) -> Callable[[], int]:
+    """Make a command of ``main``: what is refused, cannot be read or written, or is not installed ends in one line."""
 
     @wraps(main)
-    def opened() -> int:
+    def called() -> int:
         name = Path(sys.argv[0]).stem
         try:
             done = main()
@@ -41,7 +41,7 @@ def door(main: Callable[[], int]) -> Callable[[], int]:
             return _refused(name, f"{where}{error.strerror or error}")
         return done
 
-    return opened
+    return called
 
 
 def _refused(name: str, why: str) -> int:

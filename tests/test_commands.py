@@ -1,4 +1,4 @@
-"""The doors as a person uses them: real commands, real files, a small real network where one is needed."""
+"""The commands as a person uses them: real commands, real files, a small real network where one is needed."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_weights_that_are_not_there_are_named(films, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "door",
+    "script",
     [
         "train.py",
         "evaluate.py",
@@ -102,8 +102,8 @@ def test_weights_that_are_not_there_are_named(films, tmp_path):
         *sorted(p.name for p in (ROOT / "scripts").glob("*.py")),
     ],
 )
-def test_every_door_explains_itself(door):
-    path = ROOT / door if (ROOT / door).is_file() else ROOT / "scripts" / door
+def test_every_script_explains_itself(script):
+    path = ROOT / script if (ROOT / script).is_file() else ROOT / "scripts" / script
     done = run(path, "--help", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
@@ -172,7 +172,7 @@ def test_what_cannot_be_written_is_said_in_a_line(command, films, file, tmp_path
     assert "Not a directory" in done.stderr or "File exists" in done.stderr
 
 
-def test_a_door_called_from_a_program_leaves_standard_output_open(films, tmp_path):
+def test_a_command_called_from_a_program_leaves_standard_output_open(films, tmp_path):
     code = f"import sys, inference; sys.argv[1:] = [{str(films / '0.png')!r}]; inference.main(); print('still open')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
@@ -181,7 +181,7 @@ def test_a_door_called_from_a_program_leaves_standard_output_open(films, tmp_pat
     assert done.stdout.splitlines()[-1] == "still open"
 
 
-def test_a_reader_that_goes_away_ends_a_door_quietly(films, tmp_path):
+def test_a_reader_that_goes_away_ends_a_command_quietly(films, tmp_path):
     shell = f"{sys.executable} {ROOT / 'inference.py'} {films / '0.png'} {films / '1.png'} | true"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
@@ -221,7 +221,7 @@ def test_training_from_an_exported_network_is_refused(tmp_path):
     ids=lambda file: file.name,
 )
 def test_what_a_person_calls_ends_in_one_line_where_it_fails(file):
-    assert "@door\ndef main() -> int:" in file.read_text(encoding="utf-8")
+    assert "@command\ndef main() -> int:" in file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["inference.py", "visualize.py", "evaluate.py", "train.py", "app/__main__.py"])
