@@ -12,8 +12,14 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "read": "read films, a JSON line each",
         "draw": "draw what the model sees on a film",
         "serve": "run the service",
-        "evaluate": "evaluate a model on a split of a dataset",
+        "ingest": "take in films of your own, with their labels",
+        "preprocess": "harmonise films: contrast, size",
+        "split": "make a dataset: parts that share no patient",
+        "audit": "say what is wrong with a set: copies, leaks, labels",
         "train": "train a detector on a dataset",
+        "bundle": "make a training run servable",
+        "evaluate": "evaluate a model on a split of a dataset",
+        "completion": "print what a shell needs to complete these commands",
     }
 )
 HELP, WRONG = 0, 2
@@ -26,7 +32,8 @@ def main() -> int:
         print(__version__)
         return HELP
     if name in {"-h", "--help"}:
-        print("usage: fracture COMMAND ...\n\n" + "\n".join(f"  {key:10}{text}" for key, text in COMMANDS.items()))
+        print("usage: fracture COMMAND ...\n\n" + "\n".join(f"  {key:12}{text}" for key, text in COMMANDS.items()))
+        print("\nfracture COMMAND --help tells of each, its flags and what it ends with.")
         return HELP
     if name not in COMMANDS:
         print(f"fracture: expected a command out of {', '.join(COMMANDS)}, got {name!r}", file=sys.stderr)

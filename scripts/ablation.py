@@ -1,16 +1,15 @@
 """Measure what each variant of a training recipe buys on val, by short runs; or ways to read films with one model."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.training import ablation
 
 
 @command
 def main() -> int:
     """Parse flags, measure, print the table as it grows; 2 if it cannot be done."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--src", type=Path, default=Path("stage/fracatlas"), help="an ingested stage, not harmonised")
     parser.add_argument("--deal", type=Path, default=Path("dataset_v5/manifest.csv"), help="names the test films")
     parser.add_argument(

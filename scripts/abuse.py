@@ -3,10 +3,9 @@
 Then let one run of inference.py read compressed streams inside DICOM with a few things wrong.
 """
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from tests.hostile.abuse import Outcome, abuse
 from tests.hostile.batch import abuse_batch
 
@@ -14,7 +13,7 @@ from tests.hostile.batch import abuse_batch
 @command
 def main() -> int:
     """Parse flags, send, print as it goes; 1 if there was an answer that must not be."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="how many films")
     parser.add_argument(
         "--seed", type=int, default=0, help="the first seed; each film has one, so a run can be resumed"

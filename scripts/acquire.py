@@ -1,10 +1,9 @@
 """Fetch the raw datasets into one folder, or say exactly what to do by hand."""
 
-import argparse
 import sys
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.core.errors import FractureError
 from fracture.data.acquire.fetch import acquire
 from fracture.data.acquire.origins import ORIGINS
@@ -13,7 +12,7 @@ from fracture.data.acquire.origins import ORIGINS
 @command
 def main() -> int:
     """Parse flags, fetch one source after the other, print where each is; 2 if one is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument(
         "--sources", default="fracatlas,grazpedwri,humerus,hip", help=f"comma-separated, out of {', '.join(ORIGINS)}"
     )

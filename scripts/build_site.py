@@ -1,9 +1,8 @@
 """Build the static site in one folder to publish: the page, recorded answers, reports of models that shipped."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.models.card import SHIPPED
 from fracture.service.site import publish, record
 
@@ -13,7 +12,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 @command
 def main() -> int:
     """Parse flags, build, say what was written; 2 if a model cannot be read."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--out", type=Path, default=Path("site"), help="folder to publish")
     parser.add_argument("--record", action="store_true", help="first record the answers in docs/data anew")
     parser.add_argument(

@@ -1,16 +1,15 @@
 """Choose the films to try out of FracAtlas' test, by a rule that asks no model, and write them into the package."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.data.samples import FOLDER, choose
 
 
 @command
 def main() -> int:
     """Parse flags, choose, say what was written; 2 where a film cannot be had."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument(
         "--data", type=Path, default=Path("dataset_v5"), help="the dataset that says which are test films"
     )

@@ -1,9 +1,8 @@
 """Evaluate a model on a source it was never made with, at the thresholds of its card, beside its own test figures."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.evaluation.cases import EVERY_FILM
 from fracture.evaluation.folder import PAGE, REPORT
 from fracture.evaluation.measure import RESAMPLES
@@ -16,7 +15,7 @@ from fracture.inference.reader import Reader
 @command
 def main() -> int:
     """Parse flags, evaluate, print the figures, write the report; 2 if the source had a part in making the model."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     add = parser.add_argument
     add("--src", type=Path, required=True, help="a stage or dataset of the source: a folder with manifest.csv")
     add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")

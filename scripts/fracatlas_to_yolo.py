@@ -1,9 +1,8 @@
 """FracAtlas as published -> a stage of films, YOLO labels and a manifest; every film accounted for."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.data.ingest import check_kept, ingest
 from fracture.data.sources import account, claims
 
@@ -11,7 +10,7 @@ from fracture.data.sources import account, claims
 @command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 for bad input."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--src", type=Path, default=Path("FracAtlas"), help="the unpacked FracAtlas folder")
     parser.add_argument("--out", type=Path, default=Path("stage/fracatlas"), help="the stage to write")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")

@@ -1,9 +1,8 @@
 """A Roboflow export (YOLO format) -> a stage of films, YOLO labels and a manifest; every film accounted for."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.data.ingest import Provenance, check_kept, ingest
 from fracture.data.sources import account, flags
 from fracture.data.sources.roboflow import PRESETS, export
@@ -12,7 +11,7 @@ from fracture.data.sources.roboflow import PRESETS, export
 @command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if the export or its classes are not what was said."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--src", type=Path, required=True, help="the unpacked export, with data.yaml")
     parser.add_argument("--out", type=Path, required=True, help="the stage to write")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -1,9 +1,8 @@
 """MURA v1.1 as published -> a stage of films and a manifest, and the tree a normal / abnormal classifier needs."""
 
-import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.data.ingest import check_kept
 from fracture.data.sources import account
 from fracture.data.sources.mura import MODES, TREE, build, claims
@@ -12,7 +11,7 @@ from fracture.data.sources.mura import MODES, TREE, build, claims
 @command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if MURA is not there."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--src", type=Path, default=Path("MURA-v1.1"), help="the unpacked MURA folder")
     parser.add_argument("--out", type=Path, default=Path("stage/mura"), help="the stage to write")
     parser.add_argument("--mode", choices=MODES, default="classify", help="weakbox: a box over every abnormal film")

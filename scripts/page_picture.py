@@ -1,6 +1,5 @@
 """Draw docs/page.png: the service's page with a synthetic film, as a browser (chromium) shows it."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 
 from bench.processes import free_port, started
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.phantom import FilmSpec, draw_film
 
 WIDTH_PX, HEIGHT_PX = 1200, 860
@@ -17,7 +16,7 @@ WIDTH_PX, HEIGHT_PX = 1200, 860
 @command
 def main() -> int:
     """Parse flags, start the service, show its page a film, write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/page.png"))
     parser.add_argument("--film", type=Path, help="a film to show; a synthetic one if not named")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="the browser's program")

@@ -1,10 +1,9 @@
 """Rebuild dataset v5 and train on it, from whatever of its sources there is. Killed, it goes on where it was."""
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.training.plan import PHANTOM, SOURCES, STAGES, Plan, default_plan
 from fracture.training.rebuild import rebuild
 
@@ -12,7 +11,7 @@ from fracture.training.rebuild import rebuild
 @command
 def main() -> int:
     """Parse flags, rebuild, print what is done; 2 where it cannot be."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--phantom", action="store_true", help="synthetic films in every source's layout, on a CPU")
     kind.add_argument("--default", action="store_true", help="a small detector, where FracAtlas is all there is")

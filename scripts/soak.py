@@ -1,18 +1,17 @@
 """Let many clients send mixed films for minutes; every answer must be as it is alone, and memory must not grow."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from bench.processes import DidNotStart
 from bench.soak import soak
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 
 
 @command
 def main() -> int:
     """Parse flags, press, print; 1 where anything was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--weights", type=Path, help="a run's folder or an .onnx; the shipped model if not named")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.__main__ import COMMANDS
 from fracture.inference.reader import Reader
 from fracture.phantom import draw_film
 
@@ -40,12 +41,63 @@ def test_inference_writes_a_line_for_every_film_and_counts_refusals(films, tmp_p
     assert [Path(line["path"]).name for line in lines] == ["0.png", "1.png", "broken.png"]
     assert lines[2]["error"]["code"] == "unsupported_format"
     assert "3 films, 1 refused" in done.stderr
+    card = Reader.load().card
     for line in lines[:2]:
         scores = [box["confidence"] for box in line["detections"]]
         assert scores == sorted(scores, reverse=True)
-        assert all(score >= 0.001 for score in scores)
+        threshold = card.operating_point("balanced").threshold
+        assert (line["mode"], line["shown_from"]) == ("balanced", threshold)
+        # The box that a status rests on is there, however low.
+        assert all(score >= min(threshold, card.thresholds.screening) for score in scores)
+        assert line["fracture_detected"] == (line["status"] == "fracture" or bool(scores and scores[0] >= threshold))
         assert all(set(box) == {"bbox_xyxy", "confidence", "class"} for box in line["detections"])
         assert line["status"] in {"fracture", "doubt", "no fracture", "outside"}
+
+
+def test_inference_writes_the_boxes_of_a_mode_or_all(films, tmp_path):
+    every = run(ROOT / "inference.py", films / "0.png", "--all", cwd=tmp_path)
+    strict = run(ROOT / "inference.py", films / "0.png", "--mode", "specific", cwd=tmp_path)
+    found = Reader.load().read((films / "0.png").read_bytes()).detections
+    said = json.loads(every.stdout)
+    assert [box["confidence"] for box in said["detections"]] == found.score.tolist()
+    assert not {"mode", "shown_from"} & set(said)
+    assert json.loads(strict.stdout)["mode"] == "specific"
+    wrong = run(ROOT / "inference.py", films / "0.png", "--mode", "loose", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "screening, balanced, specific" in wrong.stderr
+
+
+def test_an_empty_folder_is_no_success(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run(ROOT / "inference.py", tmp_path / "empty", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("inference: expected films (PNG, JPEG, TIFF, DICOM), got none in ")
+
+
+def test_help_says_what_a_flag_is_where_it_is_not_given_and_how_a_command_ends():
+    said = " ".join(run("-m", "fracture", "read", "--help", cwd=ROOT).stdout.split())
+    assert "(default: balanced)" in said
+    assert "130 when it is" in said
+    assert "(default: None)" not in said
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(name):
+    done = run("-m", "fracture", name, "--help", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: fracture {name}")
+    assert "It ends with 0" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_learns_the_commands(shell, tmp_path):
+    done = run("-m", "fracture", "completion", shell, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(f" {name}" in done.stdout.replace("'", " ").replace('"', " ") for name in COMMANDS)
+    assert "--mode" in done.stdout
+    (tmp_path / "script").write_text(done.stdout)
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n", tmp_path / "script"], check=False).returncode == 0
 
 
 def test_inference_prints_to_standard_output(films, tmp_path):
@@ -221,10 +273,17 @@ def test_training_from_an_exported_network_is_refused(tmp_path):
     ids=lambda file: file.name,
 )
 def test_what_a_person_calls_ends_in_one_line_where_it_fails(file):
-    assert "@command\ndef main() -> int:" in file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    assert "@command\ndef main() -> int:" in text or "\nfrom fracture.commands." in text
 
 
-@pytest.mark.parametrize("name", ["inference.py", "visualize.py", "evaluate.py", "train.py", "app/__main__.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("inference.py", "visualize.py", "evaluate.py", "train.py", "app/__main__.py"),
+        *(f"scripts/{step}.py" for step in ("ingest_folder", "preprocess", "make_splits", "audit", "bundle")),
+    ],
+)
 def test_a_script_at_the_root_runs_a_command_and_nothing_else(name):
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("from fracture.commands.") for line in lines)
@@ -236,6 +295,7 @@ def test_the_command_runs_what_is_named(films, tmp_path):
     assert (done.returncode, json.loads(done.stdout)["image_size"]) == (0, [373, 454]), done.stderr
     wrong = run("-m", "fracture", "reed", cwd=tmp_path)
     assert wrong.returncode == 2
-    assert "expected a command out of read, draw, serve, evaluate, train, got 'reed'" in wrong.stderr
+    assert "expected a command out of read, draw, serve, ingest, " in wrong.stderr
+    assert "got 'reed'" in wrong.stderr
     refused = run("-m", "fracture", "draw", "--image", films / "broken.png", cwd=tmp_path)
     assert refused.stderr.startswith("fracture draw: expected a film")

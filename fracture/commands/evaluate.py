@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.cases import EVERY_FILM
 from fracture.evaluation.folder import PAGE, REPORT
@@ -14,10 +14,9 @@ from fracture.inference.reader import Reader
 from fracture.predictions import FORMATS
 
 
-@command
-def main() -> int:
-    """Parse flags, evaluate, print the figures, write the report; 2 if what is to be evaluated is not there."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """Give the command's flags."""
+    parser = arguments(__doc__)
     add = parser.add_argument
     add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
     add("--data", type=Path, default=Path("dataset.yaml"))
@@ -44,11 +43,18 @@ def main() -> int:
     add("--made-with", type=Path, help="a bundle whose films.csv says which films the program was made with")
     add("--seed", type=int, default=0)
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
-    args = parser.parse_args()
+    return parser
+
+
+@command
+def main() -> int:
+    """Parse flags, evaluate, print the figures, write the report; 2 if what is to be evaluated is not there."""
+    interface = parser()
+    args = interface.parse_args()
     if args.predictions and (args.weights or args.confounders):
-        parser.error("--predictions are scored without a model: --weights and --confounders have no meaning there")
+        interface.error("--predictions are scored without a model: --weights and --confounders have no meaning there")
     if not args.predictions and (args.format or args.coco_images or args.category or args.made_with):
-        parser.error("--format, --coco-images, --category and --made-with are about --predictions")
+        interface.error("--format, --coco-images, --category and --made-with are about --predictions")
     settings = Settings(
         root=args.data_root or load_dataset(args.data).root,
         out=args.out,

@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException
 import uvicorn
 from pydantic import ValidationError
 
+from fracture.core.command import arguments
 from fracture.core.errors import FractureError
 from fracture.service.http.connections import Connection
 from fracture.service.http.settings import Settings
@@ -24,11 +25,16 @@ _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _LARGE_BYTES = 256 << 10
 
 
+def parser() -> argparse.ArgumentParser:
+    """Give the command's flags."""
+    parser = arguments(f"{__doc__} Its settings are variables of the environment: docs/SERVICE.md.")
+    parser.add_argument("--ready", action="store_true", help="ask the service on this machine whether it is ready")
+    return parser
+
+
 def main() -> int:
     """Serve until told to stop (SIGTERM, SIGINT); requests inside are finished first."""
-    parser = argparse.ArgumentParser(description=f"{__doc__} Settings: docs/SERVICE.md.")
-    parser.add_argument("--ready", action="store_true", help="ask the service on this machine whether it is ready")
-    asked = parser.parse_args()
+    asked = parser().parse_args()
     try:
         settings = Settings()
         if asked.ready:

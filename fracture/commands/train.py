@@ -2,7 +2,7 @@
 
 import argparse
 
-from fracture.core.command import command
+from fracture.core.command import arguments, command
 from fracture.models.detectors import shipped
 from fracture.models.detectors.config import SETTINGS, Config, settings
 from fracture.models.detectors.table import DETECTORS
@@ -10,11 +10,10 @@ from fracture.models.detectors.train import train
 from fracture.training.bundle import bundle
 
 
-@command
-def main() -> int:
-    """Parse flags, train, say where the run is."""
+def parser() -> argparse.ArgumentParser:
+    """Give the command's flags."""
     default = Config()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--arch", choices=DETECTORS, default=default.arch, help="the architecture to train")
     parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
     parser.add_argument(
@@ -53,11 +52,18 @@ def main() -> int:
         "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(SETTINGS)}"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
-    if parser.parse_args().start == shipped.NAME:
-        parser.set_defaults(**shipped.recipe())
-        args = vars(parser.parse_args()) | {"start": shipped.recipe()["start"]}
+    return parser
+
+
+@command
+def main() -> int:
+    """Parse flags, train, say where the run is."""
+    interface = parser()
+    if interface.parse_args().start == shipped.NAME:
+        interface.set_defaults(**shipped.recipe())
+        args = vars(interface.parse_args()) | {"start": shipped.recipe()["start"]}
     else:
-        args = vars(parser.parse_args())
+        args = vars(interface.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")
     config = Config(**args | {"settings": args.get("settings", {}) | settings(asked)})
     best = train(config, resume=resume)

@@ -1,5 +1,6 @@
-"""What every command does with what a user can get wrong: one line that says it, and 2; never a traceback."""
+"""What every command has in common: its help, and one line and 2, never a traceback, for what a user can get wrong."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,24 @@ from fracture.core.errors import FractureError
 FAILED = 2
 _NOBODY_READS, _STOPPED = 141, 130
 """What a shell reports of a program that wrote where nobody reads, or that was stopped: 128 and the signal's number."""
+
+
+ENDS = """It ends with 0 when all is done; 1 when it is done but films were refused, or data leak between splits; 2 when
+nothing could be done, and says why; 130 when it is stopped, 141 when nobody reads what it writes."""
+
+
+class _Help(argparse.HelpFormatter):
+    """Says of every flag what it is where it is not given."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, "", argparse.SUPPRESS) or action.default == [] or action.required:
+            return action.help
+        return f"{action.help or ''} (default: %(default)s)".lstrip()
+
+
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """Give a command's parser: ``about`` is what it does, its module's docstring."""
+    return argparse.ArgumentParser(description=about, epilog=ENDS, formatter_class=_Help)
 
 
 def command(main: Callable[[], int]) -> Callable[[], int]:

@@ -13,7 +13,7 @@ from fracture.clinical.best_guess import guess
 from fracture.clinical.status import Thresholds, said_of
 from fracture.core.errors import BadValue, FractureError
 from fracture.core.files import write_bytes
-from fracture.core.types import Detections, FilmScore, Prediction, Refusal
+from fracture.core.types import Detections, FilmScore, OperatingPoint, Prediction, Refusal
 from fracture.predictions.films import Content, Films, check_size, detections, numbers, row
 
 # What a line that is no prediction can raise while it is taken apart.
@@ -78,11 +78,13 @@ def line(
     time_ms: float | None = None,
     stamp: str | None = None,
     thresholds: Thresholds | None = None,
+    mode: OperatingPoint | None = None,
 ) -> str:
     """Give the predictions.jsonl line of one film, without its line break.
 
     ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; by a card's
-    ``thresholds`` the film has a status. What is None is not written. The best guesses follow from the boxes, and are
+    ``thresholds`` the film has a status; with a ``mode`` the line has only the boxes that the mode shows, and says so.
+    What is None is not written. The best guesses follow from the boxes, and are
     not written either.
     """
     said: dict[str, Any] = {
@@ -94,6 +96,11 @@ def line(
     about = {name: value for name, value in said.items() if value is not None}
     if isinstance(answer, Refusal):
         return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
+    found = answer.detections
+    if mode is not None:
+        said_here = said_of(answer, thresholds, mode.threshold)
+        found = found.first(said_here.shown)
+        about |= {"mode": mode.name, "shown_from": mode.threshold, "fracture_detected": said_here.fracture_detected}
     if thresholds is not None:
         about["status"] = said_of(answer, thresholds, thresholds.screening).status
     if answer.film is not None:
@@ -102,7 +109,6 @@ def line(
             "made_by": answer.film.made_by,
             "regions": dict(answer.film.regions),
         }
-    found = answer.detections
     return json.dumps(
         about
         | {
@@ -227,6 +233,11 @@ def _answer(content: dict[str, Any], where: str, classes: dict[str, int]) -> Pre
     """Take a line apart; ``classes`` grows by the names that are new."""
     if "error" in content:
         return Refusal(str(content["error"]["code"]), str(content["error"]["reason"]))
+    if content.get("shown_from"):
+        raise BadValue(
+            f"{where}: expected every box of a film, got only those from {content['shown_from']:.3g} on, which give no "
+            "curve: write them with inference.py --all"
+        )
     width, height = numbers(where, content["image_size"], 2, "image_size as [width, height]")
     rows = [
         row(
