@@ -1,14 +1,11 @@
-"""Draw docs/page.png: the service's page with a synthetic film, as a browser (chromium) shows it."""
+"""Draw docs/page.png: the service's page with a film to try, as a browser (chromium) shows it."""
 
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from bench.processes import free_port, started
 from fracture.core.command import arguments, command
-from fracture.phantom import FilmSpec, draw_film
+from fracture.data.samples import FOLDER
 
 WIDTH_PX, HEIGHT_PX = 1200, 860
 
@@ -18,20 +15,18 @@ def main() -> int:
     """Parse flags, start the service, show its page a film, write the picture."""
     parser = arguments(__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/page.png"))
-    parser.add_argument("--film", type=Path, help="a film to show; a synthetic one if not named")
+    parser.add_argument("--film", type=Path, default=FOLDER / "leg-2.png", help="the film to show")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="the browser's program")
     args = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    grey, _ = draw_film(np.random.default_rng(4), fractured=True, spec=FilmSpec(region="hand"))
-    film = args.film.read_bytes() if args.film else cv2.imencode(".png", grey)[1].tobytes()
     port = free_port()
     settings = {"FRACTURE_PORT": str(port), "FRACTURE_AUTH": "off"}
     with started([sys.executable, "-m", "app"], port, "/readyz", settings), sync_playwright() as running:
         browser = running.chromium.launch(executable_path=args.browser, args=["--disable-gpu", "--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
         page.goto(f"http://127.0.0.1:{port}/")
-        named = {"name": "film.png", "mimeType": "image/png", "buffer": film}
+        named = {"name": args.film.name, "mimeType": "image/png", "buffer": args.film.read_bytes()}
         page.set_input_files("#choose", named)
         page.wait_for_function("document.querySelector('#status').dataset.status")
         args.out.write_bytes(page.screenshot())

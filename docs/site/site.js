@@ -1,5 +1,7 @@
 // The front page: figures out of the files they were written to, none typed by hand.
 
+import { bars, curves, intervals } from "./charts.js";
+
 const $ = (selector) => document.querySelector(selector);
 
 const SERVICES = [
@@ -26,49 +28,124 @@ const LOADS = [
   ["differ", "answers that differ", 0],
 ];
 
-/** Show a section's words and tables, or, where its file is not there, that it is not. */
+const STATUS = {
+  fracture: "Fracture suspected", doubt: "In doubt", "no fracture": "No box reaches a threshold", outside: "Outside the intended use",
+};
+const SOURCES = [
+  ["test", "own test"],
+  ["second_source", "second source"],
+  ["development", "unseen source"],
+];
+const FEW = 20; // of fewer normal films an AUC says little
+const TENTHS = [0, 0.25, 0.5, 0.75, 1];
+
+/** Show a section's words, pictures and tables, or, where its file is not there, that it is not. */
 async function fill(section, make) {
   try {
-    await make($(`${section} .said`), (...table) => $(`${section} .tables`).append(tableOf(...table)));
+    const show = (...table) => $(`${section} .tables`).append(tableOf(...table));
+    const draw = (caption, picture) => $(`${section} .charts`).append(captioned(caption, picture));
+    await make($(`${section} .said`), show, draw);
   } catch {
     $(`${section} .said`).textContent = "These figures have not been measured yet, or cannot be loaded.";
   }
 }
 
-async function skill(said, show) {
-  const { models } = await load("data/answers.json");
-  const ids = [...new Set(models.map(({ card }) => card.model_id))];
-  said.textContent = "Measured on films that the model was not made with, with 95 % intervals.";
-  for (const id of ids) {
-    const { data, box, film } = await load(`runs/${id}/test.json`);
-    const { operating_points: points } = models.find(({ card }) => card.model_id === id).card;
-    const whole = document.createElement("a");
-    whole.href = `runs/${id}/test.html`;
-    whole.textContent = `The whole report of ${id}`;
-    said.append(" ", whole, ".");
-    const about = `${id} on ${data.name}, ${data.split}: ${data.films} films, ${data.fractured} with a fracture`;
-    show(about, [["figure"], ["value", "value (95 % interval)"]], [
-      { figure: "Area under the ROC curve, by film", value: interval(film.auc) },
-      { figure: "Average precision of boxes at IoU 0.5", value: interval(box.ap50) },
-    ]);
-    const columns = [["mode"], ["threshold", "score", 3], ["sensitivity"], ["specificity"]];
-    show("By mode, film by film", columns, points.map(({ name, threshold }) => {
-      const { sensitivity, specificity } = film.at[name];
-      return { mode: name, threshold, sensitivity: interval(sensitivity), specificity: interval(specificity) };
-    }));
+/** Show the films to try, each with what the model says of it. */
+async function films() {
+  const [{ films: known }, { films: order, models }] = [await load("viewer/samples/samples.json"), await load("data/answers.json")];
+  for (const { file, title } of known) {
+    const answer = models[0].answers[order.indexOf(file)];
+    const [item, link, picture, name, said] = ["li", "a", "img", "strong", "span"].map((tag) => document.createElement(tag));
+    Object.assign(picture, { src: `viewer/samples/${file}`, alt: "", loading: "lazy" });
+    link.href = `viewer/#${file}`;
+    name.textContent = title;
+    said.textContent = STATUS[answer.status] ?? answer.status;
+    said.dataset.status = answer.status;
+    link.append(picture, name, said);
+    item.append(link);
+    $("#films ul").append(item);
   }
 }
 
-async function speed(said, show) {
+async function skill(said, show, draw) {
+  const { models } = await load("data/answers.json");
+  const id = models[0].card.model_id;
+  const reports = await Promise.all(SOURCES.map(async ([file, name]) => ({ name, ...await load(`runs/${id}/${file}.json`) })));
+  const { data, box, film, slices } = reports[0];
+  const { operating_points: points } = models[0].card;
+  said.textContent = `${id} on ${data.name}, ${data.split}: ${data.films} films that it was not made with, ${data.fractured} with a `
+    + "fracture. Bars are 95 % intervals over groups of films. ";
+  const whole = document.createElement("a");
+  whole.href = `runs/${id}/test.html`;
+  whole.textContent = "The whole report";
+  said.append(whole, ".");
+
+  const roc = film.roc.false_positive_rate.map((rate, at) => [rate, film.roc.sensitivity[at]]);
+  const modes = points.map(({ name }) => {
+    const { sensitivity, specificity } = film.at[name];
+    return { x: 1 - specificity.value, y: sensitivity.value, text: name };
+  });
+  const axis = (title) => ({ title, most: 1, ticks: TENTHS });
+  draw(
+    `ROC, film by film, with the three modes: area ${interval(film.auc)}.`,
+    curves("ROC", { x: axis("normal films flagged"), y: axis("fractured films flagged") },
+      [{ points: [[0, 0], [1, 1]], kind: "chance" }, { points: roc, kind: "" }], modes),
+  );
+  const { false_positives_per_film: per, sensitivity } = box.froc.curve;
+  draw(
+    `FROC: fractures found against false boxes a film. AP at IoU 0.5: ${interval(box.ap50)}.`,
+    curves("FROC", { x: { title: "false boxes a film", most: 2, ticks: [0, 0.5, 1, 1.5, 2] }, y: axis("fractures found") },
+      [{ points: per.map((rate, at) => [rate, sensitivity[at]]), kind: "" }]),
+  );
+  const rows = [
+    ...reports.filter(({ data: { films: all, fractured } }) => all - fractured >= FEW).map(({ name, film: { auc } }) => ({ ...auc, name: `AUC, ${name}` })),
+    ...reports.filter(({ box: { ap50 } }) => ap50.value !== null).map(({ name, box: { ap50 } }) => ({ ...ap50, name: `AP, ${name}`, kind: "boxes" })),
+  ];
+  draw(
+    `Own test against other sources. Film AUC: at 0.5 it is a coin (${reports[2].data.films} films of a source that no training saw). AP of boxes at IoU 0.5 `
+      + `(${reports[1].data.films} held-back films of the second source).`,
+    intervals("By source", rows, TENTHS),
+  );
+  draw(
+    "Fractured films flagged, by region, in the balanced mode; in brackets how many there were.",
+    intervals("Sensitivity by region", Object.entries(slices.region).map(([name, { fractured, at }]) => ({
+      ...at.balanced.sensitivity, name: `${name} (${fractured})`,
+    })), TENTHS),
+  );
+  const columns = [["mode"], ["threshold", "score", 3], ["sensitivity"], ["specificity"]];
+  show("By mode, film by film", columns, points.map(({ name, threshold }) => {
+    const { sensitivity: found, specificity: spared } = film.at[name];
+    return { mode: name, threshold, sensitivity: interval(found), specificity: interval(spared) };
+  }));
+}
+
+async function speed(said, show, draw) {
   const { made, services, loads } = await load("data/bench.json");
   said.textContent = "This service beside a plain one, which calls the same network the usual way: "
     + `${made.cores} cores (${made.processor}), ${made.date}, version ${made.version}; `
     + `medians over ${made.rounds} rounds of ${made.seconds} s. Ratios are taken within a round.`;
-  show("What each service takes", SERVICES, services);
-  for (const network of new Set(loads.map((load) => load.network))) {
-    const rows = loads.filter((load) => load.network === network);
-    show(`${network} under load`, LOADS, rows.map((row) => ({ ...row, errors: total(row.errors) })));
+  const network = loads[0].network;
+  const many = loads.filter((one) => one.network === network && one.film === loads[0].film && one.clients === 16);
+  if (many.length) {
+    draw(
+      `Films a second of 16 clients, ${network}.`,
+      bars("Films a second", many.map(({ service, films_per_s: rate }) => ({
+        name: service, value: rate, text: rate.toFixed(1), kind: service === "plain" ? "plain" : "",
+      }))),
+    );
   }
+  show("What each service takes", SERVICES, services);
+  for (const of of new Set(loads.map((one) => one.network))) {
+    const rows = loads.filter((one) => one.network === of);
+    show(`${of} under load`, LOADS, rows.map((row) => ({ ...row, errors: total(row.errors) })));
+  }
+}
+
+function captioned(caption, picture) {
+  const [figure, title] = ["figure", "figcaption"].map((name) => document.createElement(name));
+  title.textContent = caption;
+  figure.append(title, picture);
+  return figure;
 }
 
 function interval({ value, low, high }) {
@@ -115,5 +192,6 @@ async function load(path) {
   return response.json();
 }
 
+films();
 fill("#skill", skill);
 fill("#speed", speed);

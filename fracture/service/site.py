@@ -40,7 +40,7 @@ def publish(docs: Path, out: Path) -> list[Path]:
         raise BadValue(f"expected no folder yet, or one that an earlier site was written to, got {out}")
     files = {f"viewer/{file.name}": file for file in page_files()} | {f"viewer/{API}": docs / "site" / API}
     files |= {f"viewer/samples/{name}": samples.FOLDER / name for name in samples.FILES}
-    files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js")}
+    files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js", "charts.js")}
     for folder in ("data", "runs"):
         found = sorted(file for file in (docs / folder).rglob("*") if file.is_file())
         files |= {file.relative_to(docs).as_posix(): file for file in found}

@@ -1019,6 +1019,18 @@ def test_a_zoom_of_100_percent_shows_a_pixel_as_a_pixel(visit, film):
 
 
 @pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing_to_mend_on_the_front_page(browser, site, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{site[1]}/")
+    page.wait_for_selector("#skill table")
+    found = axe.run(page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing_to_mend(browser, address, film, width):
     """WCAG's rules as far as a program can check them (axe-core), empty and with a study."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -1378,15 +1390,20 @@ def test_the_site_has_no_answer_to_a_film_of_ones_own(opened, site, film):
 def test_the_front_page_quotes_files(opened, site):
     docs, address = site
     page = opened(f"{address}/")
-    until(page, "() => document.querySelectorAll('#skill table').length === 2")
+    until(page, "() => document.querySelectorAll('#skill table').length === 1")
+    assert page.locator("#skill .chart").count() == 4
+    recorded = json.loads((docs / "data/answers.json").read_text())
+    statuses = [answer["status"] for answer in recorded["models"][0]["answers"]]
+    assert [said.get_attribute("data-status") for said in page.locator("#films span").all()] == statuses
     auc = json.loads((docs / "runs/fracture_yolov8s_512/test.json").read_text())["film"]["auc"]
     assert f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" in page.inner_text("#skill")
     until(page, "() => document.querySelector('#speed .said').textContent.includes('not been measured yet')")
     page.click("text=The whole report")
     page.wait_for_selector("text=Can I trust the number?")
     page.go_back()
-    page.click("text=Open the page")
-    page.wait_for_selector("#samples button")
+    page.locator("#films a").nth(1).click()
+    page.wait_for_selector("[data-number]")
+    assert page.inner_text(".film h2") == f"1. {recorded['films'][1]}"
 
 
 def test_the_front_page_has_the_benchmarks_tables(opened, site):
@@ -1396,6 +1413,8 @@ def test_the_front_page_has_the_benchmarks_tables(opened, site):
     (docs / "data/bench.json").write_text(json.dumps(bench))
     page = opened(f"{address}/", width=360, height=800)
     until(page, "() => document.querySelectorAll('#speed table').length === 2")
+    assert page.locator("#speed .chart .bar").count() == 1
+    page.click("#speed summary")
     assert "made-up processor" in page.inner_text("#speed .said")
     rows = page.locator("#speed table").nth(1).locator("tbody tr").all_inner_texts()
     assert [row.split("\t") for row in rows] == [

@@ -288,8 +288,12 @@ async function load() {
   try {
     const [models, samples] = [await withKey(api.models), await api.samples()];
     document.body.classList.toggle("recorded", api.RECORDED);
-    offer(samples, (file, about) => { clear(); add([file], about); });
+    const open = (file, about) => { clear(); add([file], about); };
+    offer(samples, open);
     offerModels(models, choose, updateFilms);
+    // A film to try may be named in the address, as the front page of the static site does.
+    const named = samples.find(({ about }) => `#${about.file}` === location.hash);
+    if (named && !study.films.length) named.file().then((file) => open(file, named.about), () => {});
   } catch (problem) {
     unloaded = true;
     say(problem, () => { say(null); loaded = load(); });
