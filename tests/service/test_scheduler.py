@@ -61,7 +61,7 @@ def film(sandbox, paint, picture):
 def scheduler(card, sandbox, film):
     """Give the way to make a scheduler over a scripted network."""
 
-    def make(network=lambda pixels: np.zeros((5, 0), np.float32), sandbox=sandbox, **bounds):
+    def make(network=lambda pixels: np.zeros((5, 1), np.float32), sandbox=sandbox, **bounds):
         bounds = {"decoders": 2, "streams": 2, "most_waiting": 4} | bounds
         return Scheduler(Reader(card(), network), sandbox, Telemetry(), **bounds)
 
@@ -114,7 +114,7 @@ def test_no_error_keeps_a_place(serve, detect, paint, picture):
 def test_how_long_to_wait_follows_the_network(scheduler, film):
     def slow(pixels):
         time.sleep(0.3)
-        return np.zeros((5, 0), np.float32)
+        return np.zeros((5, 1), np.float32)
 
     quick, slow = scheduler(most_waiting=100), scheduler(slow, most_waiting=100)
 
@@ -162,7 +162,7 @@ def test_a_film_that_waited_for_a_client_who_left_is_not_read(scheduler, film):
     def network(pixels):
         gate()
         read.append(1)
-        return np.zeros((5, 0), np.float32)
+        return np.zeros((5, 1), np.float32)
 
     waiting = scheduler(network, streams=1)
 
@@ -190,7 +190,7 @@ def test_a_request_that_is_called_off_gives_its_turn_back_once_its_thread_is_thr
 
     def network(pixels):
         gate()
-        return np.zeros((5, 0), np.float32)
+        return np.zeros((5, 1), np.float32)
 
     waiting = scheduler(network, streams=1)
 

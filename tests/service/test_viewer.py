@@ -923,6 +923,7 @@ def test_a_film_to_try_is_a_click_away_and_shows_what_radiologists_drew_on_reque
     assert page.locator("#samples button").all_inner_texts() == [sample.title for sample in known]
     fractured = next(sample for sample in known if sample.fractured)
     page.get_by_role("button", name=fractured.title).click()
+    page.wait_for_selector(".film")  # it is fetched first
     settle(page)
     assert shown(page).shape == fractured.size_px[::-1]
     assert page.inner_text(".credit") == f"{fractured.image_id.replace('fracatlas/', 'FracAtlas ')}, CC BY 4.0"
@@ -1359,6 +1360,7 @@ def test_the_site_shows_what_was_recorded(opened, site):
         if page.is_visible("#clear"):
             page.click("#clear")
         page.locator("#samples button").nth(which).click()
+        page.wait_for_selector(".film")  # it is fetched first
         settle(page)
         assert page.locator("#models label").all_inner_texts() == names
         for model in recorded["models"]:
