@@ -8,6 +8,7 @@ Five names: `load` opens a model, a `Model` reads films, an `Answer` is what it 
 `to_pandas` makes a table of answers. All else is in the packages that docs/ARCHITECTURE.md lists.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ __all__ = ["Answer", "Box", "Model", "load", "to_pandas"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what a program asks for only then: commands that need none of it start faster."""
-    if name in __all__:
-        from fracture.api import model
+    """Import what a program asks for only then: commands that need none of it start faster.
 
-        return getattr(model, name)
+    By a name that is put together here: every module imports this package, and does not depend on all of it
+    (`fracture.core.code`).
+    """
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.api.model"), name)
     raise AttributeError(f"module 'fracture' has no attribute {name!r}")

@@ -68,7 +68,7 @@ def _mentions(file: Path) -> tuple[frozenset[str], frozenset[str], frozenset[Pat
     """Give what a file imports from this package and from others, and the data files beside it that it names."""
     imported: set[str] = set()
     named: set[Path] = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in _run(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -80,6 +80,15 @@ def _mentions(file: Path) -> tuple[frozenset[str], frozenset[str], frozenset[Pat
     ours = frozenset(name for name in imported if name.split(".")[0] == _NAME)
     others = frozenset(name.split(".")[0] for name in imported - ours) - sys.stdlib_module_names
     return ours, others, frozenset(named)
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Give a node and all below it, without what is there for the type checker alone."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield from _run(child)
 
 
 def _versions(libraries: frozenset[str]) -> list[tuple[str, str]]:

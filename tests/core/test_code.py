@@ -63,6 +63,14 @@ def test_a_change_elsewhere_is_not(package):
     assert code_id("fracture.top") == before
 
 
+def test_what_only_the_type_checker_imports_does_not_count():
+    """Every module imports the package itself, which names what its programs' names are of."""
+    files, libraries = closure("fracture.core.boxes")
+    assert PACKAGE / "core/boxes.py" in files
+    assert PACKAGE / "api/model.py" not in files
+    assert not {"pandas", "openvino"} & libraries
+
+
 def test_another_version_of_a_library_is_noticed(package, monkeypatch):
     before = code_id("fracture.top")
     version = code._version
