@@ -19,7 +19,7 @@ from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
 from fracture.models.detectors.films import harmonise_config_of
-from fracture.models.detectors.runs import checkpoints, epochs_run, finished_on, run_config
+from fracture.models.detectors.runs import averaged_from, checkpoints, epochs_run, finished_on, run_config
 from fracture.models.detectors.table import detector
 from fracture.models.merge import SideBySide, merge
 from fracture.models.runtime import OnnxNetwork
@@ -81,7 +81,8 @@ def trained(run: Path, *, version: str = __version__, long_side_px: int | None =
             "dataset_id": dataset_id(dataset.root),
             "finished": finished_on(run),
             "epochs_run": epochs_run(run),
-        },
+        }
+        | averaged_from(run),
     )
     networks = [architecture.network(checkpoint) for checkpoint in found]
     return Reader(card, SideBySide(networks), run), dataset

@@ -30,6 +30,7 @@ from fracture.models.detectors.films import EpochSampler, harmonise_config_of
 from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
 from fracture.models.detectors.train import train
 from fracture.models.detectors.yolov8 import trainer
+from fracture.models.detectors.yolov8.average import average
 from fracture.models.detectors.yolov8.export import TorchNetwork, export_onnx
 from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.trainer import train_in_bfloat16, trainer_class
@@ -286,6 +287,24 @@ def test_an_exported_network_gives_its_weights_back():
     assert answer[:4, expected[4].argmax()] == pytest.approx(expected[:4, expected[4].argmax()], abs=0.5)
     with pytest.raises(BadValue, match="of this architecture"):
         load_matching(DetectionModel("yolov8m.yaml", nc=1, verbose=False), Path(recipe["start"]))
+
+
+def test_the_mean_of_two_networks_is_that_of_their_weights(tiny_run, tmp_path):
+    import torch
+
+    first = tiny_run / "weights/best.pt"
+    content = torch.load(first, map_location="cpu", weights_only=False)
+    state = content["model"].float().state_dict()
+    content["model"].load_state_dict({n: v + 1 if v.is_floating_point() else v for n, v in state.items()})
+    torch.save(content, tmp_path / "second.pt")
+    out = average(first, tmp_path / "second.pt", tmp_path / "run/weights/best.pt", 0.25)
+    mixed = torch.load(out, map_location="cpu", weights_only=False)["model"].state_dict()
+    name = "model.0.conv.weight"
+    assert mixed[name].numpy() == pytest.approx(state[name].numpy() + 0.25, abs=0.002)
+    with pytest.raises(BadValue, match=r"share: expected 0 to 1, got 1\.5"):
+        average(first, first, out, 1.5)
+    with pytest.raises(MissingData, match="no checkpoint at"):
+        average(first, tmp_path / "absent.pt", out)
 
 
 def test_to_go_on_from_the_shipped_model_is_one_flag(monkeypatch):

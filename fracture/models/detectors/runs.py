@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fracture.core.errors import MissingData
 from fracture.models.detectors.config import Config
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
+AVERAGED = "averaged.json"
+"""Where a run is the mean of two: which, and the share of the second."""
 
 
 def run_config(run: Path) -> Config:
@@ -51,6 +54,13 @@ def finished_on(run: Path) -> str | None:
 def can_resume(run: Path) -> bool:
     """Tell whether a run has finished an epoch that it can go on from."""
     return any((member / "weights" / "last.pt").is_file() for member in members(run))
+
+
+def averaged_from(run: Path) -> dict[str, Any]:
+    """Give of which runs a run is the mean, as scripts/average.py noted it; nothing where it is none."""
+    if not (run / AVERAGED).is_file():
+        return {}
+    return {"averaged": json.loads((run / AVERAGED).read_text(encoding="utf-8"))}
 
 
 def epochs_run(run: Path) -> int:
