@@ -294,7 +294,7 @@ def test_the_mean_of_two_networks_is_that_of_their_weights(tiny_run, tmp_path):
 
     first = tiny_run / "weights/best.pt"
     content = torch.load(first, map_location="cpu", weights_only=False)
-    state = content["model"].float().state_dict()
+    state = {name: value.clone() for name, value in content["model"].float().state_dict().items()}
     content["model"].load_state_dict({n: v + 1 if v.is_floating_point() else v for n, v in state.items()})
     torch.save(content, tmp_path / "second.pt")
     out = average(first, tmp_path / "second.pt", tmp_path / "run/weights/best.pt", 0.25)
