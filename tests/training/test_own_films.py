@@ -49,6 +49,7 @@ def own_films(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_own_films_become_a_model_that_is_served(own_films):
     *steps, serve = told()
