@@ -34,7 +34,7 @@ class Bright:
     def __call__(self, pixels):
         rows, columns = np.nonzero(pixels[..., 0] > 250)
         if not len(rows):
-            return np.zeros((5, 0), np.float32)
+            return np.zeros((5, 1), np.float32)  # a network answers with one candidate at least
         box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         left = float((columns < pixels.shape[1] / 2).mean())
         centre = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]]
