@@ -2,8 +2,10 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.data import manifest
 from fracture.data.ingest import Provenance, ingest
 from fracture.data.labels import FractureClasses
@@ -607,3 +610,46 @@ def test_the_command_takes_classes_by_index_or_all(mixed, tmp_path):
 def test_an_unknown_format_answers_with_the_known_ones(mixed):
     with pytest.raises(BadValue, match="coco, voc, yolo"):
         folder_claims("vgg", *mixed, ABOUT)
+
+
+def test_a_film_is_found_by_its_content_under_any_name(tmp_path):
+    first = film(tmp_path / "films/a/first.png")
+    shutil.copy(first, first.with_name("copy.png"))
+    film(tmp_path / "films/other.png", (44, 30))
+    sha256 = file_hash(first)
+    images = [image(1, sha256, sha256=sha256.upper())]
+    coco(tmp_path / "made.json", images, [drawn(1)])
+    found = read(tmp_path / "films", tmp_path / "made.json")
+    assert [found[f"clinic/a/{name}"].boxes for name in ("first", "copy")] == [((5, 6, 15, 18),)] * 2
+    assert found["clinic/other"].fractured is None
+    coco(tmp_path / "made.json", [*images, image(2, "f" * 64, sha256="f" * 64)], [drawn(1)])
+    missing = read(tmp_path / "films", tmp_path / "made.json")
+    assert "no film on disk" in missing[f"clinic/{'f' * 64}"].problem
+
+
+@pytest.mark.parametrize("empty_is_normal", [True, False])
+@pytest.mark.parametrize(
+    ("said", "boxes", "fractured", "kept"),
+    [
+        (True, [drawn(1)], True, ((5, 6, 15, 18),)),
+        (True, [], True, None),
+        (False, [], False, ()),
+        (False, [drawn(1, 2)], False, ()),
+        (None, [], None, None),
+        (None, [drawn(1, 2)], None, None),
+    ],
+)
+def test_what_is_said_of_the_film_counts_more_than_an_empty_label(one, said, boxes, fractured, kept, empty_is_normal):
+    about = replace(ABOUT, empty_is_normal=empty_is_normal)
+    claim = one(boxes, [image(1, "a.png", fractured=said)], about=about)["clinic/a"]
+    assert (claim.fractured, claim.boxes, claim.problem) == (fractured, kept, None)
+
+
+@pytest.mark.parametrize("said", [False, None])
+def test_a_film_that_is_called_one_thing_and_drawn_as_another_is_a_problem(one, said):
+    assert "1 fractures are drawn on it" in one([drawn(1)], [image(1, "a.png", fractured=said)])["clinic/a"].problem
+
+
+def test_what_is_said_of_a_film_is_true_false_or_null(one):
+    with pytest.raises(BadValue, match="true, false or null, got 'yes'"):
+        one([], [image(1, "a.png", fractured="yes")])

@@ -285,6 +285,7 @@ def test_health(client):
         "model": {"id": "scripted-model", "version": "7", "date": "2031-05-06"},
         "backend": "scripted",
         "operating_modes": ["screening", "balanced", "specific"],
+        "feedback": False,
     }
 
 

@@ -34,6 +34,7 @@ def schemathesis(tmp_path, pytestconfig):
 @pytest.mark.parametrize("auth", ["off", "on"])
 def test_schemathesis_finds_nothing(schemathesis, tmp_path, auth):
     settings = {"FRACTURE_AUTH": auth, "FRACTURE_API_KEYS": f"admin:{KEY}", "FRACTURE_RATE_PER_MINUTE": "1000000"}
+    settings["FRACTURE_FEEDBACK"] = str(tmp_path / "feedback.sqlite")
     headers = {"X-API-Key": KEY} if auth == "on" else {}
     with running(write_bundle(tmp_path / "bundle"), headers=headers, **settings) as service:
         found = schemathesis(service, *(f"--header={name}: {value}" for name, value in headers.items()))

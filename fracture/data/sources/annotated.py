@@ -16,12 +16,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fracture.core.errors import BadValue, MissingData
+from fracture.core.files import file_hash
 from fracture.core.folders import may_be_film, walk
 from fracture.core.types import REGIONS, SPLITS
 from fracture.data.manifest import COLUMNS
@@ -94,6 +96,18 @@ class Films:
             if key in self.files or key in self.again:
                 return Meant((self.again.get(key, key),), sure=True)
         return Meant(self.names.find(name))
+
+    def of_content(self, sha256: str) -> Sequence[str]:
+        """Give the films whose file has this SHA-256."""
+        return self._contents.get(sha256.lower(), ())
+
+    @cached_property
+    def _contents(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        for key, path in self.files.items():
+            with suppress(OSError):  # a film that cannot be read is told of when it is decoded
+                found.setdefault(file_hash(path), []).append(key)
+        return found
 
     def key(self, name: str) -> str:
         """Give the key of the film that a name means. A name that means no film gets the key of an `absent` one.

@@ -8,7 +8,9 @@ beside its films). A ``file_name`` is relative to the folder of films, else to t
 every export.
 
 An image entry may also state ``patient_id``, ``study_id``, ``view`` and ``region`` (or ``regions``, a list), which is
-how an owner says which films belong to one person; so may films.csv, see `fracture.data.sources.annotated`.
+how an owner says which films belong to one person; so may films.csv, see `fracture.data.sources.annotated`. Two more
+fields are those of a service's corrections (`GET /feedback/coco`): ``sha256`` of the film's file, by which the film is found
+under any name, and ``fractured``: true, false, or null where nobody could tell.
 """
 
 import json
@@ -26,8 +28,8 @@ from fracture.core.folders import Tree, walk
 from fracture.core.types import Box
 from fracture.data.ingest import Claim, Provenance
 from fracture.data.labels import Drawn, FractureClasses
-from fracture.data.sources.annotated import Facts, Films, read_facts
-from fracture.data.sources.joined import Annotation, claim_films, settle, unread
+from fracture.data.sources.annotated import Facts, Films, Meant, read_facts
+from fracture.data.sources.joined import Annotation, Truth, claim_films, settle, unread
 
 _FACTS = ("patient_id", "study_id", "view", "region", "regions")
 _AGREE = 0.5
@@ -58,9 +60,10 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
     files = [_read(path) for path in _jsons(tree)]
     fractures = _fractures(about.classes, files)
     listed = [
-        (image["file_name"], films.find(image["file_name"], file.path.parent), _annotation(file, image_id))
+        (image["file_name"], meant, _annotation(file, image_id))
         for file in files
         for image_id, image in file.images.items()
+        for meant in _films(films, image, file.path)
     ]
     return claim_films(films, settle(films, listed) + unread(tree), fractures, about)
 
@@ -91,6 +94,8 @@ def _read(path: Path) -> _File:
         where = f"{path}: images[{number}]"
         key = _id(image, "id", where)
         _text(image, "file_name", where)
+        if image.get("sha256") is not None:
+            _text(image, "sha256", where)
         if key in images:
             raise BadValue(f"{where}: expected every id once, got {key!r} again")
         images[key] = image
@@ -104,6 +109,14 @@ def _read(path: Path) -> _File:
             raise BadValue(f"{where}: expected a category_id out of {_list(names)}, got {category_id!r}")
         drawn[image_id].append(annotation)
     return _File(path, names, images, drawn)
+
+
+def _films(films: Films, image: Entry, path: Path) -> Sequence[Meant]:
+    """Give the film that an image entry means; each copy of it where the entry knows it by its content."""
+    sha256 = image.get("sha256")
+    if sha256 is None:
+        return [films.find(image["file_name"], path.parent)]
+    return [Meant((film,), sure=True) for film in films.of_content(sha256)] or [Meant(())]
 
 
 def _fractures(classes: FractureClasses, files: Sequence[_File]) -> frozenset[str]:
@@ -130,6 +143,7 @@ def _annotation(file: _File, image_id: object) -> Annotation:
         size_px=_size(image),
         drawn=tuple(drawn),
         facts=_facts(image, f"{file.path}: image {image_id!r}"),
+        truth=_truth(image, f"{file.path}: image {image_id!r}"),
         problem=problem,
     )
 
@@ -232,6 +246,15 @@ def _facts(image: Entry, where: str) -> Facts:
     said = {name: image[name] for name in _FACTS if image.get(name) is not None}
     cells = {name: "|".join(map(str, cell)) if isinstance(cell, list) else str(cell) for name, cell in said.items()}
     return read_facts(cells, where)
+
+
+def _truth(image: Entry, where: str) -> Truth | None:
+    if "fractured" not in image:
+        return None
+    said = image["fractured"]
+    if said is not None and not isinstance(said, bool):
+        raise BadValue(f"{where}: expected fractured to be true, false or null, got {said!r}")
+    return {True: Truth.FRACTURED, False: Truth.NORMAL, None: Truth.UNKNOWN}[said]
 
 
 def _id(entry: object, name: str, where: str) -> object:

@@ -7,12 +7,13 @@ normal too, unless the set is said to hold fractured films only. One that no ann
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from fracture.core.errors import MissingData
 from fracture.core.folders import Tree
 from fracture.data.ingest import Claim, Provenance
-from fracture.data.labels import Drawn, sort_out
+from fracture.data.labels import Drawn, Sorted, sort_out
 from fracture.data.names import fold
 from fracture.data.sources.annotated import SIDECAR, Facts, Films, Meant, absent, few, inside, native_ids, read_sidecar
 from fracture.data.sources.yolo_folders import export_split, original
@@ -20,15 +21,27 @@ from fracture.data.sources.yolo_folders import export_split, original
 UNSAID = "no annotation names it: nobody looked"
 
 
+class Truth(Enum):
+    """What somebody says of a whole film, besides what is drawn on it."""
+
+    FRACTURED = "fractured"
+    NORMAL = "normal"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class Annotation:
-    """What one entry of an annotation file says about one film; ``film`` is what `Films.key` calls it."""
+    """What one entry of an annotation file says about one film; ``film`` is what `Films.key` calls it.
+
+    ``truth`` counts more than what an empty label means; it is None where nothing is said of the film as a whole.
+    """
 
     film: str
     size_px: tuple[int, int] | None = None
     drawn: tuple[Drawn, ...] = ()
     facts: Facts | None = None
     problem: str | None = None
+    truth: Truth | None = None
 
 
 def settle(films: Films, listed: Sequence[tuple[str, Meant, Annotation]]) -> list[Annotation]:
@@ -99,7 +112,12 @@ def _claim(
     facts, notes = _agree([facts for facts in (*(annotation.facts for annotation in annotations), row) if facts])
     sizes = sorted({annotation.size_px for annotation in annotations if annotation.size_px})
     problems = [annotation.problem for annotation in annotations if annotation.problem]
-    looked = bool(annotations) and not problems and (about.empty_is_normal or bool(objects.dropped))
+    truth = _truth(annotations, objects, problems)
+    empty_is_normal = about.empty_is_normal if truth is None else truth is Truth.NORMAL
+    looked = bool(annotations) and not problems and (empty_is_normal or (truth is None and bool(objects.dropped)))
+    told: dict[str, Any] = facts.known()
+    if truth is Truth.FRACTURED and not objects.boxes and not problems:
+        told |= {"fractured": True, "boxes": None}  # fractured, and nobody drew where
     if not annotations:
         notes.append(UNSAID)
     if len(sizes) > 1:
@@ -117,8 +135,20 @@ def _claim(
         attributes=export_split(file, films.folder) | dict(facts.attributes),
         notes=tuple(notes),
         problem="; ".join(problems) or None,
-        **facts.known(),
+        **told,
     )
+
+
+def _truth(annotations: Sequence[Annotation], objects: Sorted, problems: list[str]) -> Truth | None:
+    """Give what is said of a film as a whole; statements that contradict each other or the boxes are a problem."""
+    said = {annotation.truth for annotation in annotations if annotation.truth}
+    if len(said) > 1:
+        problems.append(f"called {' and '.join(sorted(truth.value for truth in said))}")
+        return None
+    truth = next(iter(said), None)
+    if objects.boxes and truth not in {None, Truth.FRACTURED}:
+        problems.append(f"called {truth.value}, and {len(objects.boxes)} fractures are drawn on it")
+    return truth
 
 
 def _agree(statements: Sequence[Facts]) -> tuple[Facts, list[str]]:

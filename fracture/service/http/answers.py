@@ -177,6 +177,63 @@ class Health(BaseModel):
     model: Model
     backend: str
     operating_modes: list[str]
+    feedback: bool = Field(description="Whether corrections are kept, see /feedback.")
+
+
+class Kept(BaseModel):
+    """A correction that was kept."""
+
+    sha256: str = Field(description="Of the film's file: what the correction is known by.")
+    frame: int
+    kept_at: str = Field(description="UTC.")
+
+
+class Forgotten(BaseModel):
+    """What was deleted."""
+
+    corrections: int
+
+
+class CocoImage(BaseModel):
+    """A corrected film."""
+
+    id: int
+    file_name: str = Field(description="The SHA-256 again: no name of a film is kept.")
+    width: int
+    height: int
+    sha256: str
+    frame: int
+    fractured: bool | None = Field(description="Null where the reader could not tell.")
+    model: str = Field(description="Which model's boxes were corrected.")
+    kept_at: str
+    corrections: int = Field(description="How often this film was corrected; the last one counts.")
+
+
+class CocoAnnotation(BaseModel):
+    """A box in pixels of the decoded film."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float] = Field(description="x, y, width, height.")
+    area: float
+    iscrowd: int
+
+
+class CocoCategory(BaseModel):
+    """What a box marks."""
+
+    id: int
+    name: str
+
+
+class Coco(BaseModel):
+    """The last correction of every film, as a COCO dataset (cocodataset.org, Data format)."""
+
+    info: dict[str, str]
+    images: list[CocoImage]
+    annotations: list[CocoAnnotation]
+    categories: list[CocoCategory]
 
 
 def model(card: ModelCard) -> Model:

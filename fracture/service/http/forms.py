@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from fracture.service.http.parameters import STUDY_ID, Detect, Render
+from fracture.service.http.parameters import STUDY_ID, Correction, Detect, Render
 from fracture.service.http.problems import RequestRefused
 from fracture.service.http.settings import BYTES_PER_MB
 
@@ -44,6 +44,16 @@ FILMS = _body(
     },
     **Detect.model_json_schema()["properties"],
 )
+CORRECTION = _body(
+    file=_FILE | {"description": "The film that is corrected. It is read again and not kept; its SHA-256 is."},
+    correction={
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": Correction.model_json_schema(),
+        "description": "What a reader says of it, as JSON.",
+    },
+)
+CORRECTION["requestBody"]["content"]["multipart/form-data"]["schema"]["required"].append("correction")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from fracture.inference.reader import Reader
 from fracture.inference.sandbox import Sandbox
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.service.http import pages, problems, routes
+from fracture.service.feedback import Feedback
+from fracture.service.http import corrections, pages, problems, routes
 from fracture.service.http.access import KEY_HEADER, KEY_SCHEME, Access
 from fracture.service.http.answers import DISCLAIMER
 from fracture.service.http.clinic_providers import chosen
@@ -51,6 +52,7 @@ def create_app(
         hide()  # keys and films in memory, keys in the environment
         with ExitStack() as stack:
             # Processes for decoding start while the model is opened.
+            feedback = Feedback(settings.fracture_feedback) if settings.fracture_feedback else None
             card = reader.card if reader else cards.load(find(settings.fracture_weights))
             decoding = sandbox or stack.enter_context(open_sandbox(card, settings, decoders))
             reading = reader or open_reader(settings)
@@ -63,7 +65,8 @@ def create_app(
                 streams=settings.fracture_streams or cores(),
                 most_waiting=settings.fracture_max_waiting,
             )
-            yield {"service": routes.Service(settings, access, scheduler, Clinics(chosen(settings)), telemetry)}
+            clinics = Clinics(chosen(settings))
+            yield {"service": routes.Service(settings, access, scheduler, clinics, telemetry, feedback)}
 
     app = _Described(
         title="fracture",
@@ -80,12 +83,13 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.fracture_cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=[KEY_HEADER, "Authorization"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     app.add_middleware(Guard, settings=settings, telemetry=telemetry)
     app.include_router(routes.router)
+    app.include_router(corrections.router)
     pages.install(app)
     return app
 

@@ -1,16 +1,19 @@
 """The parameters of requests, in the query or as fields of the form: the same names, checked alike, and no others."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from fracture.clinical.status import DEFAULT_MODE
+from fracture.service.feedback import Truth
 
 JSON, PNG = "application/json", "image/png"
 STUDY_ID = "^[A-Za-z0-9._-]{1,64}$"
+MOST_BOXES = 100
+MOST_FRAMES = 10_000
 
 
 class Detect(BaseModel, extra="forbid"):
@@ -49,7 +52,36 @@ class Study(Detect):
 class Render(BaseModel, extra="forbid"):
     """The parameters of /render."""
 
-    frame: int = Field(default=0, ge=0, le=10_000, description="Which frame of a file with several, from 0.")
+    frame: int = Field(default=0, ge=0, le=MOST_FRAMES, description="Which frame of a file with several, from 0.")
+
+
+def _has_extent(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 < x1 and 0 <= y0 < y1):
+        raise ValueError("expected x0 < x1 and y0 < y1, none of them below 0")
+    return box
+
+
+_Box = Annotated[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat], AfterValidator(_has_extent)]
+
+
+class Correction(BaseModel, extra="forbid"):
+    """What a reader says of a film. Boxes are xyxy in pixels of the decoded film, as in the answer of /detect."""
+
+    truth: Truth = Field(description="What is true of the film, whatever was found.")
+    boxes: list[_Box] = Field(
+        default=[],
+        max_length=MOST_BOXES,
+        description="All fractures: the model's boxes that are right, and those that the reader drew.",
+    )
+    wrong: list[_Box] = Field(default=[], max_length=MOST_BOXES, description="The model's boxes that mark no fracture.")
+    frame: int = Field(default=0, ge=0, le=MOST_FRAMES, description="Which frame of a file with several, from 0.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.boxes and self.truth != "fracture":
+            raise ValueError(f"expected no boxes of fractures where the truth is {self.truth}, got {len(self.boxes)}")
+        return self
 
 
 Parameters = TypeVar("Parameters", bound=BaseModel)

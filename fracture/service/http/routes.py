@@ -20,6 +20,7 @@ from fracture.core.types import Prediction
 from fracture.imaging.render import encode_png, overlay
 from fracture.inference.sandbox import Prepared
 from fracture.models.card import ModelCard
+from fracture.service.feedback import Feedback
 from fracture.service.http import answers, forms, parameters
 from fracture.service.http.access import Access, Role, require
 from fracture.service.http.clinics import Clinics
@@ -44,6 +45,7 @@ class Service:
     scheduler: Scheduler
     clinics: Clinics
     telemetry: Telemetry
+    feedback: Feedback | None
 
     @property
     def card(self) -> ModelCard:
@@ -58,9 +60,9 @@ def _service(request: Request) -> Service:
 
 ServiceOf = Annotated[Service, Depends(_service)]
 
-_KEYED = documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
-_RESERVED = _KEYED | documented(HTTPStatus.FORBIDDEN)
-_REFUSALS = _KEYED | documented(
+KEYED = documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+RESERVED = KEYED | documented(HTTPStatus.FORBIDDEN)
+REFUSALS = KEYED | documented(
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -75,7 +77,7 @@ _REFUSALS = _KEYED | documented(
     summary="Find fractures on one film, or on the films of one study",
     response_model=answers.Answer | answers.StudyAnswer,
     response_model_exclude_unset=True,
-    responses={200: {"content": {"application/json": {"examples": ANSWERS}, PNG: {}}}, **_REFUSALS},
+    responses={200: {"content": {"application/json": {"examples": ANSWERS}, PNG: {}}}, **REFUSALS},
     openapi_extra=forms.FILMS,
     dependencies=[require(Role.VIEWER)],
 )
@@ -90,8 +92,8 @@ async def detect(
     """
     _mode(service.card, query.mode, query.conf)  # before the films are read
     async with service.scheduler.place():
-        upload = await _upload(request, service, service.settings.fracture_max_files)
-        wanted = parameters.merged(parameters.Study, request, upload.fields)
+        form = await upload(request, service, service.settings.fracture_max_files)
+        wanted = parameters.merged(parameters.Study, request, form.fields)
         threshold = _mode(service.card, wanted.mode, wanted.conf)
         place = _place(wanted.lat, wanted.lng)
         picture = wanted.format == "png"
@@ -99,8 +101,8 @@ async def detect(
             picture = parameters.prefers_png(",".join(request.headers.getlist("accept")))
         reading = _Reading(request, service)
         if picture:
-            return Response(await reading.picture(upload.files, threshold), media_type=PNG)
-        await reading.read(upload.files)
+            return Response(await reading.picture(form.files, threshold), media_type=PNG)
+        await reading.read(form.files)
     if not reading.seen:
         raise reading.refusals[0][1]
     for _, error in reading.refusals:
@@ -116,7 +118,7 @@ async def detect(
     "/render",
     summary="Show a film as a grey PNG, as the model's decoder sees it",
     response_class=Response,
-    responses={200: {"content": {PNG: {}}}, **_REFUSALS},
+    responses={200: {"content": {PNG: {}}}, **REFUSALS},
     openapi_extra=forms.FILM,
     dependencies=[require(Role.VIEWER)],
 )
@@ -127,18 +129,16 @@ async def render(
 ) -> Response:
     """Decode one film, whatever its format, and give its pixels: the frame of every box of /detect."""
     async with service.scheduler.place():
-        upload = await _upload(request, service, 1)
-        frame = parameters.merged(type(query), request, upload.fields).frame
+        form = await upload(request, service, 1)
+        frame = parameters.merged(type(query), request, form.fields).frame
         most = service.settings.fracture_max_files
         gone = request.is_disconnected
         async with service.scheduler.turn(gone):
-            (film,) = await service.scheduler.prepare(upload.files[0], gone, most=most, frame=frame, grey=True)
+            (film,) = await service.scheduler.prepare(form.files[0], gone, most=most, frame=frame, grey=True)
             return Response(await service.scheduler.draw(partial(_grey_png, film.greys())), media_type=PNG)
 
 
-@router.get(
-    "/model", summary="The card of the model that serves", responses=_KEYED, dependencies=[require(Role.VIEWER)]
-)
+@router.get("/model", summary="The card of the model that serves", responses=KEYED, dependencies=[require(Role.VIEWER)])
 async def model(service: ServiceOf) -> Response:
     """Give the model card: what it is, how it is fed, its thresholds, and what was measured; and the default mode."""
     return Response(json.dumps(asdict(service.card) | {"default_mode": DEFAULT_MODE}), media_type="application/json")
@@ -148,7 +148,7 @@ async def model(service: ServiceOf) -> Response:
     "/health",
     summary="What is running",
     response_model=answers.Health,
-    responses=_KEYED,
+    responses=KEYED,
     dependencies=[require(Role.VIEWER)],
 )
 async def health(service: ServiceOf) -> answers.Health:
@@ -158,6 +158,7 @@ async def health(service: ServiceOf) -> answers.Health:
         model=answers.model(service.card),
         backend=service.scheduler.reader.network.name,
         operating_modes=[point.name for point in service.card.operating_points],
+        feedback=service.feedback is not None,
     )
 
 
@@ -183,7 +184,7 @@ async def readyz(service: ServiceOf) -> dict[str, Any]:
     "/metrics",
     summary="Counts and times, for Prometheus",
     response_class=Response,
-    responses={200: {"content": {METRICS_TYPE: {}}}, **_RESERVED},
+    responses={200: {"content": {METRICS_TYPE: {}}}, **RESERVED},
     dependencies=[require(Role.OPERATOR)],
 )
 async def metrics(service: ServiceOf) -> Response:
@@ -195,7 +196,7 @@ async def metrics(service: ServiceOf) -> Response:
 @router.get(
     "/settings",
     summary="What the service was started with",
-    responses=_RESERVED,
+    responses=RESERVED,
     dependencies=[require(Role.ADMIN)],
 )
 async def settings(service: ServiceOf) -> dict[str, Any]:
@@ -203,11 +204,12 @@ async def settings(service: ServiceOf) -> dict[str, Any]:
     return service.settings.model_dump(mode="json")
 
 
-async def _upload(request: Request, service: Service, most_files: int) -> forms.Form:
+async def upload(request: Request, service: Service, most_files: int) -> forms.Form:
+    """Read the form of a request; see `forms.read` for what is refused."""
     began = time.perf_counter()
-    upload = await forms.read(request, most_files, service.settings.max_upload_bytes)
+    form = await forms.read(request, most_files, service.settings.max_upload_bytes)
     service.telemetry.stage("upload", time.perf_counter() - began)
-    return upload
+    return form
 
 
 class _Reading:

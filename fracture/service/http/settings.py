@@ -97,6 +97,10 @@ class Settings(BaseSettings):
         default=240, ge=1, description="Pixels of all films of one request together; what comes after them is refused."
     )
 
+    fracture_feedback: Path | None = Field(
+        default=None, description="SQLite file that keeps what readers correct; nothing is kept if not set."
+    )
+
     fracture_clinics: Clinics = Field(
         default="auto", description="Who is asked for clinics. `auto`: Google where there is a key, else nobody."
     )
