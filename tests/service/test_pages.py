@@ -11,8 +11,8 @@ from fracture.data import samples
 from fracture.service.http.pages import VIEWER
 
 SCRIPTS = (
-    *("api", "clinics", "dom", "film", "key", "labels", "measure"),
-    *("modes", "samples", "save", "tools", "viewer", "words"),
+    *("api", "clinics", "correct", "dom", "film", "formats", "key", "labels", "marks"),
+    *("measure", "modes", "pencil", "samples", "save", "tools", "viewer", "words"),
 )
 TYPES = {
     "/": "text/html; charset=utf-8",
@@ -125,14 +125,15 @@ def test_head_is_answered_as_get_is(client, path):
 def test_the_document_of_the_interface(client):
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        *("/detect", "/render", "/model", "/health", "/livez", "/readyz", "/metrics", "/settings")
+        *("/detect", "/render", "/model", "/health", "/livez", "/readyz", "/metrics", "/settings"),
+        *("/feedback", "/feedback/coco", "/feedback/films/{sha256}"),
     }
     for path, operations in document["paths"].items():
         (operation,) = operations.values()
         keyed = path not in {"/livez", "/readyz"}
         assert ("security" in operation) == keyed
         assert ({"401", "429"} <= set(operation["responses"])) == keyed
-        assert ("403" in operation["responses"]) == (path in {"/metrics", "/settings"})
+        assert ("403" in operation["responses"]) == (path in {"/metrics", "/settings"} or path.startswith("/feedback"))
         for status, response in operation["responses"].items():
             if status != "200":
                 assert list(response["content"]) == ["application/problem+json"], (path, status)

@@ -9,8 +9,8 @@ every export.
 
 An image entry may also state ``patient_id``, ``study_id``, ``view`` and ``region`` (or ``regions``, a list), which is
 how an owner says which films belong to one person; so may films.csv, see `fracture.data.sources.annotated`. Two more
-fields are those of a service's corrections (`GET /feedback/coco`): ``sha256`` of the film's file, by which the film is found
-under any name, and ``fractured``: true, false, or null where nobody could tell.
+fields are those of a service's corrections (`GET /feedback/coco`): ``sha256`` of the film's file, by which the film is
+found under any name, and ``fractured``: true, false, or null where nobody could tell.
 """
 
 import json

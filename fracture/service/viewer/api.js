@@ -45,6 +45,18 @@ export async function render(file, frame) {
   return (await ask(`render?frame=${frame}`, { method: "POST", body: form([file]) })).blob();
 }
 
+/** Tell whether the service keeps what readers correct. */
+export async function feedback() {
+  return Boolean((await json(await ask("health"))).feedback);
+}
+
+/** Correct a film; gives {sha256, kept_at}. See the service's own description of /feedback. */
+export async function correct(file, said) {
+  const body = form([file]);
+  body.append("correction", JSON.stringify(said));
+  return json(await ask("feedback", { method: "POST", body }));
+}
+
 function form(files) {
   const body = new FormData();
   files.forEach((file, index) => body.append("file", file, `film-${index + 1}`));

@@ -1,10 +1,11 @@
 // A film on the screen: its greys through a window, where it lies, and the boxes over it.
 
 import { leader, places } from "./labels.js";
+import { boxMark, peoplesMark } from "./marks.js";
 import { Ruler } from "./measure.js";
-import { boxWords, chanceWords, rating, spacingWords } from "./words.js";
+import { Pencil } from "./pencil.js";
+import { boxWords, spacingWords } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const WHOLE = { centre: 127.5, width: 255 };
 const MOST_ZOOM = 40;
 const KEPT_PX = 48; // this much of a film stays in view however far it is moved
@@ -22,13 +23,6 @@ export function lookup({ centre, width }, inverted) {
   return shown;
 }
 
-/** Tell whether a browser shows a file as the service reads it: JPEG, and PNG of up to 8 bits; by content. */
-export async function isShownLocally(file) {
-  const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
-  const starts = (...bytes) => bytes.every((byte, index) => head[index] === byte);
-  return starts(0xff, 0xd8, 0xff) || (starts(0x89, 0x50, 0x4e, 0x47) && head[24] <= 8);
-}
-
 export class FilmView {
   /** Draw into a film card. */
   constructor(card) {
@@ -42,10 +36,16 @@ export class FilmView {
     this.frame = null; // of the boxes, {width, height}
     this.detections = [];
     this.marks = [];
-    this.truth = null; // boxes that people drew, in pixels of the film
+    this.order = []; // the marks, the largest first
+    this.truth = null; // boxes that radiologists drew, in pixels of the film
+    this.own = []; // boxes that this reader drew
+    this.wrong = new Set(); // numbers of boxes that this reader calls wrong
     // A finger is too coarse a thing to set a window by chance.
     this.drags = matchMedia("(pointer: coarse)").matches ? "move" : "window";
     this.ruler = new Ruler(this.overlay);
+    this.pencil = new Pencil((xyxy) => this.onDraw?.(xyxy));
+    this.tools = { measure: this.ruler, draw: this.pencil };
+    this.sketch = peoplesMark([0, 0, 0, 0], "own", "Your box, while it is drawn");
     this.onPlace = null;
     this.fingers = new Map();
     this.setUp();
@@ -90,34 +90,44 @@ export class FilmView {
     this.frame = frame;
     this.marks = detections.map((detection, index) => this.mark(detection, numbers[index]));
     // A small box inside a large one has to stay within reach.
-    const order = [...this.marks].sort((one, other) => area(other.detection) - area(one.detection));
-    this.drawn = (this.truth ?? []).map((xyxy) => drawnBox(xyxy));
-    const drawn = this.drawn.map(({ group }) => group);
-    this.overlay.replaceChildren(...drawn, ...order.map(({ group }) => group), this.ruler.group);
+    this.order = [...this.marks].sort((one, other) => area(other.detection) - area(one.detection));
+    this.redraw();
     this.point(null);
+    if (!this.greys) this.fit();
+  }
+
+  redraw() {
+    this.drawn = [
+      ...(this.truth ?? []).map((xyxy) => peoplesMark(xyxy, "drawn", "Drawn by radiologists")),
+      ...this.own.map((xyxy, index) => peoplesMark(xyxy, "own", `Your box ${index + 1}`)),
+    ];
+    const groups = [...this.drawn, ...this.order, this.sketch].map(({ group }) => group);
+    this.overlay.replaceChildren(...groups, this.ruler.group);
     if (this.greys) this.place();
-    else this.fit();
   }
 
   mark(detection, number) {
-    const group = document.createElementNS(SVG, "g");
-    const rects = ["halo", "line"].map((name) => {
-      const rect = document.createElementNS(SVG, "rect");
-      rect.classList.add(name, rating(detection));
-      return rect;
-    });
-    const [line, label] = ["line", "text"].map((name) => document.createElementNS(SVG, name));
-    line.classList.add("leader");
-    label.textContent = `${number} · ${chanceWords(detection)}`;
-    group.append(...rects, line, label);
-    group.dataset.number = number;
-    group.setAttribute("tabindex", "0");
-    group.setAttribute("role", "img");
-    group.setAttribute("aria-label", `Box ${number}. ${boxWords(detection).join(". ")}`);
-    const mark = { detection, group, rects, line, label, number };
-    for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => this.point(mark));
-    for (const event of ["pointerleave", "blur"]) group.addEventListener(event, () => this.pointTo(null));
+    const mark = boxMark(detection, number);
+    mark.group.classList.toggle("wrong", this.wrong.has(number));
+    for (const event of ["pointerenter", "focus"]) mark.group.addEventListener(event, () => this.point(mark));
+    for (const event of ["pointerleave", "blur"]) mark.group.addEventListener(event, () => this.pointTo(null));
     return mark;
+  }
+
+  /** Show the boxes that this reader drew, [x0, y0, x1, y1] each, or hide them. */
+  setOwn(boxes) {
+    this.own = boxes;
+    this.redraw();
+  }
+
+  showOwn(shown) {
+    this.overlay.classList.toggle("corrected", shown);
+  }
+
+  /** Strike out the boxes with these numbers. */
+  setWrong(numbers) {
+    this.wrong = numbers;
+    for (const { group, number } of this.marks) group.classList.toggle("wrong", numbers.has(number));
   }
 
   /** Say what is known of a box; of none as null. */
@@ -223,6 +233,9 @@ export class FilmView {
     this.overlay.classList.toggle("compared", Boolean(this.truthShown));
     const boxes = this.marks.map(({ detection, rects }) => this.put(rects, detection.bbox_xyxy));
     for (const { xyxy, rects } of this.drawn ?? []) this.put(rects, xyxy);
+    const sketched = this.pencil.box(this.frame ?? this.size);
+    this.sketch.group.style.display = sketched ? "" : "none";
+    if (sketched) this.put(this.sketch.rects, sketched);
     this.label(boxes);
     this.ruler.place(({ x, y }) => ({ x: this.onScreen(x, true), y: this.onScreen(y, false) }));
   }
@@ -300,12 +313,19 @@ export class FilmView {
     view.addEventListener("pointerdown", (event) => {
       this.fingers.set(event.pointerId, event);
       this.dragging = event.shiftKey || event.button > 0 ? "move" : this.drags;
-      if (this.dragging === "measure" && this.fingers.size === 1) this.ruler.begin(this.onFilm(event));
+      if (this.fingers.size === 1) this.tools[this.dragging]?.begin(this.onFilm(event));
+      else this.pencil.cancel(); // a second finger zooms
       view.setPointerCapture(event.pointerId);
     });
     view.addEventListener("pointermove", (event) => this.drag(event));
     for (const end of ["pointerup", "pointercancel"]) {
-      view.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
+      view.addEventListener(end, (event) => {
+        this.fingers.delete(event.pointerId);
+        if (end === "pointercancel") this.pencil.cancel();
+        const frame = this.frame ?? this.size;
+        this.pencil.end(frame, (this.scale * this.size.width) / frame.width);
+        this.place();
+      });
     }
     view.addEventListener("keydown", (event) => this.press(event));
   }
@@ -323,8 +343,8 @@ export class FilmView {
       this.zoom(apart(event) / Math.max(1, apart(before)), ...middle);
     } else if (this.fingers.size === 1 && this.dragging === "move") {
       this.move(dx, dy);
-    } else if (this.fingers.size === 1 && this.dragging === "measure") {
-      this.ruler.reach(this.onFilm(event));
+    } else if (this.fingers.size === 1 && this.tools[this.dragging]) {
+      this.tools[this.dragging].reach(this.onFilm(event));
       this.place();
     } else if (this.fingers.size === 1) {
       this.rewindow(dx, dy); // to the right more greys, up brighter
@@ -371,18 +391,4 @@ export class FilmView {
     }
     event.preventDefault();
   }
-}
-
-function drawnBox(xyxy) {
-  const group = document.createElementNS(SVG, "g");
-  const rects = ["halo", "line"].map((name) => {
-    const rect = document.createElementNS(SVG, "rect");
-    rect.classList.add(name);
-    return rect;
-  });
-  group.classList.add("drawn");
-  group.setAttribute("role", "img");
-  group.setAttribute("aria-label", "Drawn by radiologists");
-  group.append(...rects);
-  return { group, xyxy, rects };
 }

@@ -15,7 +15,7 @@ export function use(film, button, others) {
   };
   const dragging = (what) => {
     view.drags = what;
-    for (const other of ["move", "window", "measure"]) press(film, other, other === what);
+    for (const other of ["move", "window", "measure", "draw"]) press(film, other, other === what);
   };
   const actions = {
     zoomIn: () => view.zoom(1.25),
@@ -24,6 +24,15 @@ export function use(film, button, others) {
     move: () => dragging("move"),
     window: () => dragging("window"),
     measure: () => dragging("measure"),
+    draw: () => {
+      dragging("draw");
+      view.viewport.scrollIntoView({ block: "nearest" }); // its button is below the film
+    },
+    correct: () => {
+      const now = pressed();
+      card.querySelector(".correct").hidden = !now;
+      if (!now && view.drags === "draw") dragging("move");
+    },
     invert: () => view.invert(),
     boxes: () => view.showBoxes(pressed()),
     truth: () => {

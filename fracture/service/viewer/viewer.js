@@ -2,8 +2,10 @@
 
 import * as api from "./api.js";
 import * as clinics from "./clinics.js";
+import { Correction } from "./correct.js";
 import { $, element } from "./dom.js";
-import { FilmView, isShownLocally } from "./film.js";
+import { FilmView } from "./film.js";
+import { isShownLocally } from "./formats.js";
 import { keyed } from "./key.js";
 import { offerModels, setModel, setThreshold, shown } from "./modes.js";
 import { credit, offer, truth } from "./samples.js";
@@ -52,6 +54,7 @@ function newFilm(file, number, frame = 0, before = null) {
   };
   const save = () => savePicture(view, shown, words.modelWords(study.answer), `${fileName(film)}.png`);
   const others = { save, remove: () => remove(film) };
+  film.correction = new Correction(film, (said) => withKey(() => api.correct(film.file, said)));
   card.addEventListener("click", (event) => use(film, event.target.closest("[data-do]"), others));
   press(film, view.drags, true);
   return film;
@@ -221,10 +224,11 @@ function update() {
   if (!study.running) clinics.show(study.answer, study.films, study.place);
 }
 
-function updateFilm({ card, view, answer, unseen }) {
+function updateFilm({ card, view, answer, unseen, correction }) {
   const found = answer?.detections;
   const problem = card.querySelector(".problem");
   problem.hidden = !answer || Boolean(found);
+  card.querySelector("[data-do=correct]").hidden = !found || !document.body.classList.contains("feedback");
   card.classList.toggle("refused", !problem.hidden && !view.greys);
   problem.textContent = problem.hidden ? "" : words.problemWords(answer);
   const verdict = card.querySelector(".verdict");
@@ -247,6 +251,7 @@ function updateFilm({ card, view, answer, unseen }) {
   card.querySelector(".chance").textContent = words.filmWords(answer, shown.model?.card.calibration);
   view.hidden = found.length - above.length;
   view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
+  correction.update(answer, above);
   const hidden = found.length - above.length;
   const count = `${words.plural(above.length, "box", "boxes")} shown`;
   // A box below the slider is shown only where the status rests on it.
@@ -288,6 +293,7 @@ async function load() {
   try {
     const [models, samples] = [await withKey(api.models), await api.samples()];
     document.body.classList.toggle("recorded", api.RECORDED);
+    document.body.classList.toggle("feedback", await api.feedback().catch(() => false));
     const open = (file, about) => { clear(); add([file], about); };
     offer(samples, open);
     offerModels(models, choose, updateFilms);

@@ -104,6 +104,25 @@ export function measuredWords(point, test = null) {
   return { test: tests, set: lines };
 }
 
+/** Say what a correction comes to, before it is kept; `own` boxes are drawn by the reader. */
+export function correctionWords(said, own) {
+  if (!said) return "";
+  if (said.truth === "cannot tell") return "The film stays undecided: nobody learns from it.";
+  const wrong = said.wrong.length ? `${plural(said.wrong.length, "box is", "boxes are")} wrong` : "";
+  if (said.truth === "no fracture") return sentence(["nothing on this film is a fracture", wrong].filter(Boolean).join(": "));
+  const right = said.boxes.length - own;
+  const parts = [
+    right && `${plural(right, "box is", "boxes are")} right`, wrong, own && `${plural(own, "box is", "boxes are")} yours`,
+  ];
+  if (!said.boxes.length) parts.push("the fracture is marked nowhere yet");
+  return sentence(parts.filter(Boolean).join(", "));
+}
+
+/** Say that a correction was kept. */
+export function keptWords({ sha256 }) {
+  return `Kept. The film is known by its SHA-256, ${sha256.slice(0, 12)}...`;
+}
+
 export function distance(metres) {
   if (metres === null || metres === undefined) return "";
   return metres < 950 ? `${Math.round(metres / 10) * 10} m` : `${(metres / 1000).toFixed(1)} km`;
