@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -54,18 +55,21 @@ def rebuild(plan: Plan, first: str = STAGES[0], last: str = STAGES[-1], *, dry_r
         yield from left_out
         said = {name: list(claims(name, tree, classes_of(plan, name))) for name, tree in trees.items()}
         yield from survey(said)
-        yield from _estimate(said, plan)
         sources = list(trees)
     else:
         sources = _staged(plan, wanted)
-    stale = False
+    stale, estimated = False, not said
     for step in steps_of(plan, sources, trees, said):
         if step.stage not in wanted:
             continue
         if state.is_done(step):
             # A dry run cannot know what an earlier step will leave.
             yield f"{step.title}: unchanged{' so far' if stale else ''}"
-        elif dry_run:
+            continue
+        if not estimated:
+            yield from _estimate(said, plan)
+            estimated = True
+        if dry_run:
             stale = True
             yield f"{step.title}: to do"
         else:
@@ -154,14 +158,15 @@ def _draw_phantom(plan: Plan) -> None:
 def _estimate(said: Mapping[str, Sequence[Claim]], plan: Plan) -> Iterator[str]:
     """Tell how long the films will take and what they will weigh, measured on a few of each source."""
     seconds = size = 0.0
-    for found in said.values():
-        there = [claim.file for claim in found if not claim.problem and claim.file.is_file()]
-        sample = there[:: max(1, len(there) // _SAMPLE)][:_SAMPLE]
-        tried = film_map(partial(_try, config=plan.harmonise), sample, lambda *_: None, 1)
-        if read := [cost for cost in tried if cost]:
+    there = [[claim.file for claim in found if not claim.problem and claim.file.is_file()] for found in said.values()]
+    samples = [files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE] for files in there]
+    # One process for all sources: to start one takes longer than the films do.
+    tried = film_map(partial(_try, config=plan.harmonise), [*chain(*samples)], lambda *_: None, 1)
+    for files, sample in zip(there, samples, strict=True):
+        if read := [cost for cost in islice(tried, len(sample)) if cost]:
             # Every film is read three times: to be ingested, to be harmonised, and, smaller, to be compared.
-            seconds += 2.5 * sum(cost[0] for cost in read) / len(read) * len(there) / cores()
-            size += sum(cost[1] for cost in read) / len(read) * len(there)
+            seconds += 2.5 * sum(cost[0] for cost in read) / len(read) * len(files) / cores()
+            size += sum(cost[1] for cost in read) / len(read) * len(files)
     batches = sum(len(found) for found in said.values()) * (1 - plan.val - plan.test) / plan.training.batch
     yield (
         f"estimated: {seconds / 60:.1f} min and {size / 1e9:.2f} GB up to the split; then up to {plan.training.epochs} "

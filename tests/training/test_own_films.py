@@ -1,4 +1,7 @@
-"""The way that docs/TRAINING.md tells, from films of one's own to a model that is served, command by command."""
+"""The ways that docs/TRAINING.md tells, command by command.
+
+From films of one's own to a model that is served; from what readers correct to the next model.
+"""
 
 import json
 import os
@@ -14,8 +17,10 @@ import pytest
 from PIL import Image
 
 from bench.processes import free_port, started
+from fracture.core.files import file_hash
 from fracture.data.samples import samples
 from fracture.phantom import draw_film
+from fracture.service.feedback import Corrected, Feedback
 
 pytest.importorskip("ultralytics", reason="training needs the full set of packages")
 
@@ -24,10 +29,10 @@ SMALL = "--epochs 1 --imgsz 96 --batch 4 --films-per-step 4 --restate 4 --device
 FILMS = 60
 
 
-def told():
-    """Give the commands of the section, in their order."""
+def told(title):
+    """Give the commands of a section, in their order."""
     text = (ROOT / "docs/TRAINING.md").read_text(encoding="utf-8")
-    section = text.partition("## Films of your own")[2].partition("\n## ")[0]
+    section = text.partition(f"## {title}")[2].partition("\n## ")[0]
     return re.search(r"```\n(.*?)```", section, re.S)[1].strip().splitlines()
 
 
@@ -49,23 +54,26 @@ def own_films(tmp_path):
     return tmp_path
 
 
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_own_films_become_a_model_that_is_served(own_films):
-    *steps, serve = told()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def do(steps, folder):
     for step in steps:
         program, *args = shlex.split(step.replace("--epochs 10", SMALL))
         assert program == "fracture"
         done = subprocess.run(
             [sys.executable, "-m", "fracture", *args],
-            cwd=own_films,
-            env=environment,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, (step, done.stdout[-2000:], done.stderr[-2000:])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_own_films_become_a_model_that_is_served(own_films):
+    *steps, serve = told("Films of your own")
+    do(steps, own_films)
     card = json.loads((own_films / "runs/mine/card.json").read_text())
     assert card["training"]["config"]["model"] == "yolov8s.yaml"
     report = json.loads((own_films / "report/report.json").read_text())
@@ -77,3 +85,25 @@ def test_own_films_become_a_model_that_is_served(own_films):
         film = samples()[1].path.read_bytes()
         answer = httpx2.post(f"http://127.0.0.1:{port}/detect", files={"file": film}, timeout=60).json()
     assert answer["model"]["id"] == "mine"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_what_readers_correct_becomes_the_next_model(own_films):
+    said = json.loads((own_films / "boxes.json").read_text())
+    kept = Feedback(own_films / "feedback.sqlite")
+    for image in said["images"]:
+        film = own_films / "films" / image["file_name"]
+        drawn = [one["bbox"] for one in said["annotations"] if one["image_id"] == image["id"]]
+        boxes = [(x, y, x + width, y + height) for x, y, width, height in drawn]
+        truth = "fracture" if boxes else "no fracture"
+        kept.keep(Corrected(file_hash(film), 0, (96, 128), truth, boxes, [], "m 1"))
+        film.rename(film.with_name(f"renamed {film.name}"))  # the service keeps no names
+    (own_films / "corrections.json").write_text(json.dumps(kept.coco()))
+    fetch, *steps = told("From corrections to a better model")
+    assert fetch.startswith("curl ")
+    do([step.replace("fracture/models", f"{ROOT}/fracture/models") for step in steps], own_films)
+    report = json.loads((own_films / "report_after/report.json").read_text())
+    assert report["model"]["id"] == "corrected"
+    assert report["data"]["fractured"] > 0
+    assert {row["name"] for row in report["comparison"]["rows"]} >= {"film AUC", "AP50"}
