@@ -34,7 +34,7 @@ const STATUS = {
 const SOURCES = [
   ["test", "own test"],
   ["second_source", "second source"],
-  ["development", "unseen source"],
+  ["development", "development set"],
 ];
 const FEW = 20; // of fewer normal films an AUC says little
 const TENTHS = [0, 0.25, 0.5, 0.75, 1];
@@ -87,7 +87,7 @@ async function skill(said, show, draw) {
   });
   const axis = (title) => ({ title, most: 1, ticks: TENTHS });
   draw(
-    `ROC, film by film, with the three modes: area ${interval(film.auc)}.`,
+    `ROC, film by film, by the score alone, with the three modes: area ${interval(film.auc)}.`,
     curves("ROC", { x: axis("normal films flagged"), y: axis("fractured films flagged") },
       [{ points: [[0, 0], [1, 1]], kind: "chance" }, { points: roc, kind: "" }], modes),
   );
@@ -102,7 +102,7 @@ async function skill(said, show, draw) {
     ...reports.filter(({ box: { ap50 } }) => ap50.value !== null).map(({ name, box: { ap50 } }) => ({ ...ap50, name: `AP, ${name}`, kind: "boxes" })),
   ];
   draw(
-    `Own test against other sources. Film AUC: at 0.5 it is a coin (${reports[2].data.films} films of a source that no training saw). AP of boxes at IoU 0.5 `
+    `Own test against other sources. Film AUC: at 0.5 it is a coin (${reports[2].data.films} films of a source that no training saw; it was looked at when the model was chosen). AP of boxes at IoU 0.5 `
       + `(${reports[1].data.films} held-back films of the second source).`,
     intervals("By source", rows, TENTHS),
   );
@@ -113,8 +113,8 @@ async function skill(said, show, draw) {
     })), TENTHS),
   );
   const columns = [["mode"], ["threshold", "score", 3], ["sensitivity"], ["specificity"]];
-  show("By mode, film by film", columns, points.map(({ name, threshold }) => {
-    const { sensitivity: found, specificity: spared } = film.at[name];
+  show("By mode, as the service flags films", columns, points.map(({ name, threshold }) => {
+    const { sensitivity: found, specificity: spared } = film.flagged[name];
     return { mode: name, threshold, sensitivity: interval(found), specificity: interval(spared) };
   }));
 }
