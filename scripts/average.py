@@ -23,7 +23,7 @@ def main() -> int:
     if args.out.exists():
         raise BadValue(f"{args.out} holds a run already; name another one")
     [old], [new] = checkpoints(args.first), checkpoints(args.second)
-    written = average(old, new, args.out / "weights" / "best.pt", args.share)
+    written = average([old, new], args.out / "weights" / "best.pt", [1 - args.share, args.share])
     for name in ("results.csv", "args.yaml", FINISHED):
         if (args.second / name).is_file():
             shutil.copy2(args.second / name, args.out / name)

@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
         "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"
     )
     parser.add_argument(
+        "--rounds",
+        type=int,
+        default=1,
+        help="rounds of --epochs, each begun with the mean of those before; the mean of all is the network",
+    )
+    parser.add_argument(
         "--restate", type=int, default=0, help="train films in whose statistics the weights to begin with are restated"
     )
     parser.add_argument(

@@ -297,14 +297,17 @@ def test_the_mean_of_two_networks_is_that_of_their_weights(tiny_run, tmp_path):
     state = {name: value.clone() for name, value in content["model"].float().state_dict().items()}
     content["model"].load_state_dict({n: v + 1 if v.is_floating_point() else v for n, v in state.items()})
     torch.save(content, tmp_path / "second.pt")
-    out = average(first, tmp_path / "second.pt", tmp_path / "run/weights/best.pt", 0.25)
+    out = average([first, tmp_path / "second.pt"], tmp_path / "run/weights/best.pt", [0.75, 0.25])
     mixed = torch.load(out, map_location="cpu", weights_only=False)["model"].state_dict()
     name = "model.0.conv.weight"
     assert mixed[name].numpy() == pytest.approx(state[name].numpy() + 0.25, abs=0.002)
-    with pytest.raises(BadValue, match=r"share: expected 0 to 1, got 1\.5"):
-        average(first, first, out, 1.5)
+    assert average([first, tmp_path / "second.pt"], out) == out
+    mixed = torch.load(out, map_location="cpu", weights_only=False)["model"].state_dict()
+    assert mixed[name].numpy() == pytest.approx(state[name].numpy() + 0.5, abs=0.002)
+    with pytest.raises(BadValue, match=r"a share of 0 to 1 for each of 2 checkpoints, 1 in all, got \[-0\.5, 1\.5\]"):
+        average([first, first], out, [-0.5, 1.5])
     with pytest.raises(MissingData, match="no checkpoint at"):
-        average(first, tmp_path / "absent.pt", out)
+        average([first, tmp_path / "absent.pt"], out)
 
 
 def test_to_go_on_from_the_shipped_model_is_one_flag(monkeypatch):

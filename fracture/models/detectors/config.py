@@ -34,8 +34,10 @@ class Config:
 
     ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
     (``yolov8n-coco.safetensors``). An architecture (``yolov8s.yaml``) begins at ``start``, a state dict of its own or
-    of a narrower network, or at random. ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the
-    number of normal films per fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs, 0 for never:
+    of a narrower network, or at random. ``epochs`` are those of one of ``rounds``: each round after the first begins
+    with the mean of the weights that those before it came to, its learning rate anew, and the mean of all is the run's
+    network. ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the number of normal films per
+    fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs, 0 for never:
     then the last epoch is the best. ``settings`` are those of `SETTINGS` that differ. ``films_per_step`` films make one
     step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 Ultralytics
     chooses both optimizer and rate, else it is AdamW's. ``members`` networks are trained one after the other, which
@@ -64,6 +66,7 @@ class Config:
     allow_weak: bool = False
     settings: Mapping[str, float] = field(default_factory=dict)
     members: int = 1
+    rounds: int = 1
     restate: int = 0
     other_looks: float = 0.0
     arch: str = "yolov8"
@@ -74,6 +77,7 @@ class Config:
             ("imgsz", self.imgsz),
             ("batch", self.batch),
             ("members", self.members),
+            ("rounds", self.rounds),
         ):
             if value < 1:
                 raise BadValue(f"{what}: expected 1 or more, got {value}")

@@ -9,6 +9,9 @@ from fracture.models.detectors.config import Config
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
+CURVES = "results.csv"
+"""Losses and val figures, a line an epoch; the first column counts the epochs."""
+
 AVERAGED = "averaged.json"
 """Where a run is the mean of two: which, and the share of the second."""
 
@@ -27,6 +30,11 @@ def members(run: Path) -> list[Path]:
 
 def member_folders(run: Path, count: int) -> list[Path]:
     return [run] if count == 1 else [run / f"member{number + 1}" for number in range(count)]
+
+
+def round_folders(member: Path, count: int) -> list[Path]:
+    """Give the folders of a network's rounds, itself where there is but one."""
+    return [member] if count == 1 else [member / f"round{number + 1}" for number in range(count)]
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -53,7 +61,9 @@ def finished_on(run: Path) -> str | None:
 
 def can_resume(run: Path) -> bool:
     """Tell whether a run has finished an epoch that it can go on from."""
-    return any((member / "weights" / "last.pt").is_file() for member in members(run))
+    return any(
+        list(folder.glob("weights/last.pt")) or list(folder.glob("round*/weights/last.pt")) for folder in members(run)
+    )
 
 
 def averaged_from(run: Path) -> dict[str, Any]:
@@ -65,6 +75,6 @@ def averaged_from(run: Path) -> dict[str, Any]:
 
 def epochs_run(run: Path) -> int:
     """Give how many epochs a run has finished, those of all its members together."""
-    curves = [member / "results.csv" for member in members(run)]
+    curves = [member / CURVES for member in members(run)]
     lines = [len(file.read_text(encoding="utf-8").splitlines()) for file in curves if file.is_file()]
     return sum(max(0, count - 1) for count in lines)

@@ -12,7 +12,7 @@ NAME = "shipped"
 """What `--start` takes for it."""
 
 _RESTATE = 128
-_OWN = {"data", "name", "runs", "device", "hours", "seed", "members", "patience", "start"}
+_OWN = {"data", "name", "runs", "device", "hours", "seed", "members", "rounds", "patience", "start"}
 """What belongs to a run and not to a recipe."""
 
 

@@ -1,15 +1,28 @@
-"""Train a detector of any kind: member after member, each resumable from its last finished epoch."""
+"""Train a detector of any kind: member after member, round after round, resumable from the last finished epoch."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from fracture.core.errors import BadValue, MissingData
-from fracture.core.files import write_json
-from fracture.data.yolo import load_dataset
+from fracture.core.files import write_bytes, write_json
+from fracture.core.types import HarmoniseConfig
+from fracture.data.yolo import Dataset, load_dataset
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.films import harmonise_config_of, refuse_weak
-from fracture.models.detectors.runs import CONFIG, can_resume, checkpoints, is_finished, member_folders, run_config
-from fracture.models.detectors.table import detector
+from fracture.models.detectors.runs import (
+    CONFIG,
+    CURVES,
+    FINISHED,
+    can_resume,
+    checkpoints,
+    is_finished,
+    member_folders,
+    round_folders,
+    run_config,
+)
+from fracture.models.detectors.table import Detector, detector
 
 
 def train(config: Config, *, resume: bool = False) -> list[Path]:
@@ -46,5 +59,40 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
             hours=config.hours and config.hours / config.members,
             members=1,
         )
-        kind.train(its, dataset, harmonise_config, resume=can_resume(member))
+        _train_one(kind, its, dataset, harmonise_config)
     return checkpoints(folder)
+
+
+def _train_one(kind: Detector, config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> None:
+    """Train one network in its rounds; each after the first begins with the mean of those before."""
+    folder = config.folder
+    rounds = round_folders(folder, config.rounds)
+    if len(rounds) == 1:
+        kind.train(config, dataset, harmonise_config, resume=can_resume(folder))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, asdict(config))
+    ends: list[Path] = []
+    mean = folder / "weights" / "best.pt"
+    for number, its in enumerate(rounds):
+        if not is_finished(its):
+            begun = replace(config, model=str(mean), start="", restate=0) if number else config
+            one = replace(
+                begun,
+                name=str(its.relative_to(config.runs)),
+                rounds=1,
+                hours=config.hours and config.hours / len(rounds),
+            )
+            kind.train(one, dataset, harmonise_config, resume=can_resume(its))
+        ends.append(its / "weights" / "best.pt")
+        kind.average(ends, mean)
+    write_bytes(folder / CURVES, _one_after_the_other([its / CURVES for its in rounds]))
+    shutil.copy2(rounds[-1] / FINISHED, folder / FINISHED)
+
+
+def _one_after_the_other(curves: Sequence[Path]) -> bytes:
+    """Join the curves of rounds, their epochs counted on."""
+    head, *lines = [line for file in curves for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if line != head]
+    counted = [f"{number},{line.partition(',')[2]}" for number, line in enumerate(lines, start=1)]
+    return "\n".join([head, *counted, ""]).encode()

@@ -141,7 +141,7 @@ def trainer_class() -> Any:
             model = super().get_model(cfg, weights, verbose)
             if self.config.state and weights is None:
                 load_matching(model, self.config.state)
-            if self.config.restate and weights is None:
+            if self.config.restate and not self.resume:
                 restate_norms(model, self._some_films())
             return model
 
