@@ -15,7 +15,7 @@ help:
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
-	@echo "make train-default   a small detector from raw FracAtlas; with more sources in data/, dataset v5's"
+	@echo "make train-default   the recipe of the model that ships, from raw FracAtlas (and RF100, where it is in data/)"
 	@echo "make site    the static site in site/, ready to publish"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 	@echo "make abuse   10,000 mutilated films against the service, 2,000 streams for inference.py (half an hour)"

@@ -14,7 +14,7 @@ def main() -> int:
     parser = arguments(__doc__)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--phantom", action="store_true", help="synthetic films in every source's layout, on a CPU")
-    kind.add_argument("--default", action="store_true", help="a small detector, where FracAtlas is all there is")
+    kind.add_argument("--default", action="store_true", help="the recipe of the model that ships")
     parser.add_argument("--from", dest="first", default=STAGES[0], help=f"first stage: {', '.join(STAGES)}")
     parser.add_argument("--until", dest="last", default=STAGES[-1], help="last stage")
     parser.add_argument("--dry-run", action="store_true", help="say what there is and what would be done")

@@ -36,6 +36,10 @@ def humerus(root):
     roboflow(root, ["oblique", "segmental", "spiral", "transverse"])
 
 
+def rf100(root):
+    roboflow(root, ["angle", "fracture", "line", "messed_up_angle"])
+
+
 def hip(root):
     sites = ("neck", "intertrochanteric", "subtrochanteric", "dislocation", "normal")
     roboflow(root, [f"{side}-{site}" for side in ("left", "right") for site in sites])
@@ -65,7 +69,7 @@ def mura(root):
         write(root / f"{part}_labeled_studies.csv", "".join(rows))
 
 
-TREES = {"grazpedwri": grazpedwri, "humerus": humerus, "hip": hip, "mura": mura}
+TREES = {"grazpedwri": grazpedwri, "humerus": humerus, "hip": hip, "rf100": rf100, "mura": mura}
 
 
 @pytest.fixture(params=sorted(SOURCES))
@@ -142,5 +146,5 @@ def test_a_wrong_tree_is_refused_before_the_first_claim(source, tmp_path):
 
 
 def test_an_unknown_source_answers_with_the_known_ones(tmp_path):
-    with pytest.raises(BadValue, match=r"fracatlas, grazpedwri, hip, humerus, mura, got 'graz'"):
+    with pytest.raises(BadValue, match=r"fracatlas, grazpedwri, hip, humerus, mura, rf100, got 'graz'"):
         claims("graz", tmp_path)

@@ -283,6 +283,9 @@ def test_the_default_is_for_fracatlas_until_there_are_more_sources(tmp_path):
     assert default_plan(tmp_path) == replace(DEFAULT, data=tmp_path)
     (tmp_path / "HUMERUS").mkdir()
     assert default_plan(tmp_path) == replace(DEFAULT, data=tmp_path), "an empty folder is no source"
+    (tmp_path / "RF100").mkdir()
+    (tmp_path / "RF100/data.yaml").touch()
+    assert default_plan(tmp_path) == replace(DEFAULT, data=tmp_path, sources=("fracatlas", "rf100"))
     (tmp_path / "HUMERUS/data.yaml").touch()
     assert default_plan(tmp_path) == Plan(data=tmp_path)
     assert (Plan().training.model, Plan().training.imgsz) == ("yolov8m.pt", 800)

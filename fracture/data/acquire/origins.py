@@ -72,6 +72,16 @@ ORIGINS: Mapping[str, Origin] = MappingProxyType(
             steps=_UNIVERSE_STEPS,
             roboflow="thesisyolo-v8/proximal-femur-fracture",
         ),
+        "rf100": Origin(
+            title="RF100 bone-fracture",
+            page="https://universe.roboflow.com/science-research/science-research-2022:-bone-fracture-detection",
+            licence="CC BY 4.0",
+            size_gb=0.03,
+            folder="RF100",
+            holds=_EXPORT,
+            steps=_UNIVERSE_STEPS,
+            roboflow="science-research/science-research-2022:-bone-fracture-detection",
+        ),
         "mura": Origin(
             title="MURA v1.1",
             page="https://aimi.stanford.edu/datasets/mura-msk-xrays",

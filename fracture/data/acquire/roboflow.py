@@ -49,7 +49,7 @@ def from_roboflow(project: str, key: str, store: Path, base: str, patience: Pati
     if "refused" in found:
         kind = BadValue if found["refused"] == BadValue.code else MissingData
         raise kind(str(found.get("why")))
-    name = f"{project.rpartition('/')[2]}-v{int(found['version'])}.zip"
+    name = f"{project.rpartition('/')[2].replace(':', '')}-v{int(found['version'])}.zip"
     return [download(str(found["link"]), store / name, patience=patience)]
 
 

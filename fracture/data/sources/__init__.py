@@ -18,6 +18,7 @@ SOURCES: Mapping[str, Callable[[Path], Iterator[Claim]]] = MappingProxyType(
         "grazpedwri": grazpedwri.claims,
         "humerus": roboflow.humerus,
         "hip": roboflow.hip,
+        "rf100": roboflow.rf100,
         "mura": mura.claims,
     }
 )

@@ -1,4 +1,4 @@
-"""Roboflow Universe exports in YOLO format, and the two that this package knows by name.
+"""Roboflow Universe exports in YOLO format, and the three that this package knows by name.
 
 ``humerus``: universe.roboflow.com/new-workspace-ozkjr/humerus-ghx7b, about 548 films of the upper arm, 1,420 with their
 augmented copies. Boxes of four classes, oblique, segmental, spiral and transverse, all of them fractures. There are no
@@ -7,6 +7,11 @@ normal films.
 ``hip``: universe.roboflow.com/thesisyolo-v8/proximal-femur-fracture, about 640 films, 1,214 with their augmented
 copies. Polygons and boxes of fourteen classes, seven a side: fractures (intertrochanteric, neck, subtrochanteric),
 landmarks, dislocations, normals. Normals are drawn, so an empty label says nothing.
+
+``rf100``: universe.roboflow.com/science-research/science-research-2022:-bone-fracture-detection, in RF100 as
+bone-fracture: 1,089 files of about 750 films from the web, hands and forearms mostly, CC BY 4.0. Boxes of four classes,
+angle, fracture, line and messed_up_angle, all of them signs of a fracture. Others report on its own valid and test
+parts (F. Ciaglia et al., Roboflow 100, arXiv 2211.13523), which stay out of training.
 
 Licence: what an export states, ``roboflow: license:`` in data.yaml, else README.dataset.txt or README.roboflow.txt.
 Layout: data.yaml and ``train``, ``valid``, ``test``, each with ``images`` and ``labels``. There are no patient ids.
@@ -41,7 +46,13 @@ HIP = Provenance(
     ),
     empty_is_normal=False,
 )
-PRESETS: Mapping[str, Provenance] = MappingProxyType({"humerus": HUMERUS, "hip": HIP})
+RF100 = Provenance(
+    source="rf100",
+    attribution=f"Roboflow Universe, {UNIVERSE}/science-research/science-research-2022:-bone-fracture-detection",
+    classes=FractureClasses(("angle", "fracture", "line", "messed_up_angle")),
+    parts_published=True,
+)
+PRESETS: Mapping[str, Provenance] = MappingProxyType({"humerus": HUMERUS, "hip": HIP, "rf100": RF100})
 
 
 def humerus(root: Path) -> Iterator[Claim]:
@@ -52,6 +63,11 @@ def humerus(root: Path) -> Iterator[Claim]:
 def hip(root: Path) -> Iterator[Claim]:
     """Give one claim per film and per label without one. Raises MissingData, BadValue before the first."""
     return export(root, HIP)
+
+
+def rf100(root: Path) -> Iterator[Claim]:
+    """Give one claim per film and per label without one. Raises MissingData, BadValue before the first."""
+    return export(root, RF100)
 
 
 def export(root: Path, about: Provenance, data_yaml: Path | None = None) -> Iterator[Claim]:

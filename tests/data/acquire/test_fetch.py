@@ -883,7 +883,7 @@ def test_an_archive_brought_by_hand(tmp_path, source):
 
 
 def test_an_unknown_source(tmp_path):
-    with pytest.raises(BadValue, match="fracatlas, grazpedwri, hip, humerus, mura, pkdarabi, got 'x'"):
+    with pytest.raises(BadValue, match="fracatlas, grazpedwri, hip, humerus, mura, pkdarabi, rf100, got 'x'"):
         acquire("x", tmp_path)
     with pytest.raises(BadValue):
         instructions("x", tmp_path)
@@ -895,6 +895,7 @@ def test_the_table_is_sound():
         "grazpedwri": "GRAZPEDWRI-DX",
         "humerus": "HUMERUS",
         "hip": "HIP",
+        "rf100": "RF100",
         "mura": "MURA-v1.1",
         "pkdarabi": "PKDARABI",
     }
