@@ -12,6 +12,7 @@ export const RECORDED = true;
 
 export const key = () => null;
 export const useKey = () => {};
+export const forgetKey = () => {};
 
 /** Give what was recorded, a model in each way it was run, as {name, card, answers}. */
 export async function models() {
@@ -37,7 +38,9 @@ export async function samples() {
 export async function detect(files, { model }) {
   const at = files.length === 1 ? places.get(files[0]) : undefined;
   if (at === undefined) {
-    throw new Problem(415, "Only the films to try have an answer here. To read films of your own, run the service.");
+    const refused = new Problem(415, "Only the films to try have an answer here. To read films of your own, run the service.");
+    refused.films = files.map(() => refused);
+    throw refused;
   }
   return structuredClone(model.answers[at]);
 }
@@ -46,7 +49,7 @@ export async function render() {
   throw new Problem(415, "Here only pictures that a browser knows can be shown.");
 }
 
-export const feedback = async () => false;
+export const offers = async () => ({ feedback: false, clinics: false });
 
 async function load() {
   return (await get(new URL("answers.json", DATA))).json();

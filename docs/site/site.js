@@ -1,6 +1,7 @@
 // The front page: figures out of the files they were written to, none typed by hand.
 
 import { bars, curves, intervals } from "./charts.js";
+import { followFooter } from "./viewer/media.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -192,6 +193,7 @@ async function load(path) {
   return response.json();
 }
 
+followFooter();
 films();
 fill("#skill", skill);
 fill("#speed", speed);

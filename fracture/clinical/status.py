@@ -25,6 +25,7 @@ A study, in this order:
 5. else no fracture.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -179,10 +180,10 @@ def of_film(
         None if outside or thresholds is None else _certainty(thresholds.status(score), status)
         for score in scores[:shown]
     )
-    places = len(certainty) if thresholds is None and detected else sum(map(bool, certainty))
+    marked = bool(certainty) if thresholds is None and detected else any(certainty)
     torn = by_score and status is Status.DOUBT and Status.FRACTURE in {box_says, whole_says}
     deciding = 0 if by_score and box_decides else None
-    advice = _advice(status, places, flags, by_score=by_score)
+    advice = _advice(status, flags, marked=marked, by_score=by_score)
     return Said(status, detected, certainty, by_score, deciding, torn, flags, advice)
 
 
@@ -212,7 +213,7 @@ def of_study(films: Sequence[Said], refused: int) -> StudySaid:
     if said == {Status.OUTSIDE}:
         which = "the film" if len(films) == 1 else "every film that was read"
         note = f"{which} is outside the intended use, so what the boxes say counts for nothing"
-        return StudySaid(Status.OUTSIDE, _told(note, kept[1:]))
+        return StudySaid(Status.OUTSIDE, _told(note, _kept(films, _OUTSIDE)))
     if None in said:
         return StudySaid(None, _told("this model was not measured at both thresholds that a status needs", kept))
     if Status.FRACTURE in said:
@@ -263,25 +264,25 @@ def _certainty(box: Status, film: Status | None) -> Certainty | None:
     return "definite" if box is film is Status.FRACTURE else "suspicious"
 
 
-def _advice(status: Status | None, places: int, flags: frozenset[str], *, by_score: bool) -> str:
+def _advice(status: Status | None, flags: frozenset[str], *, marked: bool, by_score: bool) -> str:
     """Say what to make of it. Nothing found never reads as nothing there, least of all where film is missing.
 
-    ``by_score`` tells that a score reached a threshold: without a place, that of the film as a whole.
+    Boxes are not counted: a page or a picture may show fewer of them than are in the answer. ``marked`` tells that
+    a box is there for what is said, ``by_score`` that a score reached a threshold: without a box, that of the film as a
+    whole.
     """
     repairs = [text for flag, text in _REPAIRS.items() if flag in flags]
-    where = "1 place" if places == 1 else f"{places} places"
     if status is Status.OUTSIDE:
         said = (
             "This film is outside what the model is meant for: neither a box on it nor the lack of one says anything."
         )
         return f"{said} {_SEE_A_DOCTOR.capitalize()}"
-    if status is Status.FRACTURE or (status is None and places):
-        place = f" in {where}" if places else ""
-        said = f"A fracture is suspected{place}. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
-    elif places == 0 and by_score:
+    if status is Status.FRACTURE or (status is None and marked):
+        said = f"A fracture is suspected. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
+    elif marked:
+        said = f"In doubt: the film may show a fracture. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
+    elif by_score:
         said = f"In doubt: the film as a whole may show a fracture, and no box marks where: {_SEE_A_DOCTOR}"
-    elif places:
-        said = f"In doubt: {where} may be a fracture. Boxes can be wrong, and others missed: {_SEE_A_DOCTOR}"
     else:
         said = (
             "No box reached a threshold. This does not rule out a fracture: where pain, swelling or an injury speaks "
@@ -290,14 +291,21 @@ def _advice(status: Status | None, places: int, flags: frozenset[str], *, by_sco
     return " ".join([*repairs, said])
 
 
-def _kept(films: Sequence[Said]) -> list[str]:
-    """Say what keeps films from being judged, or from being without a fracture."""
+def _kept(films: Sequence[Said], known: frozenset[str] = frozenset()) -> list[str]:
+    """Say what keeps films from being judged, or from being without a fracture; each film is counted once.
+
+    Flags that are ``known`` are told elsewhere.
+    """
+    alike = Counter(
+        tuple(number for number, (flags, *_) in enumerate(_KEPT_FROM_NO_FRACTURE) if film.flags & flags - known)
+        for film in films
+    )
     told = []
-    for flags, one, several in _KEPT_FROM_NO_FRACTURE:
-        count = sum(bool(film.flags & flags) for film in films)
-        if count:
+    for numbers, count in sorted(alike.items()):
+        if numbers:
             who = "the film" if len(films) == 1 else "1 film" if count == 1 else f"{count} films"
-            told.append(f"{who} {one if count == 1 else several}")
+            reasons = (_KEPT_FROM_NO_FRACTURE[number] for number in numbers)
+            told.append(f"{who} {_listed([one if count == 1 else several for _, one, several in reasons])}")
     return told
 
 
@@ -309,4 +317,5 @@ def _told(note: str, kept: Sequence[str]) -> str:
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+    last = ", and " if any(" and " in part for part in parts) else " and "
+    return last.join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)

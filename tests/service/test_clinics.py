@@ -673,7 +673,9 @@ def serving(serve, server, monkeypatch):
 
 @pytest.mark.parametrize("settings", [{}, {"fracture_clinics": "off", "google_maps_api_key": SecretStr(KEY)}])
 def test_nobody_to_ask(serve, detect, paint, picture, settings):
-    consult = detect(picture(paint()), client=serve(**settings), lat=1, lng=2).json()["orthopedic_consult"]
+    client = serve(**settings)
+    consult = detect(picture(paint()), client=client, lat=1, lng=2).json()["orthopedic_consult"]
+    assert client.get("/health").json()["clinics"] is False, "who asks first need not ask for a position"
     assert consult == {"status": "not_configured", "note": consult["note"]}
     assert "GOOGLE_MAPS_API_KEY" in consult["note"]
 

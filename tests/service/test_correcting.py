@@ -7,7 +7,7 @@ import pytest
 from fracture.commands import ingest
 from fracture.data import manifest
 from tests.service.running import FILM, running, write_bundle
-from tests.service.test_viewer import browser, opened, settle, until  # noqa: F401  fixtures
+from tests.service.test_viewer import browser, legend, opened, settle, until  # noqa: F401  fixtures
 
 KEYS = {role: f"{role}-{'k' * 20}" for role in ("viewer", "operator")}
 
@@ -70,6 +70,8 @@ def test_a_reader_marks_boxes_wrong_and_draws_what_is_missing(page, service, tmp
     assert shown >= 1, "a film without a box proves nothing"
     page.get_by_label("Box 1 is wrong").check()
     assert page.locator(".boxes .wrong").count() == 1
+    label = page.locator(".boxes .wrong text").evaluate("text => getComputedStyle(text).textDecorationLine")
+    assert label == "none", "what is called wrong can still be read"
     page.get_by_role("button", name="Draw a box").click()
     drag(page, (0.25, 0.5), (0.5, 0.75))
     drag(page, (0.6, 0.6), (0.6, 0.6))  # a slip of the hand is no box
@@ -99,6 +101,9 @@ def test_no_fracture_makes_every_box_wrong_and_cannot_tell_judges_none(page, ser
     page.get_by_role("button", name="Correct").click()
     page.get_by_label("no fracture", exact=True).check()
     assert page.locator(".boxes .wrong").count() == shown
+    marks, lines = legend(page)
+    assert all(mark.startswith("called wrong, ") for mark in marks)
+    assert "dotted: called wrong by the reader" in lines
     assert page.get_by_role("button", name="Draw a box").is_hidden()
     keep(page)
     assert [*map(len, kept(service)[1:])] == [0, shown]
@@ -115,7 +120,10 @@ def test_what_was_drawn_can_be_removed_and_outlives_another_film(page):
     page.get_by_role("button", name="Draw a box").click()
     drag(page, (0.1, 0.1), (0.3, 0.3))
     drag(page, (0.4, 0.4), (0.6, 0.6))
+    lines = legend(page)[1]
+    assert "green, solid: drawn by the reader" in lines, "a saved picture has what was drawn"
     page.get_by_role("button", name="Remove your box 1").click()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove your box 1", "the next one"
     first = page.locator(".film").first
     assert first.locator(".boxes .own:visible").count() == 1
     show(page, FILM + b"\0")

@@ -11,8 +11,8 @@ from fracture.data import samples
 from fracture.service.http.pages import VIEWER
 
 SCRIPTS = (
-    *("api", "clinics", "correct", "dom", "film", "formats", "key", "labels", "marks"),
-    *("measure", "modes", "pencil", "samples", "save", "tools", "viewer", "words"),
+    *("api", "card", "clinics", "correct", "dom", "film", "formats", "gestures", "key", "labels", "marks"),
+    *("measure", "media", "modes", "pencil", "samples", "save", "tools", "viewer", "words"),
 )
 TYPES = {
     "/": "text/html; charset=utf-8",

@@ -120,6 +120,14 @@ def test_all_refused_is_the_first_ones_problem(study):
     assert study(NO_FILM, b"").json()["code"] == "unsupported_format"
 
 
+def test_all_refused_says_of_each_why(study):
+    said = study(b"", NO_FILM, NO_FILM).json()
+    assert [error["loc"] for error in said["errors"]] == [["body", "file", source] for source in range(3)]
+    kinds = ["empty_file", "unsupported_format", "unsupported_format"]
+    assert [error["type"] for error in said["errors"]] == kinds
+    assert said["errors"][0]["msg"] == said["detail"] != said["errors"][1]["msg"]
+
+
 @pytest.mark.parametrize(
     ("films", "status", "note"),
     [

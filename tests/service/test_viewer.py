@@ -102,13 +102,19 @@ def contrast(one, other):
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def test_contrast_is_wcag_aa():
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", CSS))
+@pytest.mark.parametrize("medium", ["screen", "paper"])
+def test_contrast_is_wcag_aa(medium):
+    screen, paper = CSS.split("@media print {")
+    roots = re.search(r":root \{[^}]*\}", screen if medium == "screen" else paper).group()
+    colours = {
+        name: colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
+        for name, colour in re.findall(r"--(\w+): (#[0-9a-f]+)", roots)
+    }
     for ground in ("paper", "panel", "raised"):
         for ink in ("ink", "soft", "definite", "suspicious", "unrated", "bad", "mark"):
             assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
         assert contrast(colours["edge"], colours[ground]) >= 3, ground
-    footer = re.search(r"footer \{[^}]*background: (#\w+); color: (#\w+)", CSS)
+    footer = re.search(r"footer \{[^}]*background: (#\w+); color: (#\w+)", screen)
     assert contrast(*footer.groups()) >= 4.5
 
 
@@ -178,6 +184,7 @@ class Script:
     rendered: int = 1
     unshown: int | None = None
     shape: object = None
+    health: dict = field(default_factory=lambda: {"feedback": False, "clinics": True})
     hold: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
 
@@ -226,8 +233,10 @@ class Script:
         return {"films": answers} | about
 
 
-def problem(status, detail, code="refused", **headers):
-    content = {"title": "Refused", "status": status, "detail": detail, "code": code}
+def problem(status, detail, code="refused", errors=None, **headers):
+    content = {"title": "Refused", "status": status, "detail": detail, "code": code} | (
+        {"errors": errors} if errors else {}
+    )
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
@@ -266,7 +275,11 @@ def application(script):
             listed = [{"name": name, "address": address, "distance_m": metres} for name, address, metres in places]
             consult = {"status": "ok", "note": "Not a recommendation.", "attribution": "Map people", "clinics": listed}
         if all("detections" not in answer for *_, answer in answers):
-            return problem(415, answers[0][2]["detail"])
+            errors = [
+                {"loc": ["body", "file", source], "msg": answer["detail"], "type": answer["code"]}
+                for source, _, answer in answers
+            ]
+            return problem(415, answers[0][2]["detail"], errors=errors)
         return JSONResponse(script.whole(answers, consult))
 
     async def render(request):
@@ -290,6 +303,7 @@ def application(script):
     app = Starlette(
         routes=[
             Route("/model", model),
+            Route("/health", lambda _: JSONResponse(script.health)),
             Route("/detect", detect, methods=["POST"]),
             Route("/render", render, methods=["POST"]),
             Mount("/samples", StaticFiles(directory=samples.FOLDER)),
@@ -404,7 +418,11 @@ def settle(page):
 
 
 def slide(page, threshold):
-    move = "(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input')); }"
+    move = """async (slider, to) => {
+        const { placeOf } = await import(new URL("modes.js", document.baseURI));
+        slider.value = placeOf(Number(to));
+        slider.dispatchEvent(new Event("input"));
+    }"""
     page.locator("#slider").evaluate(move, str(threshold))
 
 
@@ -743,14 +761,24 @@ def test_answers_go_to_their_files_by_name_not_by_place(visit, script, film, dic
     assert "2 files were not read." in page.inner_text("#status span")
 
 
-def test_films_of_which_none_can_be_read_are_said_together(visit, script, film):
+def test_films_of_which_none_can_be_read_say_each_why(visit, script, film):
     page = visit()
-    broken = film | {"buffer": b"no film"}
-    upload(page, broken, broken)
-    assert page.inner_text("#banner p").startswith("None of these films can be read. The first: Expected a film as PNG")
+    upload(page, film | {"buffer": b"no film"}, film | {"buffer": film["buffer"][:200]})
+    reasons = page.locator(".film .problem").all_inner_texts()
+    assert reasons[0].startswith("Expected a film as PNG")
+    assert reasons[1]
+    assert reasons[0] != reasons[1]
+    assert page.is_hidden("#banner")
+    assert page.inner_text("#status span") == "2 files were not read."
+    assert page.locator(".viewport:visible, .tools:visible").count() == 0
+
+
+def test_what_fails_again_when_it_is_sent_again_offers_no_second_try(visit, script, film):
+    page = visit()
     script.problem = {"status": 413, "detail": "expected at most 2 files in one study", "code": "too_many_files"}
-    upload(page, film)
+    upload(page, film, film)
     assert page.inner_text("#banner p") == "Expected at most 2 files in one study."
+    assert page.is_hidden("#banner button")
 
 
 def test_a_hostile_file_name_is_text_and_is_not_sent(visit, script, film):
@@ -845,6 +873,26 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_only(visit, script, film):
     assert page.evaluate("Object.values(sessionStorage)") == ["right-key"]
 
 
+def test_a_wrong_key_that_is_withdrawn_leaves_nothing_behind(visit, script, film):
+    script.key = "right-key"
+    page = visit()
+    page.fill("#key", "wrong-key")
+    page.keyboard.press("Enter")
+    until(page, "() => document.querySelector('#ask-problem').textContent")
+    page.keyboard.press("Escape")
+    page.locator("#banner").wait_for()
+    assert page.inner_text("#banner p") == "This service asks for a key, and none is given."
+    assert page.evaluate("Object.values(sessionStorage)") == []
+    assert not [part for part in ("#modes", "#filter", ".legend") if page.is_visible(part)], (
+        "there is nothing to choose"
+    )
+    page.click("#banner button")
+    page.fill("#key", "right-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#modes input")
+    assert page.is_hidden("#banner")
+
+
 def test_without_a_key_the_page_says_so(visit, script, film):
     script.key = "right-key"
     page = visit()
@@ -906,6 +954,14 @@ def test_clinics_are_looked_up_only_when_a_position_is_given(visit, script, film
     assert page.locator("#clinic-list li").count() == 0
 
 
+def test_clinics_are_not_offered_where_none_are_looked_up(visit, script, film):
+    script.health["clinics"] = False
+    page = visit()
+    page.wait_for_selector("#modes input")
+    upload(page, film)
+    assert page.is_hidden("#clinics")
+
+
 def test_a_position_can_be_typed(visit, script, film):
     page = visit()
     upload(page, film, film)
@@ -924,6 +980,7 @@ def test_a_film_to_try_is_a_click_away_and_shows_what_radiologists_drew_on_reque
     fractured = next(sample for sample in known if sample.fractured)
     page.get_by_role("button", name=fractured.title).click()
     page.wait_for_selector(".film")  # it is fetched first
+    assert page.evaluate("document.activeElement.className") == "viewport"
     settle(page)
     assert shown(page).shape == fractured.size_px[::-1]
     assert page.inner_text(".credit") == f"{fractured.image_id.replace('fracatlas/', 'FracAtlas ')}, CC BY 4.0"
@@ -958,31 +1015,80 @@ def test_a_film_can_be_taken_off_the_study(visit, script, film, picture, grey):
     page = visit()
     upload(page, film, film | {"name": "other.png", "buffer": picture(255 - grey)})
     page.locator("[data-do=remove]").first.click()
+    focus = "() => document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(focus) == "Film 1"
     settle(page)
     assert page.locator(".film h2").all_inner_texts() == ["1. other.png"]
     assert [len(names) for path, _, names in script.asked if path == "/detect"] == [2, 1]
     page.click("[data-do=remove]")
     assert page.is_visible("#welcome")
+    assert page.evaluate(focus) == "choose", "a keyboard keeps its place on the page"
+    upload(page, film)
+    page.click("#clear")
+    assert page.evaluate(focus) == "choose"
 
 
-def test_a_length_is_measured_in_mm_where_the_film_says_how_large_a_pixel_is(visit, script, film):
-    for spacing, expected in (((0.2, 0.1), "{mm:.1f} mm"), (None, "{px:.1f} px")):
-        script.spacing = spacing
-        page = visit()
-        upload(page, film)
-        assert ("pixel 0.1 x 0.2 mm" in page.inner_text(".hud")) == bool(spacing)
-        page.click("[data-do=measure]")
-        view, scale = page.locator(".viewport").bounding_box(), place(page)[2]
-        start = (view["x"] + view["width"] / 2, view["y"] + view["height"] / 2)
-        page.mouse.move(*start)
-        page.mouse.down()
-        page.mouse.move(start[0] + 60, start[1] + 80)
-        page.mouse.up()
-        across, down = 60 / scale, 80 / scale
-        lengths = {"mm": ((0.1 * across) ** 2 + (0.2 * down) ** 2) ** 0.5, "px": (across**2 + down**2) ** 0.5}
-        assert page.locator(".ruler text").text_content() == expected.format(**lengths)
-        page.click("[data-do=reset]")
-        assert not page.locator(".ruler text").is_visible()
+def measure(page, start, end):
+    """Measure between two places, as fractions of the viewport; give these in its pixels."""
+    page.click("[data-do=measure]")
+    view = page.locator(".viewport").bounding_box()
+    places = [(x * view["width"], y * view["height"]) for x, y in (start, end)]
+    for (x, y), act in zip(places, (page.mouse.down, page.mouse.up), strict=True):
+        page.mouse.move(view["x"] + x, view["y"] + y)
+        act()
+    return places
+
+
+@pytest.mark.parametrize("spacing", [(0.2, 0.1), None])
+def test_a_length_is_measured_in_mm_where_the_film_says_how_large_a_pixel_is(visit, script, film, spacing):
+    script.spacing = spacing
+    page = visit()
+    upload(page, film)
+    assert ("pixel 0.1 x 0.2 mm at the detector" in page.inner_text(".hud")) == bool(spacing)
+    (x0, y0), (x1, y1) = measure(page, (0.5, 0.5), (0.55, 0.63))
+    across, down = ((x1 - x0) / place(page)[2], (y1 - y0) / place(page)[2])
+    lengths = {"mm": ((0.1 * across) ** 2 + (0.2 * down) ** 2) ** 0.5, "px": (across**2 + down**2) ** 0.5}
+    told = ("{mm:.1f} mm at the detector" if spacing else "{px:.1f} px").format(**lengths)
+    assert page.locator(".ruler text").text_content() == told
+    rest = ", where the body is shown larger than it is, unless the film's pixel size was calibrated."
+    assert page.inner_text(".length") == f"Length: {told}" + (
+        rest if spacing else ". The film does not state its pixel size."
+    )
+    assert f"Length: {told}" in " ".join(legend(page)[1])
+    page.click("[data-do=reset]")
+    assert not page.locator(".ruler text").is_visible()
+    assert page.locator(".length").text_content() == ""
+    assert "Length" not in " ".join(legend(page)[1])
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [((0.5, 0.5), (0.995, 0.6)), ((0.3, 0.05), (0.6, 0.95)), ((0.6, 0.05), (0.4, 0.02)), ((0, 0.4), (1, 0.5))],
+)
+def test_a_length_stands_beside_the_middle_of_its_line_within_view(visit, film, start, end):
+    page = visit()
+    upload(page, film)
+    page.click("[data-do=zoomIn]")
+    page.click("[data-do=zoomIn]")
+    measure(page, start, end)
+    view, line, label = (page.locator(one).bounding_box() for one in (".viewport", ".ruler line", ".ruler text"))
+    middles = [(one["x"] + one["width"] / 2, one["y"] + one["height"] / 2) for one in (line, label)]
+    apart = [abs(one - other) for one, other in zip(*middles, strict=True)]
+    assert apart[0] <= label["width"] / 2 + 20
+    assert apart[1] <= label["height"] / 2 + 20
+    for at, size in (("x", "width"), ("y", "height")):
+        assert view[at] <= label[at] + 1
+        assert label[at] + label[size] <= view[at] + view[size] + 1
+
+
+def test_a_line_ends_where_the_film_does_and_a_click_takes_it_away(visit, film, grey):
+    page = visit()
+    upload(page, film)
+    measure(page, (0.001, 0.5), (0.999, 0.5))
+    assert page.locator(".ruler text").text_content() == f"{grey.shape[1]}.0 px"
+    measure(page, (0.5, 0.6), (0.5, 0.6))
+    assert not page.locator(".ruler line").is_visible()
+    assert page.locator(".length").text_content() == ""
 
 
 def test_films_zoom_and_move_together_on_request(visit, film):
@@ -994,6 +1100,7 @@ def test_films_zoom_and_move_together_on_request(visit, film):
     page.locator("[data-do=zoomIn]").first.click()
     assert len(set(page.evaluate(lies))) == 2
     page.locator("#together input").check()
+    assert len(set(page.evaluate(lies))) == 1
     page.locator("[data-do=zoomIn]").first.click()
     page.locator(".viewport").first.focus()
     page.keyboard.press("ArrowRight")
@@ -1005,9 +1112,20 @@ def test_films_zoom_and_move_together_on_request(visit, film):
 def test_the_boxes_have_a_button(visit, film):
     page = visit()
     upload(page, film)
-    page.get_by_role("button", name="Boxes").click()
+    line = boxes(page).locator(".line.definite").bounding_box()
+    page.locator("[data-number='2']").focus()
+    page.keyboard.press("b")
     assert not boxes(page).first.is_visible()
+    assert page.inner_text(".count") == "Boxes are switched off: 3 not shown."
+    details = page.locator(".details")
+    assert details.text_content() == ""
+    page.mouse.move(line["x"] + 20, line["y"] + 20)
+    page.mouse.move(line["x"] + 22, line["y"] + 22)
+    assert details.text_content() == "", "a film whose boxes are hidden says nothing of them"
+    page.locator(".found li").first.hover()
+    assert details.text_content() == ""
     page.get_by_role("button", name="Boxes").click()
+    assert page.inner_text(".count") == "3 boxes shown."
     assert boxes(page).first.is_visible()
 
 
@@ -1197,6 +1315,93 @@ def test_nothing_runs_off_the_screen_and_the_disclaimer_stays_in_view(visit, fil
         assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).tagName", middle) == "FOOTER"
     assert page.locator(".photo").is_visible() == (width < 500)
     assert page.get_attribute("#photo", "capture") == "environment"
+
+
+def test_modes_are_some_steps_of_a_key_apart(visit, script, film):
+    low = [
+        {**one, "threshold": threshold}
+        for one, threshold in zip(CARD["operating_points"], (0.037, 0.051, 0.161), strict=False)
+    ]
+    script.card = CARD | {"operating_points": low}
+    page = visit()
+    upload(page, film)
+    slider, threshold = page.locator("#slider"), page.locator("#threshold")
+    for name, least in (("balanced", 5), ("specific", 20)):
+        page.get_by_label(name, exact=True).check()
+        assert threshold.inner_text() == f"{ {'balanced': 0.051, 'specific': 0.161}[name]:.3f}"
+        assert float(slider.input_value()) >= least
+    slider.focus()
+    page.keyboard.press("Home")
+    assert threshold.inner_text() == "0.037"
+    page.keyboard.press("ArrowRight")
+    assert 0.037 < float(threshold.inner_text()) < 0.04
+    page.keyboard.press("End")
+    assert threshold.inner_text() == "1.000"
+
+
+def test_on_a_phone_a_study_of_several_films_says_first_what_it_comes_to(visit, film):
+    page = visit(width=360, height=800)
+    upload(page, film)
+    top = "name => document.querySelector(name).getBoundingClientRect().top"
+    assert page.evaluate(top, "#films") < page.evaluate(top, "#study")
+    upload(page, film)
+    assert page.evaluate(top, "#study") < page.evaluate(top, "#filter") < page.evaluate(top, "#films")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (360, 640)])
+def test_all_letters_grow_and_the_disclaimer_does_not_cover_the_page(visit, film, width, height):
+    page = visit(width=width, height=height)
+    upload(page, film)
+    sizes = """() => [...document.querySelectorAll('body *')].filter(one => one.getClientRects().length
+        && !one.closest('svg')
+        && [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim()))
+        .map(one => [one.tagName + '.' + one.className, parseFloat(getComputedStyle(one).fontSize)])"""
+    before = page.evaluate(sizes)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    until(page, f"() => document.body.classList.contains('tall-footer') === {'true' if width < 500 else 'false'}")
+    after = page.evaluate(sizes)
+    assert after == [[name, pytest.approx(2 * size)] for name, size in before]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("[data-do=remove]").click()
+    assert page.is_visible("#welcome")
+
+
+def test_paper_has_the_film_whole_no_buttons_and_the_disclaimer_on_every_page(visit, film, tmp_path):
+    page = visit()
+    upload(page, film, film)
+    for _ in range(3):
+        page.locator("[data-do=zoomIn]").first.click()
+    before = place(page)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    view, canvas = (page.locator(one).first.bounding_box() for one in (".viewport", ".viewport canvas"))
+    for at, size in (("x", "width"), ("y", "height")):
+        assert view[at] - 1 <= canvas[at]
+        assert canvas[at] + canvas[size] <= view[at] + view[size] + 1
+    assert view["width"] < 186 / 25.4 * 96, "within the margins of A4"
+    assert page.locator("button:visible, input:visible, .tools:visible, form:visible").count() == 0
+    said = (
+        ".verdict",
+        "#status",
+        ".warnings",
+        ".chance",
+        ".found",
+        ".advice",
+        "#facts",
+        "#threshold",
+        "#modes",
+        ".legend",
+    )
+    assert [part for part in said if not page.locator(part).first.is_visible()] == []
+    footer = "getComputedStyle(document.querySelector('footer')).display"
+    assert page.evaluate(footer) == "table-footer-group", "which a browser repeats on every page"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.emulate_media(media="null")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert place(page) == pytest.approx(before, abs=0.01)
+    paper = re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))
+    assert len(paper) == 3
+    assert place(page) == pytest.approx(before, abs=0.01)
 
 
 def test_two_fingers_zoom(visit, film):
@@ -1394,6 +1599,10 @@ def test_the_front_page_quotes_files(opened, site):
     page = opened(f"{address}/")
     until(page, "() => document.querySelectorAll('#skill table').length === 1")
     assert page.locator("#skill .chart").count() == 4
+    page.set_viewport_size({"width": 360, "height": 800})
+    cut = "div => div.scrollWidth - div.clientWidth"
+    assert page.locator("#skill figure div:has(table)").evaluate(cut) <= 0, "on a phone too the whole table is in view"
+    page.set_viewport_size({"width": 1280, "height": 900})
     recorded = json.loads((docs / "data/answers.json").read_text())
     statuses = [answer["status"] for answer in recorded["models"][0]["answers"]]
     assert [said.get_attribute("data-status") for said in page.locator("#films span").all()] == statuses

@@ -178,6 +178,7 @@ class Health(BaseModel):
     backend: str
     operating_modes: list[str]
     feedback: bool = Field(description="Whether corrections are kept, see /feedback.")
+    clinics: bool = Field(description="Whether clinics are looked up where lat and lng are given.")
 
 
 class Kept(BaseModel):

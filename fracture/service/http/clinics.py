@@ -46,9 +46,14 @@ class Clinics:
         # A look-up that was given up leaves the pool, but its thread may hang on. No more than these ever do.
         self._threads = threading.BoundedSemaphore(LOOK_UPS_AT_ONCE)
 
+    @property
+    def offered(self) -> bool:
+        """Tell whether there is anybody to ask."""
+        return bool(self._providers)
+
     async def near(self, lat: float, lng: float) -> Consult:
         """List clinics within RADIUS_M of a place, rounded first. Every failure is an answer, and within the limit."""
-        if not self._providers:
+        if not self.offered:
             note = "this service looks no clinics up; its operator can: GOOGLE_MAPS_API_KEY, FRACTURE_CLINICS=overpass"
             return Consult(status="not_configured", note=note)
         place = round(lat, PLACE_DECIMALS), round(lng, PLACE_DECIMALS)

@@ -1,6 +1,6 @@
 """Refusals as problem details (RFC 9457): what was wrong, in words and as a stable code; never a trace."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +30,11 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What was found and what was expected, in words.")
     code: str = Field(description="What was wrong, as a stable word for programs.")
-    errors: list[dict[str, Any]] | None = Field(default=None, description="One entry per parameter that was wrong.")
+    errors: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="One entry per parameter that was wrong, or per file of a study of which none could be read: its "
+        "place among the files is the last of loc.",
+    )
 
 
 class RequestRefused(HTTPException):
@@ -39,9 +43,22 @@ class RequestRefused(HTTPException):
     An HTTPException, because FastAPI turns anything else raised while a form is read into a 400 without a code.
     """
 
+    errors: list[dict[str, Any]] | None = None
+
     def __init__(self, status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, detail, headers)
         self.code = code
+
+
+class NothingRead(RequestRefused):
+    """Raise for films of which none could be read: the first one's problem, and in ``errors`` the reason of each."""
+
+    def __init__(self, refusals: Sequence[tuple[int, FractureError]]) -> None:
+        first = refusals[0][1]
+        super().__init__(HTTPStatus(first.status), first.code, str(first))
+        self.errors = [
+            {"loc": ["body", "file", source], "msg": str(error), "type": error.code} for source, error in refusals
+        ]
 
 
 def problem(status: int, code: str, detail: str) -> JSONResponse:
@@ -75,7 +92,7 @@ def describe(error: Exception) -> Problem:
         raise error
     status = error.status_code
     if isinstance(error, RequestRefused):
-        return _document(status, error.code, error.detail)
+        return _document(status, error.code, error.detail, error.errors)
     return _document(status, _CODES.get(status, "refused"), _DETAILS.get(status, error.detail))
 
 

@@ -27,7 +27,7 @@ from fracture.service.http.clinics import Clinics
 from fracture.service.http.examples import ANSWERS
 from fracture.service.http.fairness import Share
 from fracture.service.http.parameters import PNG
-from fracture.service.http.problems import RequestRefused, documented
+from fracture.service.http.problems import NothingRead, RequestRefused, documented
 from fracture.service.http.scheduler import Scheduler
 from fracture.service.http.settings import Settings
 from fracture.service.http.telemetry import MEDIA_TYPE as METRICS_TYPE
@@ -104,7 +104,7 @@ async def detect(
             return Response(await reading.picture(form.files, threshold), media_type=PNG)
         await reading.read(form.files)
     if not reading.seen:
-        raise reading.refusals[0][1]
+        raise NothingRead(reading.refusals)
     for _, error in reading.refusals:
         service.telemetry.refusal(error.code)
     refused = [answers.refused_film(error, source) for source, error in reading.refusals]
@@ -159,6 +159,7 @@ async def health(service: ServiceOf) -> answers.Health:
         backend=service.scheduler.reader.network.name,
         operating_modes=[point.name for point in service.card.operating_points],
         feedback=service.feedback is not None,
+        clinics=service.clinics.offered,
     )
 
 

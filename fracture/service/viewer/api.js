@@ -15,6 +15,10 @@ export function useKey(text) {
   sessionStorage.setItem(KEY, text);
 }
 
+export function forgetKey() {
+  sessionStorage.removeItem(KEY);
+}
+
 /** Give what can be asked, each as {name, card}: the one model that serves. */
 export async function models() {
   const card = await json(await ask("model"));
@@ -45,9 +49,10 @@ export async function render(file, frame) {
   return (await ask(`render?frame=${frame}`, { method: "POST", body: form([file]) })).blob();
 }
 
-/** Tell whether the service keeps what readers correct. */
-export async function feedback() {
-  return Boolean((await json(await ask("health"))).feedback);
+/** Tell what the service does besides: {feedback, clinics}, whether it keeps corrections and looks clinics up. */
+export async function offers() {
+  const { feedback, clinics } = await json(await ask("health"));
+  return { feedback: Boolean(feedback), clinics: Boolean(clinics) };
 }
 
 /** Correct a film; gives {sha256, kept_at}. See the service's own description of /feedback. */
@@ -75,7 +80,16 @@ async function ask(path, options = {}) {
   if (response.ok) return response;
   const said = await response.json().catch(() => null);
   const detail = said?.detail || `The service answered with status ${response.status} and gave no reason.`;
-  throw new Problem(response.status, detail, said?.code, response.headers.get("Retry-After"));
+  throw new Problem(response.status, detail, said?.code, response.headers.get("Retry-After"), ofFilms(said, response));
+}
+
+/** Give the problem of each film by its place, where none of them could be read. */
+function ofFilms(said, { status }) {
+  const films = [];
+  for (const { loc: [, , source], msg, type } of said?.errors ?? []) {
+    if (Number.isInteger(source)) films[source] = new Problem(status, msg, type);
+  }
+  return films;
 }
 
 async function json(response) {

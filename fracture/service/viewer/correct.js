@@ -76,6 +76,8 @@ export class Correction {
     button.addEventListener("click", () => {
       this.view.setOwn(this.view.own.filter((_, other) => other !== index));
       this.changed();
+      const left = this.form.querySelectorAll(".drawn-here button");
+      (left[Math.min(index, left.length - 1)] ?? this.form.querySelector("[data-do=draw]")).focus(); // this one is gone
     });
     item.append(button);
     return item;

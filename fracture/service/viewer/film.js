@@ -1,5 +1,6 @@
 // A film on the screen: its greys through a window, where it lies, and the boxes over it.
 
+import { listen } from "./gestures.js";
 import { leader, places } from "./labels.js";
 import { boxMark, peoplesMark } from "./marks.js";
 import { Ruler } from "./measure.js";
@@ -9,9 +10,7 @@ import { boxWords, spacingWords } from "./words.js";
 const WHOLE = { centre: 127.5, width: 255 };
 const MOST_ZOOM = 40;
 const KEPT_PX = 48; // this much of a film stays in view however far it is moved
-const STEP_PX = 40;
-const ZOOM_STEP = 1.25;
-const LABEL = { height: 21, letter: 7.6, baseline: 15 };
+const LABEL_EM = { height: 1.62, letter: 0.585, baseline: 1.15 }; // of the letters' height
 
 /** Give the greys 0 to 255 as they are shown through a window. */
 export function lookup({ centre, width }, inverted) {
@@ -42,14 +41,15 @@ export class FilmView {
     this.wrong = new Set(); // numbers of boxes that this reader calls wrong
     // A finger is too coarse a thing to set a window by chance.
     this.drags = matchMedia("(pointer: coarse)").matches ? "move" : "window";
-    this.ruler = new Ruler(this.overlay);
+    this.ruler = new Ruler(this.overlay, card.querySelector(".length"));
     this.pencil = new Pencil((xyxy) => this.onDraw?.(xyxy));
     this.tools = { measure: this.ruler, draw: this.pencil };
     this.sketch = peoplesMark([0, 0, 0, 0], "own", "Your box, while it is drawn");
     this.onPlace = null;
-    this.fingers = new Map();
+    this.onBoxes = null;
     this.setUp();
-    this.listen();
+    new ResizeObserver(() => (this.moved ? this.place() : this.fit())).observe(this.viewport);
+    listen(this);
   }
 
   setUp() {
@@ -81,6 +81,11 @@ export class FilmView {
   get size() {
     if (this.greys) return { width: this.canvas.width, height: this.canvas.height };
     return this.frame ?? { width: 1, height: 1 };
+  }
+
+  /** The size of the decoded film, in whose pixels boxes are. */
+  get area() {
+    return this.frame ?? this.size;
   }
 
   /** Show these boxes, whose pixels are those of `frame`. `numbers` are their places in the whole list. */
@@ -121,6 +126,7 @@ export class FilmView {
   }
 
   showOwn(shown) {
+    this.ownShown = shown;
     this.overlay.classList.toggle("corrected", shown);
   }
 
@@ -130,8 +136,9 @@ export class FilmView {
     for (const { group, number } of this.marks) group.classList.toggle("wrong", numbers.has(number));
   }
 
-  /** Say what is known of a box; of none as null. */
-  point(mark) {
+  /** Say what is known of a box; of none as null, and of none while they are hidden. */
+  point(pointed) {
+    const mark = this.boxesHidden ? null : pointed;
     for (const other of this.marks) other.group.classList.toggle("pointed", other === mark);
     const lines = mark ? [...boxWords(mark.detection), mark.detection.notes] : [];
     this.details.textContent = lines.filter(Boolean).join("\n");
@@ -159,7 +166,9 @@ export class FilmView {
   /** Show or hide the boxes; what is pressed is told by the button. */
   showBoxes(shown) {
     this.boxesHidden = !shown;
+    this.point(null);
     this.place();
+    this.onBoxes?.();
   }
 
   /** Show or hide what people drew. */
@@ -221,6 +230,17 @@ export class FilmView {
     this.place();
   }
 
+  /** How it lies now, for `putBack`. */
+  get lies() {
+    const { x, y, scale, fitted, moved } = this;
+    return { x, y, scale, fitted, moved };
+  }
+
+  putBack(lies) {
+    Object.assign(this, lies);
+    this.place();
+  }
+
   place() {
     const { width, height } = this.size;
     const [shownWidth, shownHeight] = [width * this.scale, height * this.scale];
@@ -233,11 +253,13 @@ export class FilmView {
     this.overlay.classList.toggle("compared", Boolean(this.truthShown));
     const boxes = this.marks.map(({ detection, rects }) => this.put(rects, detection.bbox_xyxy));
     for (const { xyxy, rects } of this.drawn ?? []) this.put(rects, xyxy);
-    const sketched = this.pencil.box(this.frame ?? this.size);
+    const sketched = this.pencil.box;
     this.sketch.group.style.display = sketched ? "" : "none";
     if (sketched) this.put(this.sketch.rects, sketched);
     this.label(boxes);
-    this.ruler.place(({ x, y }) => ({ x: this.onScreen(x, true), y: this.onScreen(y, false) }));
+    const { clientWidth, clientHeight } = this.viewport;
+    const onScreen = ({ x, y }) => ({ x: this.onScreen(x, true), y: this.onScreen(y, false) });
+    this.ruler.place(onScreen, { width: clientWidth, height: clientHeight });
   }
 
   /** Put rectangles where a box lies; give that place. */
@@ -253,7 +275,10 @@ export class FilmView {
   /** Put every label where it covers no box and no other label, with a line to its box where it had to move away. */
   label(boxes) {
     const { clientWidth: width, clientHeight: height } = this.viewport;
-    const sizes = this.marks.map(({ label }) => ({ width: LABEL.letter * label.textContent.length, height: LABEL.height }));
+    if (!this.marks.length) return;
+    const em = Number.parseFloat(getComputedStyle(this.marks[0].label).fontSize);
+    const sizes = this.marks.map(({ label }) => (
+      { width: LABEL_EM.letter * em * label.textContent.length, height: LABEL_EM.height * em }));
     const found = places(boxes.map((box, index) => ({ ...sizes[index], box })), { width, height });
     this.marks.forEach(({ group, line, label }, index) => {
       const spot = found[index];
@@ -261,16 +286,15 @@ export class FilmView {
       group.classList.toggle("led", Boolean(spot?.ring));
       if (!spot) return; // the list beside the film has it, and pointing to the box
       label.setAttribute("x", spot.x);
-      label.setAttribute("y", spot.y + LABEL.baseline);
+      label.setAttribute("y", spot.y + LABEL_EM.baseline * em);
       for (const [name, value] of Object.entries(leader(spot, boxes[index]))) line.setAttribute(name, value);
     });
   }
 
   onScreen(edge, horizontal) {
-    const { width, height } = this.size;
-    const frame = this.frame ?? this.size;
-    if (horizontal) return this.x + ((edge * width) / frame.width) * this.scale;
-    return this.y + ((edge * height) / frame.height) * this.scale;
+    const { size, area } = this;
+    if (horizontal) return this.x + ((edge * size.width) / area.width) * this.scale;
+    return this.y + ((edge * size.height) / area.height) * this.scale;
   }
 
   paint() {
@@ -298,97 +322,10 @@ export class FilmView {
     this.hud.textContent = this.greys ? told.filter(Boolean).join(", ") : "";
   }
 
-  listen() {
-    const view = this.viewport;
-    new ResizeObserver(() => (this.moved ? this.place() : this.fit())).observe(view);
-    view.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const { left, top } = view.getBoundingClientRect();
-      // A wheel that counts in lines says 3 where one that counts in pixels says 100.
-      const turn = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 : 1);
-      this.zoom(Math.exp(-Math.min(300, Math.max(-300, turn)) / 500), event.clientX - left, event.clientY - top);
-    }, { passive: false });
-    view.addEventListener("dblclick", () => this.reset());
-    view.addEventListener("contextmenu", (event) => event.preventDefault());
-    view.addEventListener("pointerdown", (event) => {
-      this.fingers.set(event.pointerId, event);
-      this.dragging = event.shiftKey || event.button > 0 ? "move" : this.drags;
-      if (this.fingers.size === 1) this.tools[this.dragging]?.begin(this.onFilm(event));
-      else this.pencil.cancel(); // a second finger zooms
-      view.setPointerCapture(event.pointerId);
-    });
-    view.addEventListener("pointermove", (event) => this.drag(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      view.addEventListener(end, (event) => {
-        this.fingers.delete(event.pointerId);
-        if (end === "pointercancel") this.pencil.cancel();
-        const frame = this.frame ?? this.size;
-        this.pencil.end(frame, (this.scale * this.size.width) / frame.width);
-        this.place();
-      });
-    }
-    view.addEventListener("keydown", (event) => this.press(event));
-  }
-
-  drag(event) {
-    const before = this.fingers.get(event.pointerId);
-    if (!before) return;
-    const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
-    if (this.fingers.size === 2) {
-      const [other] = [...this.fingers.values()].filter(({ pointerId }) => pointerId !== event.pointerId);
-      const apart = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
-      const { left, top } = this.viewport.getBoundingClientRect();
-      const middle = [(event.clientX + other.clientX) / 2 - left, (event.clientY + other.clientY) / 2 - top];
-      this.move(dx / 2, dy / 2);
-      this.zoom(apart(event) / Math.max(1, apart(before)), ...middle);
-    } else if (this.fingers.size === 1 && this.dragging === "move") {
-      this.move(dx, dy);
-    } else if (this.fingers.size === 1 && this.tools[this.dragging]) {
-      this.tools[this.dragging].reach(this.onFilm(event));
-      this.place();
-    } else if (this.fingers.size === 1) {
-      this.rewindow(dx, dy); // to the right more greys, up brighter
-    }
-    this.fingers.set(event.pointerId, event);
-  }
-
-  /** Give where on the film the pointer is, in pixels of the decoded film. */
-  onFilm(event) {
-    const { left, top } = this.viewport.getBoundingClientRect();
-    const frame = this.frame ?? this.size;
-    return {
-      x: (((event.clientX - left - this.x) / this.scale) * frame.width) / this.size.width,
-      y: (((event.clientY - top - this.y) / this.scale) * frame.height) / this.size.height,
-    };
-  }
-
   /** Say how far apart two pixels are, as [across, down] in mm; null where the film does not tell. */
   setSpacing(spacing) {
     this.spacing = spacing;
     this.ruler.spacing = spacing;
     this.tell();
-  }
-
-  press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const keys = {
-      "+": () => this.zoom(ZOOM_STEP),
-      "=": () => this.zoom(ZOOM_STEP),
-      "-": () => this.zoom(1 / ZOOM_STEP),
-      i: () => this.card.querySelector("[data-do=invert]").click(),
-      b: () => this.card.querySelector("[data-do=boxes]").click(),
-      0: () => this.card.querySelector("[data-do=reset]").click(),
-    };
-    if (event.key in arrows) {
-      const [dx, dy] = arrows[event.key];
-      if (event.shiftKey) this.rewindow(8 * dx, 8 * dy);
-      else this.move(STEP_PX * dx, STEP_PX * dy);
-    } else if (Object.hasOwn(keys, event.key)) {
-      keys[event.key]();
-    } else {
-      return;
-    }
-    event.preventDefault();
   }
 }

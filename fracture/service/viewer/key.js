@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { $ } from "./dom.js";
 import * as words from "./words.js";
 
+const UNKNOWN = "key_unknown";
+
 let asked = null;
 
 /** Make a call, and again with a key where the service asks for one; `given` is run once there is a new key. */
@@ -15,15 +17,22 @@ export async function keyed(call, given) {
     } catch (problem) {
       if (problem.status !== 401) throw problem;
       // Another call may have asked while this one was under way.
-      if (api.key() === used && !(await ask(problem))) throw problem;
+      if (api.key() === used && !(await ask(problem))) throw withdrawn(problem);
       given();
     }
   }
 }
 
+/** Give the problem of a call that no key was given for in the end: a wrong one is as good as none. */
+function withdrawn(problem) {
+  if (problem.code !== UNKNOWN) return problem;
+  api.forgetKey();
+  return new words.Problem(problem.status, "This service asks for a key, and none is given.");
+}
+
 function ask(problem) {
   asked ??= new Promise((done) => {
-    $("#ask-problem").textContent = problem.code === "key_unknown" ? words.problemWords(problem) : "";
+    $("#ask-problem").textContent = problem.code === UNKNOWN ? words.problemWords(problem) : "";
     $("#key").value = "";
     const finish = (given) => {
       asked = null;

@@ -4,7 +4,7 @@ const LEAST_PX = 4; // on the screen: less is a slip of the hand
 
 /** What a drag draws while a film is corrected. */
 export class Pencil {
-  /** @param {(xyxy: number[]) => void} onBox told each box, in pixels of what is shown */
+  /** @param {(xyxy: number[]) => void} onBox told each box, in pixels of the decoded film */
   constructor(onBox) {
     this.onBox = onBox;
     this.from = null;
@@ -23,17 +23,16 @@ export class Pencil {
     this.from = null;
   }
 
-  /** Give the box as it is now, within a frame of {width, height}; null where nothing is being drawn. */
-  box({ width, height }) {
+  /** The box as it is now; null where nothing is being drawn. */
+  get box() {
     if (!this.from) return null;
-    const within = (at, most) => Math.min(most, Math.max(0, at));
     const [xs, ys] = [[this.from.x, this.to.x], [this.from.y, this.to.y]].map((ends) => ends.sort((one, other) => one - other));
-    return [within(xs[0], width), within(ys[0], height), within(xs[1], width), within(ys[1], height)];
+    return [xs[0], ys[0], xs[1], ys[1]];
   }
 
   /** Hand over what was drawn; `pixel` is the length of one of the film's on the screen. */
-  end(frame, pixel) {
-    const box = this.box(frame);
+  end(pixel) {
+    const { box } = this;
     this.cancel();
     if (box && (box[2] - box[0]) * pixel >= LEAST_PX && (box[3] - box[1]) * pixel >= LEAST_PX) {
       this.onBox(box.map((edge) => Math.round(edge * 10) / 10));

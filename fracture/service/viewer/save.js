@@ -1,18 +1,21 @@
 // What a person can take away: the film as it is shown with its boxes, and the answer.
 
 import { leader, places } from "./labels.js";
+import { besides } from "./measure.js";
 import { chanceWords, plural, rating, score } from "./words.js";
 
 const NOT_A_DEVICE = "Not a medical device. Not a diagnosis. Research and education only.";
 const LEAST_SIDE_PX = 900;
 const ROW_PX = 22;
 const FONT = (px) => `${px}px system-ui, sans-serif`;
-const COLOURS = { bar: "#12161c", text: "#ebeef2" };
+const COLOURS = { bar: "#12161c", text: "#ebeef2", ruler: "#ffffff" };
 const LINES = {
   definite: { colour: "#40b8ff", dashes: [], meaning: "solid: likely" },
   suspicious: { colour: "#ffc43d", dashes: [9, 7], meaning: "dashed: possible" },
   unrated: { colour: "#c3ccd4", dashes: [2, 5], meaning: "dotted: not rated" },
   people: { colour: "#7fe3a1", dashes: [18, 5], meaning: "green, long dashes: drawn by radiologists" },
+  own: { colour: "#7fe3a1", dashes: [], meaning: "green, solid: drawn by the reader" },
+  wrong: { colour: "#c3ccd4", dashes: [2, 5], meaning: "dotted: called wrong by the reader" },
 };
 
 /** Save a film with the boxes it shows, in its window; `shown` has the threshold, `model` is who found them. */
@@ -30,15 +33,21 @@ function picture(view, { threshold, model: { card } }, model) {
   const scale = Math.max(1, LEAST_SIDE_PX / Math.max(width, height));
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
   const unit = Math.max(across, down) / LEAST_SIDE_PX;
-  const boxes = view.boxesHidden ? [] : view.detections;
-  const drawn = view.truthShown ? (view.truth ?? []) : [];
-  const kinds = new Set([...boxes.map(rating), ...(drawn.length ? ["people"] : [])]);
+  const boxes = view.boxesHidden ? [] : view.marks.map(({ detection, number }) => (
+    { ...detection, kind: view.wrong.has(number) ? "wrong" : rating(detection) }));
+  const people = [
+    ...(view.truthShown ? (view.truth ?? []) : []).map((xyxy) => ["people", xyxy]),
+    ...(view.ownShown ? view.own : []).map((xyxy) => ["own", xyxy]),
+  ];
+  const kinds = new Set([...boxes.map(({ kind }) => kind), ...people.map(([kind]) => kind)]);
   const from = leasts(card.operating_points);
   const legend = Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => ({ kind, text: LINES[kind].meaning + (from[kind] ?? "") }));
   const brush = document.createElement("canvas").getContext("2d");
   brush.font = FONT(15 * unit);
   const room = across - 20 * unit;
-  const lines = [headline(view, threshold), ...view.warnings, "", model, NOT_A_DEVICE].flatMap((line) => (line ? wrapped(brush, line, room) : [""]));
+  const measured = view.ruler.ends ? [view.ruler.words] : [];
+  const said = [headline(view, threshold), ...view.warnings, "", ...measured, model, NOT_A_DEVICE];
+  const lines = said.flatMap((line) => (line ? wrapped(brush, line, room) : [""]));
   const rows = lines.length - 1 + legend.length;
   brush.canvas.width = across;
   brush.canvas.height = Math.round(down + (rows * ROW_PX + 16) * unit);
@@ -46,10 +55,11 @@ function picture(view, { threshold, model: { card } }, model) {
   brush.fillRect(0, 0, brush.canvas.width, brush.canvas.height);
   brush.drawImage(view.canvas, 0, 0, across, down);
   const place = [across / (view.frame?.width ?? width), down / (view.frame?.height ?? height)];
-  for (const xyxy of drawn) stroke(brush, "people", unit, rectangle(xyxy, place));
+  for (const [kind, xyxy] of people) stroke(brush, kind, unit, rectangle(xyxy, place));
   const rectangles = boxes.map(({ bbox_xyxy: xyxy }) => rectangle(xyxy, place));
   // The best box goes on last, so that nothing covers it.
-  for (const [index, detection] of [...boxes.entries()].reverse()) stroke(brush, rating(detection), unit, rectangles[index]);
+  for (const [index, detection] of [...boxes.entries()].reverse()) stroke(brush, detection.kind, unit, rectangles[index]);
+  if (view.ruler.ends) rule(brush, view.ruler, place, { width: across, height: down }, unit);
   label(brush, boxes, rectangles, { width: across, height: down }, unit);
   brush.font = FONT(15 * unit);
   let row = 0;
@@ -112,17 +122,38 @@ function rectangle([x0, y0, x1, y1], [sx, sy]) {
   return [x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy];
 }
 
+/** Draw a length that was measured. */
+function rule(brush, { ends, text }, [sx, sy], view, unit) {
+  const [from, to] = ends.map(({ x, y }) => ({ x: x * sx, y: y * sy }));
+  brush.font = `600 ${FONT(17 * unit)}`;
+  brush.setLineDash([]);
+  const size = { width: brush.measureText(text).width + 10 * unit, height: 23 * unit };
+  const spot = besides(from, to, size, view);
+  for (const [colour, width] of [[COLOURS.bar, 5], [COLOURS.ruler, 2.5]]) {
+    brush.strokeStyle = colour;
+    brush.lineWidth = width * unit;
+    brush.beginPath();
+    brush.moveTo(from.x, from.y);
+    brush.lineTo(to.x, to.y);
+    brush.stroke();
+  }
+  brush.fillStyle = COLOURS.bar;
+  brush.fillRect(spot.x, spot.y, size.width, size.height);
+  brush.fillStyle = COLOURS.ruler;
+  brush.fillText(text, spot.x + 5 * unit, spot.y + 17 * unit);
+}
+
 /** Write beside every box how sure it is, where that covers no box, with a line to it where it had to move away. */
 function label(brush, boxes, rectangles, view, unit) {
   brush.font = `600 ${FONT(17 * unit)}`;
   const labels = boxes.map((detection, index) => {
     const [x, y, width, height] = rectangles[index];
-    const text = chanceWords(detection);
+    const text = `${detection.kind === "wrong" ? "called wrong, " : ""}${chanceWords(detection)}`;
     return { text, width: brush.measureText(text).width + 10 * unit, height: 23 * unit, box: { x, y, width, height } };
   });
   places(labels, view).forEach((spot, index) => {
     if (!spot) return;
-    const { colour } = LINES[rating(boxes[index])];
+    const { colour } = LINES[boxes[index].kind];
     const { x1, y1, x2, y2 } = leader(spot, labels[index].box);
     brush.setLineDash([]);
     brush.strokeStyle = colour;

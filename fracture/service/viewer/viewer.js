@@ -1,13 +1,15 @@
 // The page: what a person does, and what comes of it.
 
 import * as api from "./api.js";
+import { countBoxes, updateCard } from "./card.js";
 import * as clinics from "./clinics.js";
 import { Correction } from "./correct.js";
 import { $, element } from "./dom.js";
 import { FilmView } from "./film.js";
 import { isShownLocally } from "./formats.js";
 import { keyed } from "./key.js";
-import { offerModels, setModel, setThreshold, shown } from "./modes.js";
+import { fitForPrint, followFooter } from "./media.js";
+import { offerModels, setModel, shown, slide } from "./modes.js";
 import { credit, offer, truth } from "./samples.js";
 import { saveJson, savePicture } from "./save.js";
 import { press, use } from "./tools.js";
@@ -16,7 +18,6 @@ import * as words from "./words.js";
 const LOOKING = "Looking for fractures";
 const NOT_UNDERSTOOD = "The service's answer could not be understood.";
 const ABOUT_FILMS = new Set([400, 413, 415, 422]);
-const ABOUT_ALL_OF_THEM = new Set(["upload_too_large", "too_many_files"]);
 
 const study = { films: [], answer: null, place: null, running: null };
 let loaded = null;
@@ -48,16 +49,20 @@ function newFilm(file, number, frame = 0, before = null) {
   const view = new FilmView(card);
   const film = { file, frame, number: 0, card, view, answer: null };
   renumber(film, number);
-  view.onPlace = () => {
-    if (!$("#together input").checked) return;
-    for (const { view: other } of study.films) if (other !== view) other.follow(view);
-  };
+  view.onPlace = () => together(view);
+  view.onBoxes = () => countBoxes(film);
   const save = () => savePicture(view, shown, words.modelWords(study.answer), `${fileName(film)}.png`);
   const others = { save, remove: () => remove(film) };
   film.correction = new Correction(film, (said) => withKey(() => api.correct(film.file, said)));
   card.addEventListener("click", (event) => use(film, event.target.closest("[data-do]"), others));
   press(film, view.drags, true);
   return film;
+}
+
+/** Let all films lie as one of them does, where that is wanted. */
+function together(view) {
+  if (!$("#together input").checked) return;
+  for (const { view: other } of study.films) if (other !== view) other.follow(view);
 }
 
 function renumber(film, number, frames = 1) {
@@ -76,9 +81,14 @@ function tellOf({ card, view }, about) {
 
 /** Take a file and all its frames off the page; what is left is read anew, as a study may then be another. */
 function remove({ file }) {
+  const at = study.films.findIndex((film) => film.file === file);
   for (const film of study.films) if (film.file === file) film.card.remove();
   study.films = study.films.filter((film) => film.file !== file);
-  if (!study.films.length) return clear();
+  if (!study.films.length) {
+    clear();
+    return focusOn(null);
+  }
+  focusOn(study.films[Math.min(at, study.films.length - 1)]);
   study.films.filter(({ frame }) => !frame).forEach((film, index) => renumber(film, index + 1));
   return read();
 }
@@ -123,8 +133,10 @@ async function read() {
     if (study.running === running) await take(answer, sent);
   } catch (problem) {
     if (study.running !== running) return;
-    if (sent.length === 1 && ABOUT_FILMS.has(problem.status)) sent[0].answer = problem;
-    else say(problem, read, ABOUT_FILMS.has(problem.status) && !ABOUT_ALL_OF_THEM.has(problem.code));
+    const aboutFilms = ABOUT_FILMS.has(problem.status); // which are the same when they are sent again
+    const each = sent.length === 1 && aboutFilms ? [problem] : (problem.films ?? []);
+    if (sent.every((_, source) => each[source])) sent.forEach((film, source) => { film.answer = each[source]; });
+    else say(problem, aboutFilms ? null : read);
   } finally {
     clearInterval(clock);
     if (study.running === running) {
@@ -176,7 +188,7 @@ function framesOf(first, answers, there) {
 async function showFrame(film) {
   if (!study.films.includes(film)) return;
   await showRendered(film);
-  updateFilm(film);
+  updateCard(film);
 }
 
 /** Boxes are in pixels of the decoded film: where the browser decoded to another size, take the service's picture. */
@@ -212,7 +224,7 @@ function tidy() {
 
 function update() {
   tidy();
-  for (const film of study.films) updateFilm(film);
+  for (const film of study.films) updateCard(film);
   const whole = study.running ? null : study.answer?.study;
   const failed = whole?.refused ?? study.films.filter(({ answer }) => answer && !answer.detections).length;
   const unread = failed ? `${words.plural(failed, "file was", "files were")} not read.` : "";
@@ -224,66 +236,22 @@ function update() {
   if (!study.running) clinics.show(study.answer, study.films, study.place);
 }
 
-function updateFilm({ card, view, answer, unseen, correction }) {
-  const found = answer?.detections;
-  const problem = card.querySelector(".problem");
-  problem.hidden = !answer || Boolean(found);
-  card.querySelector("[data-do=correct]").hidden = !found || !document.body.classList.contains("feedback");
-  card.classList.toggle("refused", !problem.hidden && !view.greys);
-  problem.textContent = problem.hidden ? "" : words.problemWords(answer);
-  const verdict = card.querySelector(".verdict");
-  verdict.dataset.status = (found && answer.status) || "";
-  verdict.textContent = found ? words.statusWords(answer.status) : "";
-  const [row, column] = answer?.pixel_spacing_mm ?? [];
-  view.setSpacing(row ? [column, row] : null);
-  if (!found) {
-    view.setBoxes([], null, []);
-    for (const part of [".chance", ".count", ".advice"]) card.querySelector(part).textContent = "";
-    for (const part of [".found", ".warnings"]) card.querySelector(part).replaceChildren();
-    return;
-  }
-  const numbered = found.map((detection, index) => [detection, index + 1]);
-  // The box that the status rests on is never hidden.
-  const above = numbered.filter(([{ confidence }, number]) => confidence >= shown.threshold
-    || number - 1 === (answer.deciding_box ?? null));
-  view.headline = words.statusWords(answer.status);
-  view.warnings = answer.warnings ?? [];
-  card.querySelector(".chance").textContent = words.filmWords(answer, shown.model?.card.calibration);
-  view.hidden = found.length - above.length;
-  view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
-  correction.update(answer, above);
-  const hidden = found.length - above.length;
-  const count = `${words.plural(above.length, "box", "boxes")} shown`;
-  // A box below the slider is shown only where the status rests on it.
-  view.besides = above.some(([{ confidence }]) => confidence < shown.threshold);
-  const besides = view.besides ? "; the one below the slider is what the status rests on" : "";
-  card.querySelector(".count").textContent = `${count}${hidden ? `, ${hidden} hidden by the slider` : ""}${besides}.`;
-  card.querySelector(".found").replaceChildren(...above.map(([detection, number]) => boxRow(view, detection, number)));
-  const notes = [...view.warnings];
-  if (unseen) notes.push("The picture of this film cannot be shown; the boxes are where they are on it.");
-  card.querySelector(".warnings").replaceChildren(...notes.map((text) => element("li", text)));
-  card.querySelector(".advice").textContent = answer.recommendation ?? "";
-}
-
-function boxRow(view, detection, number) {
-  const [what, guesses, raw] = words.boxWords(detection);
-  const item = element("li", "");
-  item.value = number;
-  item.title = raw;
-  item.append(element("span", what), element("small", guesses));
-  item.addEventListener("pointerenter", () => view.pointTo(number));
-  item.addEventListener("pointerleave", () => view.pointTo(null));
-  return item;
-}
-
-/** Say what went wrong; `none` where it did so for every film, and the problem is the first one's. */
-function say(problem, again = null, none = false) {
+/** Say what went wrong; `again` is what may go well another time. */
+function say(problem, again = null) {
+  const button = $("#banner button");
+  if (!problem && button === document.activeElement) focusOn(study.films[0]);
   $("#banner").hidden = !problem;
   // What is no refusal came of an answer in another shape than the page knows.
   const known = !problem || problem instanceof words.Problem ? problem : new words.Problem(200, NOT_UNDERSTOOD);
-  const first = none ? "None of these films can be read. The first: " : "";
-  $("#banner p").textContent = known ? `${first}${words.problemWords(known)}` : "";
-  $("#banner button").onclick = again;
+  $("#banner p").textContent = known ? words.problemWords(known) : "";
+  button.hidden = !again;
+  button.onclick = again;
+}
+
+/** Put the focus on a film, or, without one, on what brings films in: a keyboard's place on the page must not be lost. */
+function focusOn(film) {
+  const place = film?.view.viewport ?? (api.RECORDED ? $("#samples button") : $("#choose"));
+  place?.focus({ preventScroll: true });
 }
 
 // --- the model and the films to try ---
@@ -293,9 +261,9 @@ async function load() {
   try {
     const [models, samples] = [await withKey(api.models), await api.samples()];
     document.body.classList.toggle("recorded", api.RECORDED);
-    document.body.classList.toggle("feedback", await api.feedback().catch(() => false));
+    for (const [name, there] of Object.entries(await api.offers().catch(() => ({})))) document.body.classList.toggle(name, there);
     const open = (file, about) => { clear(); add([file], about); };
-    offer(samples, open);
+    offer(samples, (file, about) => { open(file, about); focusOn(study.films[0]); });
     offerModels(models, choose, updateFilms);
     // A film to try may be named in the address, as the front page of the static site does.
     const named = samples.find(({ about }) => `#${about.file}` === location.hash);
@@ -312,7 +280,7 @@ function choose(model) {
 }
 
 function updateFilms() {
-  for (const film of study.films) updateFilm(film);
+  for (const film of study.films) updateCard(film);
 }
 
 // --- clinics ---
@@ -348,8 +316,9 @@ for (const input of [$("#choose"), $("#photo")]) {
     input.value = ""; // so that the same film can be chosen again
   });
 }
-$("#clear").addEventListener("click", clear);
-$("#slider").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber, updateFilms));
+$("#clear").addEventListener("click", () => { clear(); focusOn(null); });
+$("#slider").addEventListener("input", () => slide(updateFilms));
+$("#together input").addEventListener("change", () => { if (study.films.length) together(study.films[0].view); });
 $("#save-json").addEventListener("click", () => saveJson(study.answer, "fracture-answer.json"));
 $("#locate").addEventListener("click", () => clinics.locate(lookAround));
 $("#place").addEventListener("submit", (event) => {
@@ -372,5 +341,7 @@ document.addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 
+followFooter();
+fitForPrint(() => study.films.map(({ view }) => view));
 update();
 loaded = load();

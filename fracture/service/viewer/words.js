@@ -6,12 +6,15 @@ const STATUS = {
   "no fracture": "No box reaches a threshold", // and never that there is no fracture
   outside: "Outside the intended use",
 };
+const AT = "at the detector";
 const RATING = { definite: "likely", suspicious: "possible", unrated: "not rated" };
 
 /** A refusal of the service, or of the way to it, in words. */
 export class Problem extends Error {
-  constructor(status, detail, code = "", retryAfter = null) {
+  /** `films` has the problem of each film by its place, where they were refused together. */
+  constructor(status, detail, code = "", retryAfter = null, films = null) {
     super(detail);
+    this.films = films;
     this.status = status;
     this.code = code;
     this.retryAfter = retryAfter;
@@ -78,14 +81,29 @@ export function score(raw) {
 /** Give a length in mm, or without `spacing` ([across, down] in mm a pixel) in pixels. */
 export function length(across, down, spacing) {
   if (!spacing) return `${Math.hypot(across, down).toFixed(1)} px`;
-  return `${Math.hypot(across * spacing[0], down * spacing[1]).toFixed(1)} mm`;
+  return `${Math.hypot(across * spacing[0], down * spacing[1]).toFixed(1)} mm ${AT}`;
+}
+
+/** Say what a length is, and what it is not. */
+export function lengthWords(across, down, spacing) {
+  const what = `Length: ${length(across, down, spacing)}`;
+  if (!spacing) return `${what}. The film does not state its pixel size.`;
+  return `${what}, where the body is shown larger than it is, unless the film's pixel size was calibrated.`;
 }
 
 /** Say how large a pixel is; "" where the film does not tell. */
 export function spacingWords(spacing) {
   if (!spacing) return "";
   const [across, down] = spacing.map((mm) => Number(mm.toPrecision(3)));
-  return across === down ? `pixel ${across} mm` : `pixel ${across} x ${down} mm`;
+  return `pixel ${across === down ? across : `${across} x ${down}`} mm ${AT}`;
+}
+
+/** Say how many boxes are shown and why others are not; `besides` tells of one that stays below the slider. */
+export function countWords({ shown, hidden, besides, off }) {
+  const left = hidden ? `, ${hidden} hidden by the slider` : "";
+  if (off) return shown ? `Boxes are switched off: ${shown} not shown${left}.` : `0 boxes shown${left}.`;
+  const stays = besides ? "; the one below the slider is what the status rests on" : "";
+  return `${plural(shown, "box", "boxes")} shown${left}${stays}.`;
 }
 
 /** Say what was measured at an operating point, a sentence each: {test, set}, on test and on what it was set on. */
