@@ -40,8 +40,8 @@ def create_app(
 ) -> FastAPI:
     """Build the service. Its model is opened when it starts, and a start without one fails with the reason.
 
-    ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed. Raises MissingData or BadValue
-    where corrections are to be kept and cannot be, see `Feedback`.
+    ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed. Raises MissingData or
+    BadValue where corrections are to be kept and cannot be, see `Feedback`.
     """
     settings = settings or Settings()
     access = Access(settings)
