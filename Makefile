@@ -1,4 +1,5 @@
 # Two environments: .venv-serve holds the base set and no torch, .venv the full set with torch and the tools.
+# A third, .venv-sbom, is made where the list of parts is asked for: what lists must not be among what is listed.
 # A stamp file marks an environment as complete; it is remade when the requirements change.
 
 PYTHON ?= python3
@@ -6,9 +7,10 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 SERVE := .venv-serve
 FULL := .venv
+SBOM := .venv-sbom
 PINS := constraints.txt
 
-.PHONY: help serve test check demo train-default site bench abuse schema soak clean
+.PHONY: help serve test check demo train-default site sbom bench abuse schema soak clean
 
 help:
 	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
@@ -17,6 +19,7 @@ help:
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
 	@echo "make train-default   the recipe of the model that ships, from raw FracAtlas (and RF100, where it is in data/)"
 	@echo "make site    the static site in site/, ready to publish"
+	@echo "make sbom    sbom.json: every package of the service with version and licence (CycloneDX), for scanners"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
 	@echo "make abuse   10,000 mutilated films against the service, 2,000 streams for inference.py (half an hour)"
 	@echo "make schema  the service against its own OpenAPI document"
@@ -47,6 +50,9 @@ site: $(SERVE)/.complete
 	$(SERVE)/bin/python scripts/build_site.py
 	@echo "to look at it:  python3 -m http.server -d site"
 
+sbom: $(SBOM)/.complete $(SERVE)/.complete
+	$(SBOM)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file sbom.json $(SERVE)/bin/python
+
 bench: $(FULL)/.complete
 	$(FULL)/bin/python -m bench $(if $(FILMS),--films "$(FILMS)")
 
@@ -76,6 +82,11 @@ $(SERVE)/.complete: pyproject.toml $(PINS)
 	@$(call install,$(SERVE),-e .)
 	@touch $@
 
+$(SBOM)/.complete: $(PINS)
+	@echo "installing cyclonedx-bom into $(SBOM) ..."
+	@$(call install,$(SBOM),cyclonedx-bom)
+	@touch $@
+
 # ultralytics wants opencv-python, roboflow opencv-python-headless; both install one cv2 folder and the last one wins.
 # They are pinned to one version, and the headless one goes last: it needs no libGL, so cv2 imports on any machine.
 $(FULL)/.complete: pyproject.toml requirements.txt $(PINS)
@@ -86,4 +97,4 @@ $(FULL)/.complete: pyproject.toml requirements.txt $(PINS)
 	@touch $@
 
 clean:
-	rm -rf $(SERVE) $(FULL) build dist *.egg-info
+	rm -rf $(SERVE) $(FULL) $(SBOM) build dist *.egg-info

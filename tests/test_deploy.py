@@ -51,6 +51,22 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_unit_lets_decoders_confine_themselves():
+    if not (analyze := shutil.which("systemd-analyze")):
+        pytest.skip("systemd-analyze is not installed")
+    unit = (ROOT / "deploy/fracture.service").read_text(encoding="utf-8")
+    [filtered] = re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE)
+    allowed, pending = set(), filtered.split()
+    while pending:
+        name = pending.pop()
+        if not name.startswith("@"):
+            allowed.add(name)
+            continue
+        listed = subprocess.run([analyze, "syscall-filter", name], capture_output=True, text=True, check=True).stdout
+        pending += [word for line in listed.splitlines()[1:] if not (word := line.strip()).startswith("#") and word]
+    assert {"landlock_create_ruleset", "landlock_restrict_self", "seccomp", "prctl", "prlimit64"} <= allowed
+
+
 def test_the_unit_may_neither_write_nor_rise():
     text = (ROOT / "deploy/fracture.service").read_text(encoding="utf-8")
     for line in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "CapabilityBoundingSet="):

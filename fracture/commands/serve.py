@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from fracture.core.command import arguments
 from fracture.core.errors import FractureError
@@ -46,6 +47,9 @@ def main() -> int:
 
         # Here, as what fails while the server starts ends in its traceback.
         app = create_app(settings, open_reader(settings))
+    except SettingsError as error:  # a file of keys that this user may not read, or that is no text
+        print(f"fracture: {error}: {error.__cause__}", file=sys.stderr)
+        return 2
     except (ValidationError, FractureError) as error:
         print(f"fracture: {error}", file=sys.stderr)
         return 2

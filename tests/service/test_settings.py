@@ -100,8 +100,8 @@ def test_a_pickle_is_never_opened(tmp_path, card):
         open_reader(Settings(fracture_weights=weights))
 
 
-def started(weights, *command):
-    environment = {"FRACTURE_WEIGHTS": str(weights), "PATH": ""}
+def started(weights, *command, **settings):
+    environment = {"FRACTURE_WEIGHTS": str(weights), "PATH": ""} | settings
     how = {"capture_output": True, "text": True, "timeout": 120}
     return subprocess.run([sys.executable, "-m", *command], env=environment, check=False, **how)
 
@@ -124,6 +124,23 @@ def test_a_model_that_cannot_be_served_is_one_line(tmp_path, command, changes, w
     [line] = done.stderr.splitlines()
     assert line.startswith("fracture: ")
     assert why in line
+
+
+def test_corrections_that_cannot_be_kept_are_one_line(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    done = started(bundle, "fracture", "serve", FRACTURE_FEEDBACK=str(tmp_path / "none/c.db"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "expected a folder for corrections" in done.stderr
+
+
+@pytest.mark.parametrize("ready", [(), ("--ready",)])
+def test_keys_that_cannot_be_read_are_one_line(tmp_path, ready):
+    """As a file that its user may not read, which root, who may run this, always may."""
+    (tmp_path / "fracture_api_keys").write_bytes(b"viewer:\xff\xfe")
+    done = started(tmp_path, "fracture", "serve", *ready, CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith('fracture: error getting value for field "fracture_api_keys"')
+    assert "codec" in done.stderr
 
 
 class Ready(BaseHTTPRequestHandler):

@@ -40,11 +40,13 @@ def create_app(
 ) -> FastAPI:
     """Build the service. Its model is opened when it starts, and a start without one fails with the reason.
 
-    ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed.
+    ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed. Raises MissingData or
+    BadValue where corrections are to be kept and cannot be, see `Feedback`.
     """
     settings = settings or Settings()
     access = Access(settings)
     telemetry = Telemetry()
+    feedback = Feedback(settings.fracture_feedback) if settings.fracture_feedback else None
     decoders = settings.fracture_decoders or min(cores(), MOST_DECODERS)
 
     @asynccontextmanager
@@ -52,7 +54,6 @@ def create_app(
         hide()  # keys and films in memory, keys in the environment
         with ExitStack() as stack:
             # Processes for decoding start while the model is opened.
-            feedback = Feedback(settings.fracture_feedback) if settings.fracture_feedback else None
             card = reader.card if reader else cards.load(find(settings.fracture_weights))
             decoding = sandbox or stack.enter_context(open_sandbox(card, settings, decoders))
             reading = reader or open_reader(settings)
