@@ -13,7 +13,7 @@ PINS := constraints.txt
 .PHONY: help serve test check demo train-default site sbom bench abuse schema soak clean
 
 help:
-	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
+	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch); HOST=0.0.0.0 for other machines too, who need a key"
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
@@ -26,8 +26,7 @@ help:
 	@echo "make soak    ten minutes at sixteen clients, then 5,000 films of many sizes, answers and memory watched"
 
 serve: $(SERVE)/.complete
-	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
-	@echo "open it in a browser, or try:  curl -F file=@xray.png http://$(HOST):$(PORT)/detect"
+	@echo "starting fracture; it says where it is when it is ready"
 	@FRACTURE_HOST=$(HOST) FRACTURE_PORT=$(PORT) $(SERVE)/bin/python -m app
 
 test: $(FULL)/.complete $(SERVE)/.complete

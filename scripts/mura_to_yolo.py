@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.data.ingest import check_kept
-from fracture.data.sources import account
-from fracture.data.sources.mura import MODES, TREE, build, claims
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.data.ingest import check_kept
+    from fracture.data.sources import account
+    from fracture.data.sources.mura import MODES, TREE, build, claims
 
 
 @command

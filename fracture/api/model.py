@@ -125,8 +125,7 @@ class Model:
         prepared, prediction, said = self._read(film, 0.0 if every_box else self._point.threshold)
         card, score = self._reader.card, prediction.film_score
         found = prediction.detections.first(said.shown)
-        known = card.chances([score.value, *found.score.tolist()]) if said.status is not Status.OUTSIDE else None
-        chance, *chances = known or [None] * (1 + len(found))
+        chance, chances = card.chances_of(prediction, said)
         return Answer(
             film=name,
             status=said.status,
