@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,7 @@ PARSERS = [(name, import_module(f"fracture.commands.{name}").parser()) for name 
 @pytest.mark.parametrize(("name", "parser"), PARSERS, ids=COMMANDS)
 def test_every_flag_of_every_command_says_what_it_is(name, parser):
     assert not [action.option_strings or action.dest for action in parser._actions if not action.help]
+    assert not PROGRAMS.search(parser.format_help())
 
 
 def flags_without_help(file):
@@ -392,10 +394,67 @@ def test_an_ingest_that_keeps_no_film_says_why_and_ends_with_two(tmp_path):
     args = ("--format", "coco", "--images", images, "--annotations", tmp_path / "a.json", "--out", tmp_path / "stage")
     done = run(ROOT / "scripts/ingest_folder.py", *args, "--name", "own", "--region", "hand", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "1 films in = 0 kept + 1 set aside" in done.stdout
+    assert "1 film in = 0 kept + 1 set aside" in done.stdout
     assert "all 1 were set aside: " in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "stage/report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "--format coco --images absent --name own --region hand",
+            "--images: expected a folder of films, there is none",
+        ),
+        (
+            "--format coco --images films --name own --region hand",
+            "--annotations is missing: expected with --format coco",
+        ),
+        ("--format voc --images films --name own", "required: --region"),
+        (
+            "--format folders --images films --annotations films --name own --region hand",
+            "--annotations is not expected with --format folders",
+        ),
+    ],
+)
+def test_an_ingest_says_what_is_missing_the_gravest_first(given, said, films, called):
+    status, _, told = called("ingest", *given.split(), "--out", "stage")
+    assert (status, said in told) == (2, True), told
+    assert "None" not in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--set scale", "--set: expected NAME=NUMBER, got 'scale'"),
+        ("--set sale=1", "--set: expected some of"),
+        ("--imgsz 500", "--long-side (imgsz): expected a multiple of 32, got 500"),
+        ("--long-side 500", "--long-side (imgsz): expected a multiple of 32, got 500"),
+        ("--films-per-step 1", "--films-per-step: expected the batch of 8 or more, got 1"),
+    ],
+)
+def test_a_refused_setting_of_a_training_is_named_by_its_flag(given, said, called):
+    status, _, told = called("train", *given.split())
+    assert (status, told.startswith(f"fracture train: {said}")) == (2, True), told
+
+
+def test_the_long_side_has_one_name_in_every_command():
+    for name, older in (("preprocess", "--max-size"), ("train", "--imgsz"), ("bundle", "")):
+        flags = dict(PARSERS)[name]._option_string_actions
+        assert not older or flags[older] is flags["--long-side"], name
+
+
+PROGRAMS = re.compile(r"\b(train|evaluate|inference|visualize|preprocess|make_splits|bundle|ingest_folder|audit)\.py")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "fracture").rglob("*.py")), ids=lambda file: file.stem)
+def test_a_message_names_no_program_that_pip_does_not_install(file):
+    """Docstrings may: they are for who reads the code."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose]
+    assert not [text for text in texts if isinstance(text, str) and PROGRAMS.search(text) and " " in text]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from fracture.core.command import arguments, command
+from fracture.core.words import counted
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.report import schema
 from fracture.training.bundle import add_hashes, bundle
@@ -46,7 +47,7 @@ def main() -> int:
         card = add_test(args.tested, schema.load(args.test_report))
     elif args.hashes:
         card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
-        print(f"{known} films are known by their pixels")
+        print(f"known by their pixels: {counted(known, 'film')}")
     else:
         make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
         card = make(folder, args.data_root or load_dataset(args.data).root)

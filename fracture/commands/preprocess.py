@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fracture.core.command import arguments, command
 from fracture.core.types import HarmoniseConfig
+from fracture.core.words import counted
 from fracture.data.preprocess import preprocess
 
 
@@ -33,5 +34,6 @@ def main() -> int:
     config = HarmoniseConfig(long_side_px=args.long_side, clahe_clip=args.clahe_clip)
     records = preprocess(args.src, args.out, config)
     aside = sum(record.split == "set_aside" for record in records)
-    print(f"{len(records)} films in = {len(records) - aside} harmonised as {config.harmonise_id} + {aside} set aside")
+    kept = f"{len(records) - aside} harmonised as {config.harmonise_id}"
+    print(f"{counted(len(records), 'film')} in = {kept} + {aside} set aside")
     return 0

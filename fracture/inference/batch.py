@@ -81,8 +81,9 @@ def read_files(
     waiting: deque[Future[Read]] = deque()
     with ExitStack() as stack:
         decoding = sandbox or stack.enter_context(open_sandbox(reader.card, workers))
-        with suppress(OSError):  # where one cannot start, every film says so
-            decoding.wait()
+        if sandbox is None:
+            with suppress(OSError):  # where one cannot start, every film says so
+                decoding.wait()
         try:
             for file in files:
                 waiting.append(pool.submit(_read, reader, file, decoding))
