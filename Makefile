@@ -13,11 +13,11 @@ PINS := constraints.txt
 .PHONY: help serve test check demo train-default site sbom bench abuse schema soak clean
 
 help:
-	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch)"
+	@echo "make serve   start the service on http://$(HOST):$(PORT) (installs the base set, no torch); HOST=0.0.0.0 for other machines too, who need a key"
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
-	@echo "make train-default   the recipe of the model that ships, from raw FracAtlas (and RF100, where it is in data/)"
+	@echo "make train-default   the recipe of the model that ships: FracAtlas, downloaded if it is not in data/, and RF100 where it is there"
 	@echo "make site    the static site in site/, ready to publish"
 	@echo "make sbom    sbom.json: every package of the service with version and licence (CycloneDX), for scanners"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
@@ -26,8 +26,7 @@ help:
 	@echo "make soak    ten minutes at sixteen clients, then 5,000 films of many sizes, answers and memory watched"
 
 serve: $(SERVE)/.complete
-	@echo "fracture on http://$(HOST):$(PORT)   (stop with Ctrl-C)"
-	@echo "open it in a browser, or try:  curl -F file=@xray.png http://$(HOST):$(PORT)/detect"
+	@echo "starting fracture; it says where it is when it is ready"
 	@FRACTURE_HOST=$(HOST) FRACTURE_PORT=$(PORT) $(SERVE)/bin/python -m app
 
 test: $(FULL)/.complete $(SERVE)/.complete

@@ -1,6 +1,9 @@
-"""Train a detector on a dataset built by scripts/make_splits.py."""
+"""Train a detector on a dataset that ``fracture split`` made."""
 
-from fracture.commands.train import main
+from fracture.core.command import starting
+
+with starting():
+    from fracture.commands.train import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -6,6 +6,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from fracture import __version__
+from fracture.core.command import starting
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,8 +40,10 @@ def main() -> int:
         print(f"fracture: expected a command out of {', '.join(COMMANDS)}, got {name!r}", file=sys.stderr)
         return WRONG
     sys.argv = [f"fracture {name}", *sys.argv[2:]]
-    command: int = import_module(f"fracture.commands.{name}").main()
-    return command
+    with starting():
+        command = import_module(f"fracture.commands.{name}")
+    done: int = command.main()
+    return done
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.training import ablation
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.training import ablation
 
 
 @command

@@ -5,15 +5,17 @@ Then let one run of inference.py read compressed streams inside DICOM with a few
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from tests.hostile.abuse import Outcome, abuse
-from tests.hostile.batch import abuse_batch
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from tests.hostile.abuse import Outcome, abuse
+    from tests.hostile.batch import abuse_batch
 
 
 @command
 def main() -> int:
     """Parse flags, send, print as it goes; 1 if there was an answer that must not be."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, partly="an answer was given that must not be")
     parser.add_argument("--count", type=int, default=10_000, help="how many films")
     parser.add_argument(
         "--seed", type=int, default=0, help="the first seed; each film has one, so a run can be resumed"

@@ -3,10 +3,12 @@
 import sys
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.core.errors import FractureError
-from fracture.data.acquire.fetch import acquire
-from fracture.data.acquire.origins import ORIGINS
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.core.errors import FractureError
+    from fracture.data.acquire.fetch import acquire
+    from fracture.data.acquire.origins import ORIGINS
 
 
 @command

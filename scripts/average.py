@@ -4,11 +4,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.core.errors import BadValue
-from fracture.core.files import write_json
-from fracture.models.detectors.runs import AVERAGED, CONFIG, FINISHED, checkpoints, run_config
-from fracture.models.detectors.yolov8.average import average
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.core.errors import BadValue
+    from fracture.core.files import write_json
+    from fracture.models.detectors.runs import AVERAGED, CONFIG, FINISHED, checkpoints, run_config
+    from fracture.models.detectors.yolov8.average import average
 
 
 @command

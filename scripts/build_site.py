@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.models.card import SHIPPED
-from fracture.service.site import publish, record
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.models.card import SHIPPED
+    from fracture.service.site import publish, record
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -19,11 +21,11 @@ def main() -> int:
         "--weights",
         type=Path,
         action="append",
-        help="a run's folder or a bundle to record; several may be named; else the shipped",
+        help="with --record: a run's folder or bundle to record; may repeat; the shipped model if not named",
     )
     args = parser.parse_args()
     if args.weights and not args.record:
-        parser.error("--weights names what --record asks")
+        parser.error("--weights needs --record: without it the answers that were recorded before are published")
     if args.record:
         print(f"recorded: {record(DOCS, args.weights or [SHIPPED])}")
     written = publish(DOCS, args.out)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.data.samples import FOLDER, choose
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.data.samples import FOLDER, choose
 
 
 @command
@@ -14,7 +16,7 @@ def main() -> int:
         "--data", type=Path, default=Path("dataset_v5"), help="the dataset that says which are test films"
     )
     parser.add_argument("--src", type=Path, required=True, help="FracAtlas as fracatlas_to_yolo.py staged it")
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write the films to")
     args = parser.parse_args()
     for sample in choose(args.data, args.src, args.out):
         print(f"{args.out / sample.file}: {sample.image_id}, {'a fracture' if sample.fractured else 'none'}")

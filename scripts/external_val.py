@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.evaluation.cases import EVERY_FILM
-from fracture.evaluation.folder import PAGE, REPORT
-from fracture.evaluation.measure import RESAMPLES
-from fracture.evaluation.report import schema
-from fracture.evaluation.report.text import text
-from fracture.evaluation.run import Settings, evaluate_external
-from fracture.inference.reader import Reader
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.evaluation.cases import EVERY_FILM
+    from fracture.evaluation.folder import PAGE, REPORT
+    from fracture.evaluation.measure import RESAMPLES
+    from fracture.evaluation.report import schema
+    from fracture.evaluation.report.text import text
+    from fracture.evaluation.run import Settings, evaluate_external
+    from fracture.inference.reader import Reader
 
 
 @command
@@ -19,7 +21,7 @@ def main() -> int:
     add = parser.add_argument
     add("--src", type=Path, required=True, help="a stage or dataset of the source: a folder with manifest.csv")
     add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
-    add("--split", default=EVERY_FILM, choices=("train", "val", "test", EVERY_FILM))
+    add("--split", default=EVERY_FILM, choices=("train", "val", "test", EVERY_FILM), help="the part to evaluate on")
     add("--known", type=Path, help="report.json of the same model on its own test films, to put beside")
     add("--out", type=Path, default=Path("report_external"), help="folder for the report")
     add("--slice", action="append", default=[], help="a manifest column to slice by as well; may repeat")
@@ -30,7 +32,7 @@ def main() -> int:
         action="store_true",
         help="also check what the model could be using instead of the fracture",
     )
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="the seed of the bootstrap")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     args = parser.parse_args()
     settings = Settings(

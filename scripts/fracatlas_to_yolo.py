@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.data.ingest import check_kept, ingest
-from fracture.data.sources import account, claims
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.data.ingest import check_kept, ingest
+    from fracture.data.sources import account, claims
 
 
 @command

@@ -4,19 +4,20 @@
 read any YOLO export; say with --source, --region and --licence which one it is if it is not GRAZPEDWRI-DX.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.command import command
-from fracture.data.ingest import Provenance, check_kept, ingest
-from fracture.data.sources import account, flags, grazpedwri
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.data.ingest import Provenance, check_kept, ingest
+    from fracture.data.sources import account, flags, grazpedwri
 
 
 @command
 def main() -> int:
     """Parse flags, ingest, print the account; 2 if films, labels or classes are not what was said."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     films = parser.add_mutually_exclusive_group(required=True)
     films.add_argument("--src", type=Path, help="the unpacked GRAZPEDWRI-DX, as published or as Roboflow exports it")
     films.add_argument("--images", type=Path, help="the folder of films of any YOLO export")

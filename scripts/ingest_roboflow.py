@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.data.ingest import Provenance, check_kept, ingest
-from fracture.data.sources import account, flags
-from fracture.data.sources.roboflow import PRESETS, export
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.data.ingest import Provenance, check_kept, ingest
+    from fracture.data.sources import account, flags
+    from fracture.data.sources.roboflow import PRESETS, export
 
 
 @command

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.data.ingest import check_kept
-from fracture.data.sources import account
-from fracture.data.sources.mura import MODES, TREE, build, claims
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.core.words import counted
+    from fracture.data.ingest import check_kept
+    from fracture.data.sources import account
+    from fracture.data.sources.mura import MODES, TREE, build, claims
 
 
 @command
@@ -25,7 +28,7 @@ def main() -> int:
         print(f"for a classifier: {args.out / TREE}/{{train,val}}/{{abnormal,normal}}; abnormal is not fracture")
     else:
         weak = sum(record.weak for record in records)
-        print(f"{weak} films with a weak box: nobody drew it, training refuses such films by default")
+        print(f"{counted(weak, 'film')} with a weak box: nobody drew it, training refuses such films by default")
     check_kept(records)
     return 0
 

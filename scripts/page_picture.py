@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
-from bench.processes import free_port, started
-from fracture.core.command import arguments, command
-from fracture.data.samples import FOLDER
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from bench.processes import free_port, started
+    from fracture.data.samples import FOLDER
 
 WIDTH_PX, HEIGHT_PX = 1200, 860
 
@@ -14,7 +16,7 @@ WIDTH_PX, HEIGHT_PX = 1200, 860
 def main() -> int:
     """Parse flags, start the service, show its page a film, write the picture."""
     parser = arguments(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/page.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/page.png"), help="the picture to write")
     parser.add_argument("--film", type=Path, default=FOLDER / "leg-2.png", help="the film to show")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="the browser's program")
     args = parser.parse_args()

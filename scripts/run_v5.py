@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.core.command import arguments, command
-from fracture.training.plan import PHANTOM, SOURCES, STAGES, Plan, default_plan
-from fracture.training.rebuild import rebuild
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from fracture.training.plan import PHANTOM, SOURCES, STAGES, Plan, default_plan
+    from fracture.training.rebuild import rebuild
 
 
 @command
@@ -27,12 +29,19 @@ def main() -> int:
     parser.add_argument("--out", dest="dataset", type=Path, help="folder of the dataset")
     parser.add_argument("--report", type=Path, help="folder of the evaluation")
     parser.add_argument("--keep", type=Path, help="an earlier manifest.csv whose films stay in their splits")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--target-recall", type=float)
+    parser.add_argument("--seed", type=int, help="the seed by which films are dealt")
+    parser.add_argument("--target-recall", type=float, help="film sensitivity to reach on val")
     parser.add_argument("--model", help="yolov8m, a .pt, or a .safetensors state dict")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--imgsz", type=int)
-    parser.add_argument("--batch", type=int)
+    parser.add_argument("--epochs", type=int, help="times to go through the films")
+    parser.add_argument(
+        "--long-side",
+        "--imgsz",
+        dest="imgsz",
+        metavar="PX",
+        type=int,
+        help="long side of the films that the network sees, in px",
+    )
+    parser.add_argument("--batch", type=int, help="films in memory at once")
     parser.add_argument("--name", help="name of the training run")
     parser.add_argument("--hours", type=float, help="end training after this long")
     args = vars(parser.parse_args())

@@ -3,17 +3,19 @@
 import sys
 from pathlib import Path
 
-from bench.processes import DidNotStart
-from bench.soak import soak
-from fracture.core.command import arguments, command
+from fracture.core.command import arguments, command, starting
+
+with starting():
+    from bench.processes import DidNotStart
+    from bench.soak import soak
 
 
 @command
 def main() -> int:
     """Parse flags, press, print; 1 where anything was wrong."""
-    parser = arguments(__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--clients", type=int, default=16)
+    parser = arguments(__doc__, partly="an answer was wrong or memory grew")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long, in minutes")
+    parser.add_argument("--clients", type=int, default=16, help="how many send films at once")
     parser.add_argument("--weights", type=Path, help="a run's folder or an .onnx; the shipped model if not named")
     parser.add_argument("--most", type=float, default=1.0, help="MB a minute that memory may grow by")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks at memory")

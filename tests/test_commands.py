@@ -1,10 +1,13 @@
 """The commands as a person uses them: real commands, real files, a small real network where one is needed."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +53,10 @@ def test_inference_writes_a_line_for_every_film_and_counts_refusals(films, tmp_p
         # The box that a status rests on is there, however low.
         assert all(score >= min(threshold, card.thresholds.screening) for score in scores)
         assert line["fracture_detected"] == (line["status"] == "fracture" or bool(scores and scores[0] >= threshold))
-        assert all(set(box) == {"bbox_xyxy", "confidence", "class"} for box in line["detections"])
+        assert 0 <= line["film_score"]["chance"] <= 1
+        assert "have a doctor read the film" in line["recommendation"]
+        named = {"bbox_xyxy", "confidence", "class", "certainty", "chance"}
+        assert all(set(box) == named for box in line["detections"])
         assert line["status"] in {"fracture", "doubt", "no fracture", "outside"}
 
 
@@ -67,6 +73,62 @@ def test_inference_writes_the_boxes_of_a_mode_or_all(films, tmp_path):
     assert "screening, balanced, specific" in wrong.stderr
 
 
+def test_where_every_film_is_refused_nothing_was_done(films, tmp_path):
+    """As `draw` says of such a film; its line is written all the same."""
+    done = run(ROOT / "inference.py", films / "broken.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "unsupported_format"
+    assert "1 film, 1 refused" in done.stderr
+    said = " ".join(run("-m", "fracture", "read", "--help", cwd=ROOT).stdout.split())
+    assert "1 when films were read and others refused; 2 when nothing could be done" in said
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path, capsys):
+    """Give the way to call a command in this very process, which is faster."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(name, *args):
+        monkeypatch.setattr(sys, "argv", [f"fracture {name}", *map(str, args)])
+        try:
+            status = import_module(f"fracture.commands.{name}").main()
+        except SystemExit as left:
+            status = left.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def test_read_and_draw_take_a_mode_and_a_score_alike(films, called):
+    film = films / "0.png"
+    least = Reader.load().read(film.read_bytes()).detections.score.tolist()[2]
+    for flags, mode in (("--conf", least), "custom"), (("--conf", least, "--mode", "specific"), "specific"):
+        said = json.loads(called("read", film, *flags)[1])
+        assert (said["mode"], said["shown_from"], len(said["detections"])) == (mode, least, 3)
+        assert called("draw", film, *flags)[1].startswith("3 boxes drawn on")
+    assert called("draw", film, "--conf", 1)[1].startswith(("0 boxes", "1 box "))
+    for command in ("read", "draw"):
+        status, _, said = called(command, film, "--mode", "loose")
+        assert (status, "screening, balanced, specific" in said) == (2, True)
+        status, _, said = called(command, film, "--conf", "2")
+        assert (status, "expected a score within 0..1, got 2" in said) == (2, True)
+    status, _, said = called("read", film, "--all", "--conf", "0.5")
+    assert (status, "no --conf beside it" in said) == (2, True)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG")])
+def test_a_picture_is_of_the_kind_that_its_name_says(films, called, name, kind):
+    assert called("draw", films / "0.png", "--out", name)[0] == 0
+    assert Image.open(name).format == kind
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.tif", "a"])
+def test_a_picture_of_another_kind_is_refused_with_the_known_ones(films, called, name):
+    status, _, said = called("draw", films / "0.png", "--out", name)
+    assert (status, Path(name).exists()) == (2, False)
+    assert f"expected a name that ends in .png, .jpg, .jpeg, got {name}" in said
+
+
 def test_an_empty_folder_is_no_success(tmp_path):
     (tmp_path / "empty").mkdir()
     done = run(ROOT / "inference.py", tmp_path / "empty", cwd=tmp_path)
@@ -79,6 +141,145 @@ def test_help_says_what_a_flag_is_where_it_is_not_given_and_how_a_command_ends()
     assert "(default: balanced)" in said
     assert "130 when it is" in said
     assert "(default: None)" not in said
+
+
+PARSERS = [(name, import_module(f"fracture.commands.{name}").parser()) for name in COMMANDS]
+
+
+@pytest.mark.parametrize(("name", "parser"), PARSERS, ids=COMMANDS)
+def test_every_flag_of_every_command_says_what_it_is(name, parser):
+    assert not [action.option_strings or action.dest for action in parser._actions if not action.help]
+    assert not PROGRAMS.search(parser.format_help())
+
+
+def flags_without_help(file):
+    """Give the flags that a file adds to a parser and says nothing of."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            named = str(node.args[0].value).startswith("--") and ast.unparse(node.func).endswith(
+                ("add_argument", "add")
+            )
+            if named and "help" not in {keyword.arg for keyword in node.keywords}:
+                yield node.args[0].value
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "scripts").glob("*.py")), ids=lambda file: file.name)
+def test_every_flag_of_every_script_says_what_it_is(file):
+    assert not list(flags_without_help(file))
+
+
+LEAKS = {"audit", "split"}
+ENDS_WITH_1 = {"read", "serve", *LEAKS}
+
+
+@pytest.mark.parametrize(("name", "parser"), PARSERS, ids=COMMANDS)
+def test_help_tells_of_the_ends_that_a_command_has_and_of_no_others(name, parser):
+    assert (" 1 when" in parser.epilog) == (name in ENDS_WITH_1)
+    assert ("leak" in parser.epilog) == (name in LEAKS)
+    assert "130 when it is stopped" in parser.epilog
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("read", ""),
+        ("read", "film.png", ""),
+        ("read", "film.png", "--out", ""),
+        ("read", "film.png", "--weights="),
+        ("read", "film.png", "--mode", ""),
+        ("draw", ""),
+        ("draw", "--image", ""),
+        ("train", "--data", ""),
+        ("train", "--runs", ""),
+        ("evaluate", "--data-root", ""),
+        ("split", "--src", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_text_is_no_value(command, called, tmp_path):
+    """It is what a shell makes of a variable that is not set, and as a path it would be the folder one is in."""
+    status, _, said = called(*command)
+    assert (status, "expected a value, got an empty text" in said) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["run_v5", "acquire", "fracatlas_to_yolo", "ingest_grazpedwri", "external_val"])
+def test_an_empty_text_is_no_value_for_a_script(script, tmp_path):
+    flag = {"run_v5": "--data", "acquire": "--root"}.get(script, "--src")
+    done = run(ROOT / f"scripts/{script}.py", flag, "", cwd=tmp_path)
+    assert (done.returncode, "expected a value, got an empty text" in done.stderr) == (2, True)
+
+
+STOP = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["STOP_AT"] and ("--multiprocessing-fork" in sys.orig_argv) == ("WORKER" in os.environ):
+            sys.meta_path.remove(self)
+            os.killpg(0, signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+"""
+"""Ctrl-C while a module is imported, once; with WORKER while a process that works on films imports it."""
+
+
+def stopped_at(module, *args, tmp_path, **more):
+    (tmp_path / "sitecustomize.py").write_text(STOP)
+    path = os.pathsep.join(filter(None, [str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "STOP_AT": module} | more
+    how = {"capture_output": True, "text": True, "start_new_session": True, "timeout": 120}
+    return subprocess.run([sys.executable, *map(str, args)], check=False, cwd=tmp_path, env=environment, **how)
+
+
+SCRIPTS = [*(ROOT / f"{name}.py" for name in ("train", "evaluate", "inference", "visualize"))]
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, *sorted((ROOT / "scripts").glob("*.py"))], ids=lambda file: file.stem)
+def test_a_script_that_is_stopped_while_it_starts_says_so_in_a_line(script, tmp_path):
+    body = ast.parse(script.read_text(encoding="utf-8")).body
+    [*_, last] = next(node.body for node in body if isinstance(node, ast.With))
+    named = {node.module for node in body if isinstance(node, ast.ImportFrom)}
+    assert not [name for name in named if name.startswith(("fracture", "bench", "tests")) and "command" not in name]
+    done = stopped_at(last.module, script, "--help", tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (130, f"{script.stem}: stopped\n")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS])
+def test_a_command_that_is_stopped_while_it_starts_says_so_in_a_line(name, tmp_path):
+    done = stopped_at(f"fracture.commands.{name}", "-m", "fracture", name, "--help", tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (130, f"fracture {name}: stopped\n")
+    if name == "serve":
+        done = stopped_at("uvicorn", "-m", "app", "--help", tmp_path=tmp_path)
+        assert (done.returncode, done.stderr) == (130, "app: stopped\n")
+
+
+@pytest.mark.parametrize("command", [("read",), ("draw",), ("serve",)], ids=" ".join)
+def test_a_command_that_is_stopped_while_it_opens_its_model_says_so_in_a_line(command, films, tmp_path):
+    given = () if command == ("serve",) else (films / "0.png",)
+    done = stopped_at("openvino", "-m", "fracture", *command, *given, tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (130, f"fracture {command[0]}: stopped\n")
+
+
+def test_an_import_that_makes_something_else_of_an_interrupt_is_stopped_all_the_same(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from fracture.core.command import command\n"
+        "def main():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise ImportError('of a C extension') from None\n"
+        "sys.argv = ['own']; sys.exit(command(main)())"
+    )
+    done = run("-c", code, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, "own: stopped\n")
+
+
+def test_processes_that_look_at_films_say_nothing_of_being_stopped(tiny_dataset, tmp_path):
+    args = ("-m", "fracture", "audit", "--src", tiny_dataset.parent / "dataset_v5", "--out", tmp_path / "audit")
+    done = stopped_at("numpy", *args, tmp_path=tmp_path, WORKER="1")
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "fracture audit: stopped"
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -133,8 +334,8 @@ def test_evaluate_without_a_dataset_says_how_to_build_it(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     done = run("evaluate.py", "--target-recall", "0.90", cwd=tmp_path)
     assert done.returncode == 2
-    for script in ("fracatlas_to_yolo.py", "preprocess.py", "make_splits.py"):
-        assert script in done.stderr
+    for step in ("scripts/fracatlas_to_yolo.py", "fracture preprocess", "fracture split"):
+        assert step in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -193,10 +394,67 @@ def test_an_ingest_that_keeps_no_film_says_why_and_ends_with_two(tmp_path):
     args = ("--format", "coco", "--images", images, "--annotations", tmp_path / "a.json", "--out", tmp_path / "stage")
     done = run(ROOT / "scripts/ingest_folder.py", *args, "--name", "own", "--region", "hand", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "1 films in = 0 kept + 1 set aside" in done.stdout
+    assert "1 film in = 0 kept + 1 set aside" in done.stdout
     assert "all 1 were set aside: " in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "stage/report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "--format coco --images absent --name own --region hand",
+            "--images: expected a folder of films, there is none",
+        ),
+        (
+            "--format coco --images films --name own --region hand",
+            "--annotations is missing: expected with --format coco",
+        ),
+        ("--format voc --images films --name own", "required: --region"),
+        (
+            "--format folders --images films --annotations films --name own --region hand",
+            "--annotations is not expected with --format folders",
+        ),
+    ],
+)
+def test_an_ingest_says_what_is_missing_the_gravest_first(given, said, films, called):
+    status, _, told = called("ingest", *given.split(), "--out", "stage")
+    assert (status, said in told) == (2, True), told
+    assert "None" not in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--set scale", "--set: expected NAME=NUMBER, got 'scale'"),
+        ("--set sale=1", "--set: expected some of"),
+        ("--imgsz 500", "--long-side (imgsz): expected a multiple of 32, got 500"),
+        ("--long-side 500", "--long-side (imgsz): expected a multiple of 32, got 500"),
+        ("--films-per-step 1", "--films-per-step: expected the batch of 8 or more, got 1"),
+    ],
+)
+def test_a_refused_setting_of_a_training_is_named_by_its_flag(given, said, called):
+    status, _, told = called("train", *given.split())
+    assert (status, told.startswith(f"fracture train: {said}")) == (2, True), told
+
+
+def test_the_long_side_has_one_name_in_every_command():
+    for name, older in (("preprocess", "--max-size"), ("train", "--imgsz"), ("bundle", "")):
+        flags = dict(PARSERS)[name]._option_string_actions
+        assert not older or flags[older] is flags["--long-side"], name
+
+
+PROGRAMS = re.compile(r"\b(train|evaluate|inference|visualize|preprocess|make_splits|bundle|ingest_folder|audit)\.py")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "fracture").rglob("*.py")), ids=lambda file: file.stem)
+def test_a_message_names_no_program_that_pip_does_not_install(file):
+    """Docstrings may: they are for who reads the code."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose]
+    assert not [text for text in texts if isinstance(text, str) and PROGRAMS.search(text) and " " in text]
 
 
 @pytest.fixture
@@ -263,18 +521,12 @@ def test_training_from_an_exported_network_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "file",
-    # The service says what is wrong with its settings in its own words.
-    [
-        one
-        for folder in ("fracture/commands", "scripts")
-        for one in ROOT.glob(f"{folder}/[a-z]*.py")
-        if one.stem != "serve"
-    ],
+    [one for folder in ("fracture/commands", "scripts") for one in ROOT.glob(f"{folder}/[a-z]*.py")],
     ids=lambda file: file.name,
 )
 def test_what_a_person_calls_ends_in_one_line_where_it_fails(file):
     text = file.read_text(encoding="utf-8")
-    assert "@command\ndef main() -> int:" in text or "\nfrom fracture.commands." in text
+    assert "@command\ndef main() -> int:" in text or "\n    from fracture.commands." in text
 
 
 @pytest.mark.parametrize(
@@ -286,7 +538,9 @@ def test_what_a_person_calls_ends_in_one_line_where_it_fails(file):
 )
 def test_a_script_at_the_root_runs_a_command_and_nothing_else(name):
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    assert any(line.startswith("from fracture.commands.") for line in lines)
+    at = lines.index("with starting():")
+    assert lines[at - 2] == "from fracture.core.command import starting"
+    assert lines[at + 1].startswith("    from fracture.commands.")
     assert lines[-2:] == ['if __name__ == "__main__":', "    raise SystemExit(main())"]
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,40 @@ def test_the_wheel_has_the_model_the_page_and_every_data_file(wheel):
     tracked = subprocess.run(("git", "ls-files", "fracture"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert names >= {name for name in tracked.stdout.split() if (ROOT / name).is_file()}
     assert {"fracture/models/shipped/model.onnx", "fracture/service/viewer/index.html"} <= names
+
+
+TYPED = """
+import fracture
+
+with fracture.load(mode="balanced") as model:
+    for answer in model.read_all("films"):
+        reveal_type(answer.status)
+        reveal_type(answer.boxes[0].chance)
+try:
+    fracture.load(mode=7)
+except fracture.FractureError:
+    fracture.lod
+"""
+
+
+def test_a_checker_of_types_knows_what_an_installed_wheel_gives(wheel, tmp_path):
+    if find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    [packages] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(packages)
+    (tmp_path / "program.py").write_text(TYPED)
+    flags = ("--strict", "--python-executable", tmp_path / "venv/bin/python", "--cache-dir", tmp_path / "cache")
+    command = [sys.executable, "-m", "mypy", *flags, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = [line.partition(": ")[2] for line in done.stdout.splitlines()[:-1]]
+    assert said[:2] == [
+        'note: Revealed type is "fracture.clinical.status.Status | None"',
+        'note: Revealed type is "float | None"',
+    ], done.stdout
+    assert 'Argument "mode" to "load" has incompatible type "int"' in said[2]
+    assert 'Module has no attribute "lod"' in said[3]
+    assert len(said) == 4
 
 
 def test_an_installed_wheel_reads_a_film_without_a_network(wheel, tmp_path):

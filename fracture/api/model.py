@@ -6,20 +6,22 @@ A film is decoded in a process of its own, by the code that serves, so an answer
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fracture.clinical.status import DEFAULT_MODE, Certainty, Said, Status, said_of
-from fracture.core.errors import BadValue, FractureError
+from fracture.core.errors import BadValue, FractureError, MissingData, NotOpen
 from fracture.core.types import OperatingPoint, Prediction
+from fracture.imaging.decode import MAX_PIXELS
+from fracture.imaging.limits import check_size
 from fracture.imaging.render import overlay
-from fracture.inference.batch import is_ours, open_sandbox
+from fracture.inference.batch import find_films, is_ours, open_sandbox
 from fracture.inference.reader import Reader
 from fracture.inference.sandbox import Prepared
 from fracture.predictions.jsonl import warnings_for
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     import supervision as sv
 
 Film = str | os.PathLike[str] | bytes | NDArray[np.uint8] | NDArray[np.uint16]
-"""A film: the path of a file, a file's bytes, or grey pixels, (H, W), bone bright."""
+"""A film: the path of a file, a file's bytes, or grey pixels, (H, W), bone bright, in either byte order."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,11 @@ class Answer:
 
 
 class Model:
-    """A model that reads films. Close it, or use it in a ``with`` block: it holds a process that decodes."""
+    """A model that reads films. Close it, or use it in a ``with`` block: it holds a process that decodes.
+
+    Threads may share it, processes may not: load one in each process. In a fork of the process that loaded it, and once
+    it is closed, it raises `fracture.core.errors.NotOpen`, which is a `FractureError`; so does an attempt to pickle it.
+    """
 
     def __init__(self, reader: Reader, mode: str) -> None:
         """Read with ``reader``, in a mode of its card. Raises BadValue for a mode that the card does not have."""
@@ -113,13 +119,15 @@ class Model:
         Raises the refusals of `fracture.core.errors`, all of them FractureError, for what is no film, OSError for a
         file that cannot be opened.
         """
+        return self._answer(film, _name(film), every_box=every_box)
+
+    def _answer(self, film: Film, name: str, *, every_box: bool) -> Answer:
         prepared, prediction, said = self._read(film, 0.0 if every_box else self._point.threshold)
         card, score = self._reader.card, prediction.film_score
         found = prediction.detections.first(said.shown)
-        known = card.chances([score.value, *found.score.tolist()]) if said.status is not Status.OUTSIDE else None
-        chance, *chances = known or [None] * (1 + len(found))
+        chance, chances = card.chances_of(prediction, said)
         return Answer(
-            film=_name(film),
+            film=name,
             status=said.status,
             flagged=said.fracture_detected,
             score=score.value,
@@ -140,15 +148,26 @@ class Model:
             model=self.name,
         )
 
-    def read_all(self, films: Iterable[Film], *, every_box: bool = False) -> Iterator[Answer]:
-        """Read films one by one, as `read`; one that is refused or cannot be opened gives an Answer with its error."""
-        for film in films:
+    def read_all(self, films: Iterable[Film] | str | os.PathLike[str], *, every_box: bool = False) -> Iterator[Answer]:
+        """Read films one by one, as `read`; one that is refused or cannot be opened gives an Answer with its error.
+
+        The path of a folder stands for the films in it, as for ``fracture read``. Pixels and bytes are named by their
+        place among the films, as "array 3". Raises NotOpen as `read`, BadValue for one film where several are expected,
+        MissingData for a path that is not there or without films.
+        """
+        return self._all(_listed(films), every_box=every_box)
+
+    def _all(self, films: Iterable[Film], *, every_box: bool) -> Iterator[Answer]:
+        for place, film in enumerate(films, start=1):
+            name = _name(film, place)
             try:
-                yield self.read(film, every_box=every_box)
+                yield self._answer(film, name, every_box=every_box)
+            except NotOpen:
+                raise
             except FractureError as error:
-                yield Answer(_name(film), error=f"{error.code}: {error}")
+                yield Answer(name, error=f"{error.code}: {error}")
             except OSError as error:
-                yield Answer(_name(film), error=f"unreadable_file: {error.strerror or error}")
+                yield Answer(name, error=f"unreadable_file: {error.strerror or error}")
 
     def draw(self, film: Film) -> NDArray[np.uint8]:
         """Give the film with its boxes drawn, (h, w, 3) uint8 RGB. Raises as `read`."""
@@ -160,6 +179,9 @@ class Model:
     def close(self) -> None:
         """End the process that decodes."""
         self._sandbox.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise NotOpen("a model cannot be sent to another process: load it in each process that reads films")
 
     def __enter__(self) -> Self:
         return self
@@ -188,42 +210,68 @@ def load(weights: str | os.PathLike[str] | None = None, *, mode: str = DEFAULT_M
 
 
 def to_pandas(answers: Sequence[Answer], *, boxes: bool = False) -> "pd.DataFrame":
-    """Give a table, a row a film, or with ``boxes`` a row a box; which needs pandas."""
+    """Give a table, a row a film, or with ``boxes`` a row a box; needs pandas. Its columns are always the same."""
     import pandas as pd
 
     if boxes:
         rows: list[dict[str, Any]] = [
             {"film": answer.film, "status": answer.status, "box": number}
-            | dict(zip(("x0", "y0", "x1", "y1"), box.xyxy, strict=True))
-            | {key: value for key, value in asdict(box).items() if key != "xyxy"}
+            | dict(zip(_EDGES, box.xyxy, strict=True))
+            | {name: getattr(box, name) for name in _OF_BOX}
             for answer in answers
             for number, box in enumerate(answer.boxes, start=1)
         ]
-        return pd.DataFrame(rows)
-    return pd.DataFrame(
-        [
-            {key: value for key, value in asdict(answer).items() if key != "boxes"}
-            | {"boxes": len(answer.boxes), "warnings": " ".join(answer.warnings)}
-            for answer in answers
-        ]
-    )
+        return pd.DataFrame(rows, columns=["film", "status", "box", *_EDGES, *_OF_BOX])
+    films = [
+        {key: value for key, value in asdict(answer).items() if key != "boxes"}
+        | {"boxes": len(answer.boxes), "warnings": " ".join(answer.warnings)}
+        for answer in answers
+    ]
+    return pd.DataFrame(films, columns=[*_OF_FILM, "boxes"])
 
 
-def _name(film: Film) -> str:
+_EDGES = ("x0", "y0", "x1", "y1")
+_OF_BOX = tuple(field.name for field in fields(Box) if field.name != "xyxy")
+_OF_FILM = tuple(field.name for field in fields(Answer) if field.name != "boxes")
+
+
+def _listed(films: Iterable[Film] | str | os.PathLike[str]) -> Iterable[Film]:
+    """Give films as they come, or those at a path. Raises BadValue for one film: its letters or rows are none."""
+    one: object = films
+    if isinstance(films, str | os.PathLike):
+        found = find_films([_path(films)])
+        if not found:
+            raise MissingData(f"expected films (PNG, JPEG, TIFF, DICOM), got none in {films}")
+        return found
+    if isinstance(one, bytes) or (isinstance(one, np.ndarray) and one.ndim == 2):
+        raise BadValue(f"films: expected several films or a folder, got one as {type(one).__name__}: read() takes one")
+    return films
+
+
+def _name(film: Film, place: int | None = None) -> str:
+    """Name a film: by its path, or by what it is, with its place among many."""
     if isinstance(film, str | os.PathLike):
         return os.fspath(film)
-    return "bytes" if isinstance(film, bytes) else "array"
+    return ("bytes" if isinstance(film, bytes) else "array") + ("" if place is None else f" {place}")
+
+
+def _path(given: str | os.PathLike[str]) -> Path:
+    if not os.fspath(given):  # it would be taken for the folder that the program runs in
+        raise BadValue("film: expected a path, got an empty text")
+    return Path(given)
 
 
 def _data(film: Film) -> bytes:
-    """Give a film as the bytes of a file. Raises BadValue for pixels that are no film."""
+    """Give a film as the bytes of a file. Raises BadValue for pixels that are no film, FilmTooLarge for too many."""
     if isinstance(film, bytes):
         return film
     if isinstance(film, str | os.PathLike):
-        return Path(film).read_bytes()
-    if not (isinstance(film, np.ndarray) and film.ndim == 2 and film.size and film.dtype in (np.uint8, np.uint16)):
+        return _path(film).read_bytes()
+    native = film.dtype.newbyteorder("=") if isinstance(film, np.ndarray) else None
+    if not (isinstance(film, np.ndarray) and film.ndim == 2 and film.size and native in (np.uint8, np.uint16)):
         shape, kind = getattr(film, "shape", None), getattr(film, "dtype", type(film).__name__)
         raise BadValue(
             f"film: expected a path, bytes, or grey pixels (H, W) of uint8 or uint16, got {kind} of shape {shape}"
         )
-    return cv2.imencode(".png", film)[1].tobytes()
+    check_size(film.shape[1], film.shape[0], MAX_PIXELS, told="got")  # longer sides have no room in a PNG either
+    return cv2.imencode(".png", np.ascontiguousarray(film, native))[1].tobytes()

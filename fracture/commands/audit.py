@@ -9,7 +9,7 @@ from fracture.data.audit.run import audit, save
 
 def parser() -> argparse.ArgumentParser:
     """Give the command's flags."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, partly="it is done and data leak between splits")
     parser.add_argument(
         "--src",
         type=Path,

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from fracture.core.command import arguments, command
+from fracture.core.words import counted
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.report import schema
 from fracture.training.bundle import add_hashes, bundle
@@ -19,14 +20,16 @@ def parser() -> argparse.ArgumentParser:
     """Give the command's flags."""
     parser = arguments(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--run", type=Path, help="a folder that train.py wrote")
+    what.add_argument("--run", type=Path, help="a folder that fracture train wrote")
     what.add_argument("--measure", type=Path, help="a bundle whose thresholds and calibration are to be measured again")
     what.add_argument("--int8", type=Path, help="a bundle whose network is to be quantised")
     what.add_argument("--tested", type=Path, help="a bundle whose card is to say what its modes do on --test-report")
     what.add_argument("--hashes", type=Path, help="a bundle whose films.csv is to have hashes of the films' pixels")
-    parser.add_argument("--test-report", type=Path, help="for --tested: report.json of evaluate.py on test films")
+    parser.add_argument("--test-report", type=Path, help="for --tested: report.json of fracture evaluate on test films")
     parser.add_argument("--long-side", type=int, help="scale in px to read films at, the training scale if not named")
-    parser.add_argument("--data", type=Path, default=Path("dataset.yaml"), help="not for --run")
+    parser.add_argument(
+        "--data", type=Path, default=Path("dataset.yaml"), help="the dataset.yaml of the dataset; not for --run"
+    )
     parser.add_argument("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
     return parser
 
@@ -44,7 +47,7 @@ def main() -> int:
         card = add_test(args.tested, schema.load(args.test_report))
     elif args.hashes:
         card, known = add_hashes(args.hashes, args.data_root or load_dataset(args.data).root)
-        print(f"{known} films are known by their pixels")
+        print(f"known by their pixels: {counted(known, 'film')}")
     else:
         make, folder = (measure, args.measure) if args.measure else (bundle_int8, args.int8)
         card = make(folder, args.data_root or load_dataset(args.data).root)

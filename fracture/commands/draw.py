@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
-from fracture.clinical.status import DEFAULT_MODE, said_of
 from fracture.core.command import arguments, command
 from fracture.core.folders import check_apart
-from fracture.imaging.render import encode_png, overlay
+from fracture.core.words import counted
+from fracture.imaging.render import PICTURES, encode, overlay
+from fracture.inference import asked
+from fracture.inference.asked import Asked
 from fracture.inference.batch import is_ours, open_sandbox
 from fracture.inference.reader import Reader
 
@@ -19,11 +21,11 @@ def parser() -> argparse.ArgumentParser:
     )
     film = parser.add_mutually_exclusive_group(required=True)
     film.add_argument("film", nargs="?", type=Path, help="a film: PNG, JPEG, TIFF or DICOM")
-    film.add_argument("--image", type=Path, help="the same")
-    parser.add_argument("--out", type=Path, default=Path("prediction.png"))
+    film.add_argument("--image", type=Path, help="the film, as an older name of it")
     parser.add_argument(
-        "--conf", type=float, help=f"draw the boxes from this score on; those of {DEFAULT_MODE} if not named"
+        "--out", type=Path, default=Path("prediction.png"), help=f"the picture to write, {', '.join(PICTURES)}"
     )
+    asked.add(parser)
     return parser
 
 
@@ -32,18 +34,19 @@ def main() -> int:
     """Parse flags, read the film, write the picture; 2 if the film or the model cannot be read."""
     interface = parser()
     args = interface.parse_args()
-    image = args.film or args.image
-    if args.conf is not None and not 0 <= args.conf <= 1:
-        interface.error(f"argument --conf: expected a score within 0..1, got {args.conf:g}")
+    image, ending = args.film or args.image, args.out.suffix.lower()
+    if ending not in PICTURES:
+        interface.error(f"argument --out: expected a name that ends in {', '.join(PICTURES)}, got {args.out}")
     check_apart(args.out, image)
     reader = Reader.load(args.weights)
+    card = reader.card
+    wanted = Asked.of(card, args.mode, args.conf)
     data = image.read_bytes()
-    with open_sandbox(reader.card, 1) as sandbox:
+    with open_sandbox(card, 1) as sandbox:
         (film,) = sandbox.prepare(data, grey=True, marked=is_ours(image, data))
-    prediction, thresholds = reader.read_prepared(film.model_input, film.flags), reader.card.thresholds
-    shown_from = reader.card.operating_point(DEFAULT_MODE).threshold if args.conf is None else args.conf
-    said = said_of(prediction, thresholds, shown_from)
-    picture = overlay(film.greys(), prediction.detections, said, shown_from, thresholds, reader.card.model_id)
-    args.out.write_bytes(encode_png(picture))
-    print(f"{said.shown} boxes drawn on {args.out}; status: {said.status or 'not known'}")
+    prediction = reader.read_prepared(film.model_input, film.flags)
+    said = wanted.said(prediction, card)
+    picture = overlay(film.greys(), prediction.detections, said, wanted.shown_from, card.thresholds, card.model_id)
+    args.out.write_bytes(encode(picture, ending))
+    print(f"{counted(said.shown, 'box', 'boxes')} drawn on {args.out}; status: {said.status or 'not known'}")
     return 0

@@ -19,9 +19,9 @@ def parser() -> argparse.ArgumentParser:
     parser = arguments(__doc__)
     add = parser.add_argument
     add("--weights", type=Path, help="a run's folder, an .onnx or a .pt; the shipped model if not named")
-    add("--data", type=Path, default=Path("dataset.yaml"))
+    add("--data", type=Path, default=Path("dataset.yaml"), help="the dataset.yaml of the dataset")
     add("--data-root", type=Path, help="the dataset's folder, if not the one --data names")
-    add("--split", default="test", choices=("train", "val", "test", EVERY_FILM))
+    add("--split", default="test", choices=("train", "val", "test", EVERY_FILM), help="the part to evaluate on")
     add("--target-recall", type=float, help="film sensitivity to reach on val, besides the card's own points")
     add("--guarantee", type=float, help="also find the threshold that reaches it with this confidence, e.g. 0.95")
     add("--out", type=Path, default=Path("report"), help="folder for the report")
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--coco-images", type=Path, help="COCO annotations that say which film an image number means")
     add("--category", help="the category that is a fracture, where the predictions hold several")
     add("--made-with", type=Path, help="a bundle whose films.csv says which films the program was made with")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="the seed of the bootstrap")
     add("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
     return parser
 

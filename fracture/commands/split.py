@@ -9,14 +9,19 @@ from fracture.data.assemble import assemble
 
 def parser() -> argparse.ArgumentParser:
     """Give the command's flags."""
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, partly="it is done and data leak between splits")
     parser.add_argument("--src", type=Path, action="append", required=True, help="a harmonised stage; may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("dataset_v5"))
+    parser.add_argument("--out", type=Path, default=Path("dataset_v5"), help="the dataset to write")
     parser.add_argument("--val", type=float, default=0.10, help="share of films for validation")
     parser.add_argument("--test", type=float, default=0.15, help="share of films for the test")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="the seed by which films are dealt")
     parser.add_argument("--copy", action="store_true", help="copy films instead of hard-linking them")
-    parser.add_argument("--stratify", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--stratify",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="give every part its share of each source, region and label",
+    )
     parser.add_argument("--official", action="store_true", help="write exactly the published split lists instead")
     parser.add_argument("--keep", type=Path, help="an earlier manifest.csv (or image_id,split): its films stay put")
     parser.add_argument(

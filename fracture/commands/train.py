@@ -1,4 +1,4 @@
-"""Train a detector on a dataset built by scripts/make_splits.py."""
+"""Train a detector on a dataset that ``fracture split`` made; needs torch and ultralytics."""
 
 import argparse
 
@@ -18,24 +18,31 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
     parser.add_argument(
         "--start",
-        default="",
         help="for an architecture (yolov8s.yaml): a .safetensors or an .onnx to begin with; or 'shipped', for the "
         "weights of the shipped model and, where a flag does not say otherwise, its recipe",
     )
-    parser.add_argument("--data", default=default.data)
-    parser.add_argument("--epochs", type=int, default=default.epochs)
-    parser.add_argument("--imgsz", type=int, default=default.imgsz)
-    parser.add_argument("--batch", type=int, default=default.batch)
+    parser.add_argument("--data", default=default.data, help="the dataset.yaml of the dataset")
+    parser.add_argument("--epochs", type=int, default=default.epochs, help="times to go through the films")
+    parser.add_argument(
+        "--long-side",
+        "--imgsz",
+        dest="imgsz",
+        metavar="PX",
+        type=int,
+        default=default.imgsz,
+        help="long side of the films that the network sees, in px",
+    )
+    parser.add_argument("--batch", type=int, default=default.batch, help="films in memory at once")
     parser.add_argument("--films-per-step", type=int, default=default.films_per_step, help="films between two steps")
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate, help="AdamW's; chosen if 0")
-    parser.add_argument("--name", default=default.name)
+    parser.add_argument("--name", default=default.name, help="name of the run, a folder in --runs")
     parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
     parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
     parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
     parser.add_argument(
         "--val-every", type=int, default=default.val_every, help="validate every so many epochs, 0: never"
     )
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--seed", type=int, default=default.seed, help="the seed of all that is drawn by lot")
     parser.add_argument(
         "--members", type=int, default=1, help="networks to train, seed by seed, and to read with as one"
     )
@@ -51,11 +58,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--other-looks", type=float, default=0.0, help="share of train films given another hospital's look, 0 to 1"
     )
-    parser.add_argument("--device", default=default.device, help="cpu, 0, ...; chosen if not named")
+    parser.add_argument("--device", help="cpu, 0, ...; chosen if not named")
     parser.add_argument("--runs", default=default.runs, help="folder of all runs")
     parser.add_argument("--allow-weak", action="store_true", help="train on whole-film boxes that nobody drew")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(SETTINGS)}"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"one of {', '.join(SETTINGS)}; may repeat"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name")
     return parser
@@ -71,7 +78,8 @@ def main() -> int:
     else:
         args = vars(interface.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")
-    config = Config(**args | {"settings": args.get("settings", {}) | settings(asked)})
+    given = {name: value for name, value in args.items() if value is not None}
+    config = Config(**given | {"settings": given.get("settings", {}) | settings(asked)})
     best = train(config, resume=resume)
     card = bundle(config.folder)
     print(f"best: {', '.join(map(str, best))}; bundle: {config.folder}/model.onnx and card.json")

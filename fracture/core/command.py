@@ -2,10 +2,14 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from fracture.core.errors import FractureError
 
@@ -13,9 +17,7 @@ FAILED = 2
 _NOBODY_READS, _STOPPED = 141, 130
 """What a shell reports of a program that wrote where nobody reads, or that was stopped: 128 and the signal's number."""
 
-
-ENDS = """It ends with 0 when all is done; 1 when it is done but films were refused, or data leak between splits; 2 when
-nothing could be done, and says why; 130 when it is stopped, 141 when nobody reads what it writes."""
+_INSTALL = "pip install -r requirements.txt, in a checkout of the repository"
 
 
 class _Help(argparse.HelpFormatter):
@@ -27,9 +29,28 @@ class _Help(argparse.HelpFormatter):
         return f"{action.help or ''} (default: %(default)s)".lstrip()
 
 
-def arguments(about: str | None) -> argparse.ArgumentParser:
-    """Give a command's parser: ``about`` is what it does, its module's docstring."""
-    return argparse.ArgumentParser(description=about, epilog=ENDS, formatter_class=_Help)
+def arguments(
+    about: str | None, *, done: str = "all is done", partly: str = "", stopped: str = "it is stopped"
+) -> argparse.ArgumentParser:
+    """Give a command's parser: ``about`` is what it does, its module's docstring.
+
+    Its help says when the command ends with 0 (``done``), with 1 if it ever does (``partly``) and with 130
+    (``stopped``). An empty text is refused for every flag: it is what a shell makes of a variable that is not set.
+    """
+    ends = (
+        f"It ends with 0 when {done};{f' 1 when {partly};' if partly else ''} 2 when nothing could be done, and says "
+        f"why; 130 when {stopped}, 141 when nobody reads what it writes."
+    )
+    parser = argparse.ArgumentParser(description=about, epilog=ends, formatter_class=_Help)
+    parser.register("type", None, _given)
+    parser.register("type", Path, lambda text: Path(_given(text)))
+    return parser
+
+
+def _given(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a value, got an empty text: a variable that is not set?")
+    return text
 
 
 def command(main: Callable[[], int]) -> Callable[[], int]:
@@ -37,32 +58,68 @@ def command(main: Callable[[], int]) -> Callable[[], int]:
 
     @wraps(main)
     def called() -> int:
-        name = Path(sys.argv[0]).stem
+        interrupts: list[int] = []
+
+        def interrupt(number: int, _: object) -> None:
+            interrupts.append(number)
+            raise KeyboardInterrupt
+
         try:
-            done = main()
-            sys.stdout.flush()
-        except KeyboardInterrupt:
-            _refused(name, "stopped")
-            return _STOPPED
-        except BrokenPipeError:
-            # The interpreter would complain once more when it empties the pipe at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _NOBODY_READS
-        except FractureError as error:
-            return _refused(name, str(error))
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package in {"", "fracture"}:
-                raise
-            return _refused(name, f"needs {package}, which is not installed: pip install -r requirements.txt")
-        except OSError as error:
-            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-            return _refused(name, f"{where}{error.strerror or error}")
+            with _on_interrupt(interrupt):
+                done = main()
+                sys.stdout.flush()
+        except BaseException as error:  # noqa: BLE001 - an import that is interrupted may raise anything
+            return _ended(KeyboardInterrupt() if interrupts else error)
         return done
 
     return called
 
 
-def _refused(name: str, why: str) -> int:
+def starting() -> AbstractContextManager[None]:
+    """Import what a command needs within this: Ctrl-C then ends the process at once, in one line.
+
+    Nothing was begun yet that would have to be ended, and what an interrupted import raises no one can foresee.
+    """
+    return _on_interrupt(lambda *_: os._exit(_ended(KeyboardInterrupt())))
+
+
+@contextmanager
+def _on_interrupt(do: Callable[[int, Any], object]) -> Iterator[None]:
+    """Have Ctrl-C do this instead of what Python does. A program that handles it otherwise is left alone."""
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, do)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _ended(error: BaseException) -> int:
+    """Say in a line why a command ended, and give its status. What nobody foresaw is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        _refused("stopped")
+        return _STOPPED
+    if isinstance(error, BrokenPipeError):
+        # The interpreter would complain once more when it empties the pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
+    if isinstance(error, FractureError):
+        return _refused(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package not in {"", "fracture"}:
+            return _refused(f"needs {package}, which is not installed: {_INSTALL}")
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        return _refused(f"{where}{error.strerror or error}")
+    raise error
+
+
+def _refused(why: str) -> int:
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem  # python -m names the package's file
     print(f"{name}: {why}", file=sys.stderr)
     return FAILED

@@ -88,3 +88,10 @@ class MissingData(FractureError):
     """Raise when a dataset, a model bundle or a file that a command needs is not there."""
 
     code = "missing_data"
+
+
+class NotOpen(FractureError, RuntimeError):
+    """Raise when a model is used after it was closed, or in another process than the one that opened it."""
+
+    code = "not_open"
+    status = 503

@@ -77,7 +77,7 @@ def assemble(
         record.attributes.get("harmonise_id", "not harmonised") for record in records if record.split != "set_aside"
     }
     if len(prepared) > 1 or "not harmonised" in prepared:
-        raise BadValue(f"expected stages harmonised alike by scripts/preprocess.py, got {sorted(prepared)}")
+        raise BadValue(f"expected stages harmonised alike by fracture preprocess, got {sorted(prepared)}")
     usable = sorted((record for record in records if record.split != "set_aside"), key=_by_id)
     aside = sorted((record for record in records if record.split == "set_aside"), key=_by_id)
     # With the films set aside earlier: a published one among them still keeps its group out of training.

@@ -26,8 +26,8 @@ def preprocess(src: Path, out: Path, config: HarmoniseConfig, *, workers: int | 
     check_apart(out, src)
     if not (src / manifest.NAME).is_file():
         raise MissingData(
-            f"no {manifest.NAME} in {src}: expected a stage, as scripts/fracatlas_to_yolo.py, ingest_grazpedwri.py, "
-            "ingest_roboflow.py, ingest_folder.py or mura_to_yolo.py write it from raw films and their labels"
+            f"no {manifest.NAME} in {src}: expected a stage, as fracture ingest writes it from films and their labels, "
+            "or a script of the repository that takes in a published set"
         )
     records = manifest.load(src)
     journal = Journal(out / JOURNAL)

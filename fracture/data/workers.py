@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -75,7 +76,7 @@ def film_map(
         finally:
             idle.put(one)
 
-    with ThreadPoolExecutor(max(many, 1)) as threads:
+    with ThreadPoolExecutor(max(many, 1), initializer=_deaf) as threads:
         futures = [threads.submit(run, chunk) for chunk in chunks]
         try:
             for future in futures:
@@ -84,6 +85,15 @@ def film_map(
             threads.shutdown(cancel_futures=True)
             for one in crew:
                 one.end()
+
+
+def _deaf() -> None:
+    """Keep Ctrl-C from this thread and the processes that it starts, which would each say where it met them.
+
+    The main thread hears it, and ends them.
+    """
+    ensure_running()  # the first start of a process runs this, which lets the signal through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 class _Worker(Generic[Job, Result]):

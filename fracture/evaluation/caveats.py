@@ -66,7 +66,7 @@ def about_predictions(
     if len(made_with.known_by) < made_with.no_test:
         yield (
             f"the model's bundle knows {len(made_with.known_by)} of its {made_with.no_test} films by their pixels, the "
-            "others by name only: one of those under another name would not be noticed (scripts/bundle.py --hashes)"
+            "others by name only: one of those under another name would not be noticed (fracture bundle --hashes)"
         )
     if report["copies"] and report["copies"]["left_out"]:
         copied = len(report["copies"]["left_out"])

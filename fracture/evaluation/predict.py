@@ -17,8 +17,9 @@ from fracture.predictions import Loaded, load_predictions
 from fracture.predictions.jsonl import PredictionLog
 
 BUILD = """  python scripts/fracatlas_to_yolo.py --src FracAtlas --out stage/fracatlas
-  python scripts/preprocess.py --src stage/fracatlas --out stage/fracatlas_proc
-  python scripts/make_splits.py --src stage/fracatlas_proc --out dataset_v5"""
+  fracture preprocess --src stage/fracatlas --out stage/fracatlas_proc
+  fracture split --src stage/fracatlas_proc --out dataset_v5
+(the first line is a script of the repository; for films of your own it is fracture ingest)"""
 
 
 def load_records(root: Path) -> list[ImageRecord]:

@@ -7,12 +7,10 @@ _MAX_RATIO = 10_000
 a square film of as many pixels; one of 1 x 30,000,000 pixels costs three times as much."""
 
 
-def check_size(width: int, height: int, max_pixels: int, count: int = 1) -> None:
+def check_size(width: int, height: int, max_pixels: int, count: int = 1, *, told: str = "the header announces") -> None:
     """Raise FilmTooLarge for more pixels than ``max_pixels`` in all frames, or for a strip that is no film."""
-    size = f"{width} x {height}" + (f" in {count} frames" if count > 1 else "")
+    size = f"{told} {width} x {height}" + (f" in {count} frames" if count > 1 else "")
     if width * height * count > max_pixels:
-        raise FilmTooLarge(f"expected at most {max_pixels} pixels, the header announces {size}")
+        raise FilmTooLarge(f"expected at most {max_pixels} pixels, {size}")
     if max(width, height) > _MAX_RATIO * min(width, height):
-        raise FilmTooLarge(
-            f"expected a long side of at most {_MAX_RATIO} times the short one, the header announces {size}"
-        )
+        raise FilmTooLarge(f"expected a long side of at most {_MAX_RATIO} times the short one, {size}")

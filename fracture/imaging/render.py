@@ -78,9 +78,18 @@ def overlay(
     return np.asarray(np.vstack([canvas, bar]), dtype=np.uint8)
 
 
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Endings of a picture's name; each says its format."""
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """Give (h, w, 3) RGB pixels as PNG."""
-    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])
+    return encode(pixels, ".png")
+
+
+def encode(pixels: Pixels, ending: str) -> bytes:
+    """Give (h, w, 3) RGB pixels as a file of the format that one of `PICTURES` says."""
+    return bytes(cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])
 
 
 def _dashed(

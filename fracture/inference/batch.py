@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +39,8 @@ _DEPTH = 4
 class Read:
     """One film of many: its file, its answer, and the time from opening the file to the answer.
 
-    Other films are read at the same time, so ``time_ms`` is what the film takes alone only with one worker.
+    The start of the processes that decode is no film's time. Other films are read at the same time, so ``time_ms`` is
+    what the film takes alone only with one worker.
     """
 
     path: Path
@@ -80,6 +81,9 @@ def read_files(
     waiting: deque[Future[Read]] = deque()
     with ExitStack() as stack:
         decoding = sandbox or stack.enter_context(open_sandbox(reader.card, workers))
+        if sandbox is None:
+            with suppress(OSError):  # where one cannot start, every film says so
+                decoding.wait()
         try:
             for file in files:
                 waiting.append(pool.submit(_read, reader, file, decoding))

@@ -6,6 +6,7 @@ import numpy as np
 
 from fracture.core.errors import MissingData
 from fracture.core.files import file_hash
+from fracture.core.machine import Opened
 from fracture.core.types import ModelInput, Prediction, Radiograph
 from fracture.imaging.decode import MAX_PIXELS, decode
 from fracture.imaging.dicom import NO_LIMB
@@ -21,7 +22,7 @@ USUAL_PX = (373, 454)
 
 
 class Reader:
-    """Reads films with one model, exactly as its card says. Safe to share between threads."""
+    """Reads films with one model, exactly as its card says. Safe to share between threads, not with a fork."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Reader:
         self.folder = folder
         self.weights = weights
         self.scoped = card.scoped if scoped is None else scoped
+        self._home = Opened()
 
     @classmethod
     def load(cls, weights: Path | None = None, backend: str | None = None, precision: str = "f32") -> "Reader":
@@ -99,8 +101,10 @@ class Reader:
     def read_prepared(self, film: ModelInput, flags: frozenset[str]) -> Prediction:
         """Read a film as `prepare` gives it, here or in a `fracture.inference.sandbox`; flag one of a strange kind.
 
-        Raises BrokenAnswer where the network does not answer as the card says.
+        Raises BrokenAnswer where the network does not answer as the card says, NotOpen in a fork of the process that
+        opened it: the network's threads are not there.
         """
+        self._home.check()
         answer, classes = self.network(film.pixels), len(self.card.classes)
         check_answer(answer, classes, self.card.members, scoped=self.scoped)
         if NO_LIMB in flags or (self.scoped and not answer[-1, 0] <= 1):

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -26,7 +27,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.core.errors import DecodeFailed, FractureError, TooCostly
+from fracture.core.errors import DecodeFailed, FractureError, NotOpen, TooCostly
+from fracture.core.machine import Opened
 from fracture.core.types import FrameMap, HarmoniseConfig, ModelInput, freeze
 from fracture.imaging.decode import MAX_PIXELS
 from fracture.imaging.harmonise import PAD_VALUE
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 _START_S = 60.0
 """How long a child may take to start; it takes half a second on an idle machine."""
 
+_CLOSED = "this model is closed: load it again to read films"
 _MESSAGE_MAX_BYTES = 1 << 16
 _SOCKET_BYTES = 1 << 21
 _REFUSALS = {kind.code: kind for kind in FractureError.__subclasses__()}
@@ -77,7 +80,9 @@ class ChildKilled(OSError):
 
 
 class Sandbox:
-    """Prepares films in at most ``workers`` child processes at once. Safe to share between threads.
+    """Prepares films in at most ``workers`` child processes at once. Safe to share between threads, not with a fork.
+
+    Its children end when it is closed, when nobody holds it any more, and at the end of the program.
 
     A film may take ``memory_mb`` beyond what an idle child has (on Linux; other systems have no such limit), ``cpu_s``
     of processor time and ``wall_s`` from being handed over to its last pixel, waiting for a free child not counted.
@@ -99,6 +104,9 @@ class Sandbox:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._task = Task(config, long_side_px, stride, pad_value, memory_mb, cpu_s, wall_s, max_pixels)
+        self._home = Opened()
+        self._children: set[_Child] = set()
+        self._end = weakref.finalize(self, _end_children, self._children, self._home)
         # These threads live as long as the sandbox: a child is killed when the thread that started it ends.
         self._starters = ThreadPoolExecutor(workers, "sandbox")
         self.confined: Mapping[str, bool] = dict.fromkeys(MECHANISMS, False)
@@ -110,19 +118,21 @@ class Sandbox:
             self._idle.put(slot)
 
     def wait(self) -> None:
-        """Wait until the first children are ready. Raises OSError where one cannot start."""
+        """Wait until the first children are ready. Raises OSError where one cannot start, NotOpen in a fork."""
+        self._home.check()
         for slot in self._first:
             slot.result()
 
     def check(self) -> None:
-        """Start a child if need be. Raises OSError where none can be started, RuntimeError once closed."""
+        """Start a child if need be. Raises OSError where none can be started, NotOpen once closed and in a fork."""
+        self._home.check()
         try:
             slot = self._idle.get_nowait()
         except queue.Empty:
             return  # all of them are at work
         try:
             if slot is None:
-                raise RuntimeError("the sandbox is closed")
+                raise NotOpen(_CLOSED)
             if not _usable(slot):
                 slot = self._start()
             slot.result()
@@ -145,14 +155,15 @@ class Sandbox:
 
         Raises SeveralFrames for more than ``most`` frames, BadValue for a frame that does not exist, the refusals of
         `fracture.imaging.decode.frames`, TooCostly for a film beyond the limits, DecodeFailed for one that broke two
-        children; the next film gets a new one. Raises RuntimeError once closed, OSError where no child can be started,
-        ChildKilled where the second one was ended from outside.
+        children; the next film gets a new one. Raises NotOpen once closed and in a fork, OSError where no child can be
+        started, ChildKilled where the second one was ended from outside.
         """
         request = {"most": most, "frame": frame, "grey": grey, "window": window, "marked": marked}
+        self._home.check()
         slot = self._idle.get()
         if slot is None:
             self._idle.put(None)
-            raise RuntimeError("the sandbox is closed")
+            raise NotOpen(_CLOSED)
         try:
             if not _usable(slot):  # it died while idle
                 slot = self._start()
@@ -171,11 +182,14 @@ class Sandbox:
             self._idle.put(slot if _usable(slot) else self._start())
 
     def close(self) -> None:
-        """End the children once they have finished their films."""
+        """End the children once they have finished their films. A fork has none to end."""
+        if not self._home.here:
+            return
         slots = [self._idle.get() for _ in self._first]
         for slot in slots:
-            if slot is not None and slot.exception() is None:
-                slot.result().end()
+            if slot is not None:
+                slot.exception()  # a child that is starting is waited for
+        self._end()
         self._starters.shutdown()
         for _ in slots:
             self._idle.put(None)
@@ -193,6 +207,8 @@ class Sandbox:
 
     def _child(self) -> "_Child":
         child = _Child(self._task)
+        self._children.difference_update([other for other in list(self._children) if not other.alive])
+        self._children.add(child)
         self.confined = child.confined
         if not self._logged:
             self._logged = True
@@ -343,6 +359,11 @@ class _Child:
         if left <= 0:
             raise TimeoutError
         self._line.settimeout(left)
+
+
+def _end_children(children: set[_Child], opened: Opened) -> None:
+    for child in children if opened.here else ():
+        child.end()
 
 
 def _usable(slot: Future[_Child]) -> bool:

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from fracture.clinical.status import Thresholds
+from fracture.clinical.status import Said, Status, Thresholds
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash, write_bytes
-from fracture.core.types import BEST_BOX, Estimate, HarmoniseConfig, OperatingPoint
+from fracture.core.types import BEST_BOX, Estimate, HarmoniseConfig, OperatingPoint, Prediction
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
 from fracture.imaging.harmonise import PAD_VALUE
@@ -127,6 +127,14 @@ class ModelCard:
         if self.calibration is None:
             return [None] * len(scores)
         return [round(chance, 3) for chance in self.calibration.probability(np.array(scores)).tolist()]
+
+    def chances_of(self, prediction: Prediction, said: Said) -> tuple[float | None, list[float | None]]:
+        """Give the chance of a film and those of the boxes of its answer; None outside the intended use too."""
+        scores = [prediction.film_score.value, *prediction.detections.score[: said.shown].tolist()]
+        if said.status is Status.OUTSIDE:
+            return None, [None] * (len(scores) - 1)
+        chance, *chances = self.chances(scores)
+        return chance, chances
 
     def on_test(self, point: OperatingPoint) -> tuple[str, Estimate, Estimate] | None:
         """Give on which test films a mode was measured, and its sensitivity and specificity there; None where not.

@@ -5,15 +5,16 @@ Numbers in predictions.jsonl are written in full, so a figure computed from the 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from fracture.clinical.best_guess import guess
-from fracture.clinical.status import Thresholds, said_of
+from fracture.clinical.status import Said
 from fracture.core.errors import BadValue, FractureError
 from fracture.core.files import write_bytes
-from fracture.core.types import Detections, FilmScore, OperatingPoint, Prediction, Refusal
+from fracture.core.types import Detections, FilmScore, Prediction, Refusal
 from fracture.predictions.films import Content, Films, check_size, detections, numbers, row
 
 # What a line that is no prediction can raise while it is taken apart.
@@ -69,6 +70,22 @@ def detections_json(found: Detections, film_px: tuple[int, int], classes: Sequen
     return boxes
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a line says of a film by the model's card, under the names that the service's answer has for it.
+
+    ``chance`` is the film's, ``chances`` those of the boxes that ``said`` has in the answer. With a ``mode`` only these
+    boxes are written; with none all are, and all are among them.
+    """
+
+    said: Said
+    chance: float | None
+    chances: tuple[float | None, ...]
+    mode: str
+    conf_threshold: float
+    shown_from: float
+
+
 def line(
     path: str,
     answer: Prediction | Refusal,
@@ -77,32 +94,41 @@ def line(
     image_id: str | None = None,
     time_ms: float | None = None,
     stamp: str | None = None,
-    thresholds: Thresholds | None = None,
-    mode: OperatingPoint | None = None,
+    told: Told | None = None,
 ) -> str:
     """Give the predictions.jsonl line of one film, without its line break.
 
-    ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; by a card's
-    ``thresholds`` the film has a status; with a ``mode`` the line has only the boxes that the mode shows, and says so.
-    What is None is not written. The best guesses follow from the boxes, and are
-    not written either.
+    ``image_id`` names the film in a manifest, ``stamp`` the state of everything the answer depends on; ``told`` what
+    its status is and how sure that is. What is None is not written, but a chance and a certainty of what ``told`` is
+    said of. The best guesses follow from the boxes, and are not written either.
     """
-    said: dict[str, Any] = {
+    known: dict[str, Any] = {
         "path": path,
         "image_id": image_id,
         "stamp": stamp,
         "time_ms": None if time_ms is None else round(time_ms, 1),
     }
-    about = {name: value for name, value in said.items() if value is not None}
+    about = {name: value for name, value in known.items() if value is not None}
     if isinstance(answer, Refusal):
         return json.dumps(about | {"error": {"code": answer.code, "reason": answer.reason}})
     found = answer.detections
-    if mode is not None:
-        said_here = said_of(answer, thresholds, mode.threshold)
-        found = found.first(said_here.shown)
-        about |= {"mode": mode.name, "shown_from": mode.threshold, "fracture_detected": said_here.fracture_detected}
-    if thresholds is not None:
-        about["status"] = said_of(answer, thresholds, thresholds.screening).status
+    sure: list[dict[str, Any]] = [{}] * len(found)
+    if told is not None:
+        said, score = told.said, answer.film_score
+        found = found.first(said.shown)
+        if told.mode:
+            about |= {"mode": told.mode, "conf_threshold": told.conf_threshold, "shown_from": told.shown_from}
+            about |= {"fracture_detected": said.fracture_detected}
+        about |= {
+            "status": said.status,
+            "film_score": {"value": score.value, "made_by": score.made_by, "chance": told.chance},
+            "deciding_box": said.deciding_box,
+            "recommendation": said.advice,
+        }
+        sure = [
+            {"certainty": certainty, "chance": chance}
+            for certainty, chance in zip(said.certainty, told.chances, strict=True)
+        ]
     if answer.film is not None:
         about["film"] = {
             "score": answer.film.value,
@@ -118,9 +144,9 @@ def line(
             "flags": sorted(answer.flags),
             "warnings": warnings_for(answer.flags),
             "detections": [
-                {"bbox_xyxy": box, "confidence": score, "class": classes[label]}
-                for box, score, label in zip(
-                    found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), strict=True
+                {"bbox_xyxy": box, "confidence": raw, "class": classes[label]} | of_box
+                for box, raw, label, of_box in zip(
+                    found.xyxy.tolist(), found.score.tolist(), found.label.tolist(), sure, strict=True
                 )
             ],
         }
@@ -236,7 +262,7 @@ def _answer(content: dict[str, Any], where: str, classes: dict[str, int]) -> Pre
     if content.get("shown_from"):
         raise BadValue(
             f"{where}: expected every box of a film, got only those from {content['shown_from']:.3g} on, which give no "
-            "curve: write them with inference.py --all"
+            "curve: write them with fracture read --all"
         )
     width, height = numbers(where, content["image_size"], 2, "image_size as [width, height]")
     rows = [

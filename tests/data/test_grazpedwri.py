@@ -561,10 +561,10 @@ def test_the_command_reads_the_published_tree(monkeypatch, capsys, tree, tmp_pat
     assert command(monkeypatch, "--src", tree, "--out", tmp_path / "out", "--copy") == 0
     printed = capsys.readouterr().out
     assert "6 films in = 6 kept + 0 set aside" in printed
-    assert "2 fractured, 2 boxes, 1 films with notes" in printed
+    assert "2 fractured, 2 boxes, 1 film with notes" in printed
     assert "classes kept as fractures: fracture 2\n" in printed
     assert "classes dropped: periostealreaction 1, text 4\n" in printed
-    assert "3 patients, 1 films of unknown patients; licence: CC BY 4.0" in printed
+    assert "3 patients, 1 film of unknown patients; licence: CC BY 4.0" in printed
     assert str(tmp_path / "out/report.json") in printed
     assert len(manifest.load(tmp_path / "out")) == 6
 

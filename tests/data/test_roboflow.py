@@ -215,7 +215,7 @@ def test_the_command_ingests_a_preset(monkeypatch, capsys, hip_tree, tmp_path):
 def test_the_command_ingests_any_export(monkeypatch, capsys, humerus_tree, tmp_path, flags, boxes):
     said = ["--name", "arm", "--region", "humerus,elbow", "--licence", "CC0", "--attribution", "them"]
     assert command(monkeypatch, "--src", humerus_tree, "--out", tmp_path / "out", *said, *flags) == 0
-    assert f"{boxes} boxes" in capsys.readouterr().out
+    assert f"{boxes} box" in capsys.readouterr().out
     record = manifest.load(tmp_path / "out")[0]
     assert (record.source, record.regions, record.licence, record.attribution) == (
         "arm",

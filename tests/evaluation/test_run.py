@@ -341,7 +341,7 @@ def test_confounders_pass_over_films_that_cannot_be_read(evaluated, root):
 
 def test_a_missing_dataset_names_the_commands_that_build_it(evaluated, root):
     (root / manifest.NAME).unlink()
-    with pytest.raises(MissingData, match=r"fracatlas_to_yolo\.py[\s\S]*preprocess\.py[\s\S]*make_splits\.py"):
+    with pytest.raises(MissingData, match=r"fracatlas_to_yolo\.py[\s\S]*fracture preprocess[\s\S]*fracture split"):
         evaluated()
 
 

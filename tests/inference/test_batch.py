@@ -14,6 +14,7 @@ from fracture.core.types import Detections, FrameMap, ImageRecord, ModelInput, P
 from fracture.data import manifest
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import encode_png
+from fracture.inference import batch
 from fracture.inference.batch import find_films, network_inputs, open_sandbox, read_file, read_files
 from fracture.inference.reader import Reader
 from fracture.inference.sandbox import ChildKilled
@@ -73,6 +74,34 @@ def test_answers_come_in_the_order_of_the_files_whoever_is_done_first(files):
     assert [read.path for read in reads] == files
     assert 2 <= reader.most <= 4
     assert reads[0].time_ms >= 20
+
+
+class Starting:
+    """Processes that take a second to start."""
+
+    def __init__(self):
+        self.ready = threading.Event()
+        threading.Timer(1, self.ready.set).start()
+
+    def wait(self):
+        assert self.ready.wait(30)
+
+    def prepare(self, data, marked):
+        self.wait()
+        return [SimpleNamespace(model_input=int(data), flags=frozenset())]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_the_start_of_the_processes_that_decode_is_no_films_time(files, monkeypatch):
+    monkeypatch.setattr(batch, "open_sandbox", lambda card, workers: Starting())
+    reader = Counting()
+    reader.card = None
+    assert max(read.time_ms for read in read_files(reader, files, workers=2)) < 500
 
 
 def test_no_more_workers_than_asked_for(files):

@@ -80,7 +80,7 @@ def test_a_run_that_never_validates_keeps_its_last_epoch(tiny_dataset, tmp_path,
     one, two = (torch.load(file, weights_only=False)["model"].state_dict() for file in (best, last))
     assert all((one[name] == two[name]).all() for name in one)
     assert epochs_run(config.folder) == 2
-    with pytest.raises(BadValue, match="val_every: expected 0"):
+    with pytest.raises(BadValue, match="--val-every: expected 0"):
         replace(config, val_every=-1)
 
 
@@ -366,7 +366,7 @@ def test_a_run_may_set_what_ultralytics_calls_by_name(tiny_dataset, tmp_path):
 
 @pytest.mark.parametrize("wrong", ["mosaic", "mosaic=much", "=1"])
 def test_a_setting_that_is_none_is_refused(wrong):
-    with pytest.raises(BadValue, match="settings: expected"):
+    with pytest.raises(BadValue, match="--set: expected"):
         Config(settings=settings([wrong]))
 
 

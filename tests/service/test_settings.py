@@ -1,12 +1,16 @@
 """The environment, and what a start without a model says."""
 
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
@@ -16,7 +20,7 @@ from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash
 from fracture.models import card as cards
 from fracture.service.http.main import create_app, open_reader
-from fracture.service.http.settings import Settings
+from fracture.service.http.settings import Settings, read
 from tests.service.running import write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +126,7 @@ def test_a_model_that_cannot_be_served_is_one_line(tmp_path, command, changes, w
     done = started(tmp_path / "bundle", *command)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("fracture: ")
+    assert line.startswith(f"{' '.join(command)}: ")
     assert why in line
 
 
@@ -139,8 +143,125 @@ def test_keys_that_cannot_be_read_are_one_line(tmp_path, ready):
     (tmp_path / "fracture_api_keys").write_bytes(b"viewer:\xff\xfe")
     done = started(tmp_path, "fracture", "serve", *ready, CREDENTIALS_DIRECTORY=str(tmp_path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith('fracture: error getting value for field "fracture_api_keys"')
+    assert done.stderr.startswith('fracture serve: error getting value for field "fracture_api_keys"')
     assert "codec" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"FRACTURE_PORT": "lots"}, ["FRACTURE_PORT: expected a whole number, got 'lots'"]),
+        (
+            {
+                "FRACTURE_MAX_UPLOAD_MB": "0",
+                "FRACTURE_AUTH": "maybe",
+                "FRACTURE_DECODE_S": "0",
+                "FRACTURE_PORT": "70000",
+            },
+            [
+                "FRACTURE_PORT: expected at most 65535, got '70000'",
+                "FRACTURE_AUTH: expected 'auto', 'on' or 'off', got 'maybe'",
+                "FRACTURE_MAX_UPLOAD_MB: expected at least 1, got '0'",
+                "FRACTURE_DECODE_S: expected more than 0.0, got '0'",
+            ],
+        ),
+        (
+            {"FRACTURE_OVERPASS_URL": "secret"},
+            ["FRACTURE_OVERPASS_URL: expected a valid URL, relative URL without a base"],
+        ),
+        ({"FRACTURE_API_KEYS": "viewer:short"}, None),
+        ({"FRACTURE_TRUSTED_PROXIES": "nobody"}, None),
+    ],
+)
+def test_every_wrong_setting_is_a_line_of_our_words_and_the_end_is_2(monkeypatch, capsys, settings, said):
+    monkeypatch.setattr(sys, "argv", ["fracture serve"])
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert serve() == 2
+    told = capsys.readouterr().err
+    assert told.startswith("fracture serve: FRACTURE_")
+    assert said is None or told.removeprefix("fracture serve: ").splitlines() == said
+    assert not any(words in told for words in ("pydantic", "https://", "secret", "short"))
+
+
+def test_a_setting_that_is_none_is_told_with_those_it_is_like(monkeypatch, caplog):
+    for name in ("FRACTURE_HOSTT", "FRACTURE_APIKEYS", "FRACTURE_SERVICE_PORT_HTTP", "FRACTURE_EMPTY"):
+        monkeypatch.setenv(name, "" if name == "FRACTURE_EMPTY" else "x")
+    monkeypatch.setenv("FRACTURE_LOG_LEVEL", "info")
+    assert read().fracture_host == "127.0.0.1"
+    first, second, third = (record.message for record in caplog.records)
+    assert first == "FRACTURE_APIKEYS: no such setting; is FRACTURE_API_KEYS meant?"
+    assert second == "FRACTURE_HOSTT: no such setting; is FRACTURE_HOST or FRACTURE_HOSTS meant?"
+    assert third.startswith("FRACTURE_SERVICE_PORT_HTTP: no such setting")
+
+
+@pytest.fixture
+def taken():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", [("app",), ("fracture", "serve")])
+def test_an_address_that_cannot_be_had_is_one_line_before_the_model_is_opened(command, taken, tmp_path):
+    for host, why in (("127.0.0.1", "in use"), ("192.0.2.1", "assign"), ("nowhere.invalid", "")):
+        environment = {
+            "FRACTURE_HOST": host,
+            "FRACTURE_PORT": str(taken),
+            "FRACTURE_WEIGHTS": str(tmp_path),
+            "PATH": "",
+        }
+        environment |= {"FRACTURE_API_KEYS": "viewer:0123456789abcdef"}
+        how = {"capture_output": True, "text": True, "timeout": 120}
+        done = subprocess.run([sys.executable, "-m", *command], check=False, env=environment, **how)
+        assert (done.returncode, done.stdout) == (2, "")
+        [line] = done.stderr.splitlines()
+        expected = (
+            f"{' '.join(command)}: expected an address that is free here, got FRACTURE_HOST {host}, FRACTURE_PORT "
+        )
+        assert line.startswith(expected)
+        assert why in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"FRACTURE_HOST": "0.0.0.0"}, "callers from other machines will be refused"),
+        ({"FRACTURE_HOST": "::"}, "callers from other machines will be refused"),
+        ({"FRACTURE_AUTH": "on"}, "every caller will be refused"),
+        ({"FRACTURE_HOST": "0.0.0.0", "FRACTURE_API_KEYS": "viewer:0123456789abcdef"}, ""),
+        ({"FRACTURE_HOST": "0.0.0.0", "FRACTURE_AUTH": "off"}, ""),
+        ({"FRACTURE_HOST": "localhost"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_service_that_nobody_elsewhere_has_a_key_for_says_so_once(tmp_path, monkeypatch, caplog, settings, told):
+    monkeypatch.setattr(sys, "argv", ["fracture serve"])
+    for name, value in ({"FRACTURE_WEIGHTS": str(tmp_path), "FRACTURE_PORT": "0"} | settings).items():
+        monkeypatch.setenv(name, value)
+    assert serve() == 2, "there is no model"
+    said = [record.message for record in caplog.records if "need a key" in record.message]
+    assert bool(told) == bool(said)
+    if told:
+        assert said[0].startswith(told)
+        assert "FRACTURE_API_KEYS=viewer:KEY" in said[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_says_where_it_is_when_it_answers_and_ends_with_0_when_told_to_stop(number):
+    environment = os.environ | {"FRACTURE_PORT": "0", "FRACTURE_DECODERS": "1"}
+    command = [sys.executable, "-m", "fracture", "serve"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        address = next(found[1] for line in process.stderr if (found := re.search(r"fracture on (http\S+)", line)))
+        assert httpx2.get(f"{address}/readyz", timeout=60).status_code == 200
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert (process.returncode, "Traceback" in said) == (0, False)
+
+
+def test_what_fails_while_the_server_starts_ends_with_2(tmp_path):
+    environment = os.environ | {"FRACTURE_PORT": "0", "FRACTURE_FEEDBACK": str(tmp_path)}
+    command = [sys.executable, "-m", "fracture", "serve"]
+    assert subprocess.run(command, check=False, env=environment, capture_output=True, timeout=120).returncode == 2
 
 
 class Ready(BaseHTTPRequestHandler):

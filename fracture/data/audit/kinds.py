@@ -67,7 +67,7 @@ class Film:
 
 
 _TIED = "Films that belong together stand in two splits, so a model is tested on what it has seen in training."
-_DEAL = "Deal the films out again with scripts/make_splits.py, which never cuts a group."
+_DEAL = "Deal the films out again with fracture split, which never cuts a group."
 KINDS: Mapping[str, Kind] = {
     "patient_in_two_splits": Kind("leak", "Patients in two splits", _TIED, _DEAL),
     "study_in_two_splits": Kind("leak", "Studies in two splits", _TIED, _DEAL),
@@ -82,7 +82,7 @@ KINDS: Mapping[str, Kind] = {
         "defect",
         "Copies with opposite labels",
         "One exposure is called fractured in one file and normal in another; at least one of the labels is wrong.",
-        "Look at each pair and correct a label, or leave both films out; scripts/make_splits.py sets them aside.",
+        "Look at each pair and correct a label, or leave both films out; fracture split sets them aside.",
     ),
     "boxes_contradict": Kind(
         "defect",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from fracture.core.errors import BadValue
 from fracture.core.types import ImageRecord
+from fracture.core.words import counted
 from fracture.data.ingest import Claim, count_classes, report
 from fracture.data.labels import FractureClasses
 from fracture.data.sources import fracatlas, grazpedwri, mura, roboflow
@@ -47,15 +48,17 @@ def account(found: Sequence[Claim], records: Sequence[ImageRecord]) -> str:
     patients = {claim.patient_id for claim in found if claim.patient_id is not None}
     nameless = sum(claim.patient_id is None for claim in found)
     licences = sorted({claim.licence for claim in found})
+    boxes = counted(films["boxes"], "box", "boxes")
+    people = f"{counted(len(patients), 'patient')}, {counted(nameless, 'film')} of unknown patients"
     reasons = Counter(record.attributes["reason"] for record in records if record.split == "set_aside")
-    first = [f"set aside, {count} films: {reason}" for reason, count in reasons.most_common(3)]
+    first = [f"set aside, {counted(count, 'film')}: {reason}" for reason, count in reasons.most_common(3)]
     lines = "\n".join(
         [
-            f"{films['films']} films in = {films['kept']} kept + {films['set_aside']} set aside",
-            f"{films['fractured']} fractured, {films['boxes']} boxes, {noted} films with notes",
+            f"{counted(films['films'], 'film')} in = {films['kept']} kept + {films['set_aside']} set aside",
+            f"{films['fractured']} fractured, {boxes}, {counted(noted, 'film')} with notes",
             f"classes kept as fractures: {_counts(classes['kept'])}",
             f"classes dropped: {_counts(classes['dropped'])}",
-            f"{len(patients)} patients, {nameless} films of unknown patients; licence: {', '.join(licences) or 'none'}",
+            f"{people}; licence: {', '.join(licences) or 'none'}",
             *first,
         ]
     )

@@ -9,9 +9,9 @@ from fracture.data.labels import FractureClasses
 from fracture.data.sources.annotated import read_regions
 
 
-def add(parser: ArgumentParser) -> None:
-    """Add the flags. What none of them says is left to the command."""
-    parser.add_argument("--region", help="what the films show, R or R,R; unknown if you cannot say")
+def add(parser: ArgumentParser, *, region: bool = False) -> None:
+    """Add the flags, of which ``--region`` may be required. What none of them says is left to the command."""
+    parser.add_argument("--region", required=region, help="what the films show, R or R,R; unknown if you cannot say")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--fracture-names",

@@ -74,37 +74,37 @@ class Config:
     def __post_init__(self) -> None:
         for what, value in (
             ("epochs", self.epochs),
-            ("imgsz", self.imgsz),
+            ("long-side", self.imgsz),
             ("batch", self.batch),
             ("members", self.members),
             ("rounds", self.rounds),
         ):
             if value < 1:
-                raise BadValue(f"{what}: expected 1 or more, got {value}")
+                raise BadValue(f"--{what}: expected 1 or more, got {value}")
         for what, number, most in (
             ("restate", self.restate, None),
-            ("val_every", self.val_every, None),
+            ("val-every", self.val_every, None),
             ("normals", self.normals, None),
-            ("other_looks", self.other_looks, 1),
+            ("other-looks", self.other_looks, 1),
         ):
             if number < 0 or (most is not None and number > most):
-                raise BadValue(f"{what}: expected 0 {'or more' if most is None else f'to {most}'}, got {number}")
+                raise BadValue(f"--{what}: expected 0 {'or more' if most is None else f'to {most}'}, got {number}")
         if Path(self.model).suffix not in {"", *_MODELS}:
-            raise BadValue(f"model: expected a name, or one of {', '.join(_MODELS)} to learn from, got {self.model}")
+            raise BadValue(f"--model: expected a name, or one of {', '.join(_MODELS)} to learn from, got {self.model}")
         if len(self.device.replace(",", " ").split()) > 1:
             # Ultralytics would start a process for each, of its own trainer on its own loader.
-            raise BadValue(f"device: expected one, such as 0 or cpu, got {self.device!r}; train members on one each")
+            raise BadValue(f"--device: expected one, such as 0 or cpu, got {self.device!r}; train members on one each")
         if self.imgsz % 32:
-            raise BadValue(f"imgsz: expected a multiple of 32, got {self.imgsz}")
+            raise BadValue(f"--long-side (imgsz): expected a multiple of 32, got {self.imgsz}")
         if self.films_per_step < self.batch:
-            raise BadValue(f"films_per_step: expected the batch of {self.batch} or more, got {self.films_per_step}")
+            raise BadValue(f"--films-per-step: expected the batch of {self.batch} or more, got {self.films_per_step}")
         if not 0 <= self.learning_rate < 1:
-            raise BadValue(f"learning_rate: expected 0 (to be chosen) or more, and below 1, got {self.learning_rate}")
+            raise BadValue(f"--learning-rate: expected 0 (to be chosen) or more, and below 1, got {self.learning_rate}")
         unknown = sorted(self.settings.keys() - SETTINGS.keys())
         if unknown:
-            raise BadValue(f"settings: expected some of {', '.join(SETTINGS)}, got {', '.join(unknown)}")
+            raise BadValue(f"--set: expected some of {', '.join(SETTINGS)}, got {', '.join(unknown)}")
         if self.start and Path(self.model).suffix != ".yaml":
-            raise BadValue(f"start: expected an architecture such as yolov8s.yaml to begin with it, got {self.model}")
+            raise BadValue(f"--start: expected an architecture such as yolov8s.yaml to begin with it, got {self.model}")
 
     @property
     def folder(self) -> Path:
@@ -126,5 +126,5 @@ def settings(asked: Sequence[str]) -> dict[str, float]:
         try:
             read[name] = float(value)
         except ValueError as error:
-            raise BadValue(f"settings: expected NAME=NUMBER, got {one!r}") from error
+            raise BadValue(f"--set: expected NAME=NUMBER, got {one!r}") from error
     return read

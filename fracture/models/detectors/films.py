@@ -22,7 +22,7 @@ def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
         if record.split != "set_aside"
     }
     if len(stored) != 1 or "" in stored:
-        raise BadValue(f"expected a dataset harmonised by scripts/preprocess.py in one way, got {sorted(stored)}")
+        raise BadValue(f"expected a dataset harmonised by fracture preprocess in one way, got {sorted(stored)}")
     return HarmoniseConfig.stored(json.loads(stored.pop()))
 
 

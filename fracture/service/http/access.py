@@ -62,6 +62,11 @@ class Access:
         self._guesses = _Limit(settings.fracture_rate_per_minute * GUESSES_TIMES)
         self._proxies = tuple(map(_network, settings.fracture_trusted_proxies))
 
+    def closed_to(self, host: str) -> bool:
+        """Tell whether callers need a key and there is none: all, or those from elsewhere whom ``host`` hears."""
+        elsewhere = not (host == "localhost" or _is_loopback(host))
+        return not self._keys and (self._auth == "on" or (self._auth == "auto" and elsewhere))
+
     def admit(self, request: Request, key: str | None, least: Role) -> None:
         """Admit a request. Raises RequestRefused: 401 without a known key, 403 for too low a role, 429 for too many."""
         if key is None and (self._auth == "off" or (self._auth == "auto" and self._is_local(request))):

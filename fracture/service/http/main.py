@@ -23,7 +23,7 @@ from fracture.service.http.clinic_providers import chosen
 from fracture.service.http.clinics import Clinics
 from fracture.service.http.guard import Guard
 from fracture.service.http.scheduler import Scheduler
-from fracture.service.http.settings import Settings
+from fracture.service.http.settings import Settings, read
 from fracture.service.http.telemetry import Telemetry
 
 MOST_DECODERS = 4
@@ -43,7 +43,7 @@ def create_app(
     ``reader`` and ``sandbox`` are used instead of its own, and the sandbox is not closed. Raises MissingData or
     BadValue where corrections are to be kept and cannot be, see `Feedback`.
     """
-    settings = settings or Settings()
+    settings = settings or read()
     access = Access(settings)
     telemetry = Telemetry()
     feedback = Feedback(settings.fracture_feedback) if settings.fracture_feedback else None

@@ -1,18 +1,24 @@
 """What the environment may set. docs/SERVICE.md has the table."""
 
+import logging
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from fracture.core.errors import BadValue
 from fracture.service.http.clinic_providers import NAMES
 
 if TYPE_CHECKING:
     Clinics = str
 else:  # names that come from a table are no type to a checker
     Clinics = Literal[tuple(NAMES)]
+
+logger = logging.getLogger(__name__)
 
 BYTES_PER_MB = 1 << 20
 # Where Docker and systemd put files of secrets; each holds the setting of its name, in small letters.
@@ -119,3 +125,46 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """Give the largest film taken, in bytes."""
         return self.fracture_max_upload_mb * BYTES_PER_MB
+
+
+def read() -> Settings:
+    """Read the settings, and warn of each variable whose name begins as theirs do and is none of them.
+
+    A warning, no refusal: systems that run services set variables named after them, as Kubernetes does. Raises BadValue
+    that says of every wrong value what was expected, a line each.
+    """
+    for name in misspelt(os.environ):
+        near = get_close_matches(name, map(str.upper, Settings.model_fields), n=2, cutoff=0.8)
+        logger.warning("%s: no such setting%s", name, f"; is {' or '.join(near)} meant?" if near else "")
+    try:
+        return Settings()
+    except SettingsError as error:  # a file of keys that this user may not read, or that is no text
+        raise BadValue(f"{error}: {error.__cause__}") from None
+    except ValidationError as refused:
+        raise BadValue("\n".join(_wrong(one) for one in refused.errors(include_url=False))) from None
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """Give the variables that look like a setting of the service and are none."""
+    names = sorted(name for name, value in environment.items() if name.upper().startswith("FRACTURE_") and value)
+    return [name for name in names if name.lower() not in Settings.model_fields]
+
+
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
+"""What was expected, by the kind of an error of pydantic, with its context."""
+
+
+def _wrong(error: Any) -> str:
+    """Say what is wrong with a setting. Its value is quoted where it is to be a number or a word: no secret."""
+    name, kind = str(error["loc"][0]).upper(), error["type"]
+    if kind in _EXPECTED:
+        return f"{name}: expected {_EXPECTED[kind].format(**error.get('ctx', {}))}, got {error['input']!r}"
+    return f"{name}: {error['msg'].replace('Input should be', 'expected')}"
