@@ -129,26 +129,30 @@ def _noise(scene: _Scene) -> Grey:
 
 
 def _collimate(scene: _Scene) -> Grey:
-    """Blacken, grey or whiten what lies outside a slightly turned rectangle that holds every box."""
+    """Blacken, grey or whiten what lies outside a rectangle or a rounder shape, turned, that holds every box."""
     film, boxes, rng = scene.film, scene.boxes, scene.rng
     height, width = film.shape
     margins = rng.uniform(0, 0.15, 4) * [width, height, width, height]
-    corners = np.array([margins[0], margins[1], width - margins[2], height - margins[3]])
-    x0, y0, x1, y1 = corners
-    angle = np.deg2rad(rng.uniform(-12, 12)) if rng.random() < 0.5 else 0.0
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    x0, y0, x1, y1 = margins[0], margins[1], width - margins[2], height - margins[3]
+    centre, half = np.array([(x0 + x1) / 2, (y0 + y1) / 2]), np.array([(x1 - x0) / 2, (y1 - y0) / 2])
+    if rng.random() < 0.6:
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+        angle = np.deg2rad(rng.uniform(-12, 12)) if rng.random() < 0.5 else 0.0
+    else:  # a film that was turned in its frame, or an image intensifier's
+        around = np.linspace(0, 2 * np.pi, rng.integers(6, 17), endpoint=False)
+        corners = np.stack([np.cos(around), np.sin(around)], axis=1) * half * rng.uniform(1.0, 1.3)
+        angle = np.deg2rad(rng.uniform(0, 90))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    polygon = (np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) - centre) @ turn.T + centre
     inside = np.zeros(film.shape, np.uint8)
-    cv2.fillConvexPoly(inside, np.rint(polygon).astype(np.int32), 1)
-    for bx0, by0, bx1, by1 in boxes:
-        cv2.rectangle(inside, *_around((bx0, by0, bx1, by1)), 1, -1)
+    cv2.fillConvexPoly(inside, np.rint(corners @ turn.T + centre).astype(np.int32), 1)
+    for box in boxes:
+        cv2.rectangle(inside, *_around(box), 1, -1)
     border = rng.choice(np.array([0, 0, 0, rng.integers(0, 60), 255]))
     return np.where(inside == 1, film, border.astype(np.uint8))
 
 
 def _mark(scene: _Scene) -> Grey:
-    """Lay on letters, arrows or plates with screws, beside the boxes."""
+    """Lay on side markers, letters, arrows or plates with screws, beside the boxes."""
     film, boxes, rng = scene.film, scene.boxes, scene.rng
     film = film.copy()
     height, width = film.shape
@@ -158,26 +162,81 @@ def _mark(scene: _Scene) -> Grey:
         span = unit * rng.uniform(4, 18)
         if _touches(boxes, place, span):
             continue
-        x, y = (int(number) for number in place)
-        grey = int(rng.integers(150, 256))
-        thick = max(1, round(unit * rng.uniform(0.3, 1.2)))
-        kind = rng.random()
-        if kind < 0.5:
-            text = _LETTERS[rng.integers(len(_LETTERS))]
-            cv2.putText(film, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, unit * rng.uniform(0.08, 0.3), grey, thick)
-            continue
-        end = place + span * np.array([np.cos(turn := rng.uniform(0, 2 * np.pi)), np.sin(turn)])
-        tip = (int(end[0]), int(end[1]))
-        if kind < 0.75:
-            cv2.arrowedLine(film, (x, y), tip, grey, thick, cv2.LINE_AA, tipLength=0.35)
-        else:
-            cv2.line(film, (x, y), tip, grey, 3 * thick, cv2.LINE_AA)
-            for part in np.linspace(0.15, 0.85, rng.integers(2, 6)):
-                at = place + part * (end - place)
-                across = np.array([-(end - place)[1], (end - place)[0]]) * rng.uniform(0.1, 0.3)
-                head, foot = (tuple(int(number) for number in at + side * across) for side in (-0.3, 1))
-                cv2.line(film, head, foot, min(255, grey + 10), thick, cv2.LINE_AA)
+        mark = _Mark(place, span, int(rng.integers(150, 256)), max(1, round(unit * rng.uniform(0.3, 1.2))))
+        _KINDS[rng.choice(len(_KINDS), p=_SHARES)](film, mark, rng)
     return film
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Where something is laid on a film, how large it is in px, how bright, and how thick its lines are in px."""
+
+    place: NDArray[np.float64]
+    span: float
+    grey: int
+    thick: int
+
+
+def _letters(film: Grey, mark: _Mark, rng: np.random.Generator) -> None:
+    unit = max(film.shape) / 100
+    text = _LETTERS[rng.integers(len(_LETTERS))]
+    at = (int(mark.place[0]), int(mark.place[1]))
+    cv2.putText(film, text, at, cv2.FONT_HERSHEY_SIMPLEX, unit * rng.uniform(0.08, 0.3), mark.grey, mark.thick)
+
+
+def _marker(film: Grey, mark: _Mark, rng: np.random.Generator) -> None:
+    """Lay a lead marker on: a side and a radiographer's letters or digits, on a plate of its own, turned anyhow."""
+    side = str(rng.choice(list("LR")))
+    text = side + "".join(rng.choice(list("ABDEHKLMNOPRST0123456789"), rng.integers(0, 4)))
+    scale, pen = rng.uniform(1.2, 2.2), int(rng.integers(3, 9))
+    (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, pen)
+    edge = int(rng.integers(2, 30))
+    plate = np.full((high + below + 2 * edge, wide + 2 * edge), int(rng.integers(0, 140)), np.uint8)
+    cv2.putText(plate, text, (edge, edge + high), cv2.FONT_HERSHEY_SIMPLEX, scale, mark.grey, pen, cv2.LINE_AA)
+    if rng.random() < 0.2:
+        plate = cv2.flip(plate, 1)  # read from behind
+    seen = np.full(plate.shape, 255, np.uint8)
+    if rng.random() < 0.4:  # letters alone
+        seen = cv2.threshold(plate, (mark.grey + int(plate[0, 0])) // 2, 255, cv2.THRESH_BINARY)[1]
+    size = 2 * mark.span / float(np.hypot(*plate.shape))
+    turn = cv2.getRotationMatrix2D((plate.shape[1] / 2, plate.shape[0] / 2), rng.uniform(0, 360), size)
+    turn[:, 2] += mark.place - np.array([plate.shape[1] / 2, plate.shape[0] / 2])
+    frame = film.shape[::-1]
+    laid, mask = (cv2.warpAffine(one, turn, frame, flags=cv2.INTER_AREA) for one in (plate, seen))
+    film[mask > 127] = laid[mask > 127]
+
+
+def _arrow(film: Grey, mark: _Mark, rng: np.random.Generator) -> None:
+    end = mark.place + mark.span * _direction(rng)
+    at, tip = ((int(x), int(y)) for x, y in (mark.place, end))
+    cv2.arrowedLine(film, at, tip, mark.grey, mark.thick, cv2.LINE_AA, tipLength=0.35)
+
+
+def _plate(film: Grey, mark: _Mark, rng: np.random.Generator) -> None:
+    end = mark.place + mark.span * _direction(rng)
+    cv2.line(
+        film,
+        (int(mark.place[0]), int(mark.place[1])),
+        (int(end[0]), int(end[1])),
+        mark.grey,
+        3 * mark.thick,
+        cv2.LINE_AA,
+    )
+    for part in np.linspace(0.15, 0.85, rng.integers(2, 6)):
+        at = mark.place + part * (end - mark.place)
+        across = np.array([-(end - mark.place)[1], (end - mark.place)[0]]) * rng.uniform(0.1, 0.3)
+        head, foot = (tuple(int(number) for number in at + side * across) for side in (-0.3, 1))
+        cv2.line(film, head, foot, min(255, mark.grey + 10), mark.thick, cv2.LINE_AA)
+
+
+def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
+    turn = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(turn), np.sin(turn)])
+
+
+_KINDS = (_letters, _marker, _arrow, _plate)
+_SHARES = (0.15, 0.45, 0.2, 0.2)
+"""What is laid on a film, and how often each of it."""
 
 
 def _shrink(scene: _Scene) -> Grey:
@@ -217,8 +276,8 @@ _STEPS: tuple[tuple[float, Callable[[_Scene], Grey]], ...] = (
     (0.25, _flatten),
     (0.2, _blur),
     (0.3, _noise),
-    (0.3, _mark),
-    (0.3, _collimate),
+    (0.5, _mark),
+    (0.35, _collimate),
     (0.05, _invert),
     (0.3, _shrink),
     (0.3, _compress),

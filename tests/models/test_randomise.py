@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from fracture.models.randomise import _STEPS, _collimate, _mark, _quantiles, _ranks, _Scene, randomise
+from fracture.models.randomise import (
+    _KINDS,
+    _STEPS,
+    _collimate,
+    _Mark,
+    _mark,
+    _quantiles,
+    _ranks,
+    _Scene,
+    randomise,
+)
 from fracture.phantom import draw_film
 
 BOXES = [(150.0, 200.0, 190.0, 240.0), (20.0, 20.0, 60.0, 50.0)]
@@ -45,6 +55,19 @@ def test_nothing_is_laid_over_a_box_or_cut_from_it(film, change):
         for x0, y0, x1, y1 in np.array(BOXES, int).tolist():
             np.testing.assert_array_equal(changed[y0:y1, x0:x1], film[y0:y1, x0:x1])
     assert touched
+
+
+@pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)
+def test_what_is_laid_on_stays_within_its_reach(film, kind):
+    place, span = np.array([180.0, 220.0]), 40.0
+    rows, columns = np.indices(film.shape)
+    for seed in range(30):
+        changed = film.copy()
+        kind(changed, _Mark(place, span, 240, 2), np.random.default_rng(seed))
+        touched = np.hypot(columns - place[0], rows - place[1])[changed != film]
+        assert len(touched) > 20
+        if kind.__name__ != "_letters":  # these go on to the right of their place
+            assert touched.max() <= 1.3 * span + 8
 
 
 def test_a_film_can_take_over_another_ones_histogram(film, other):
