@@ -218,8 +218,12 @@ class Stop:
             sys.meta_path.remove(self)
             os.killpg(0, signal.SIGINT)
 sys.meta_path.insert(0, Stop())
+signal.signal(signal.SIGINT, signal.default_int_handler)
 """
-"""Ctrl-C while a module is imported, once; with WORKER while a process that works on films imports it."""
+"""Ctrl-C while a module is imported, once; with WORKER while a process that works on films imports it.
+
+Tests that run in the background of a shell are deaf to it, and so would be what they start.
+"""
 
 
 def stopped_at(module, *args, tmp_path, **more):
@@ -263,6 +267,7 @@ def test_an_import_that_makes_something_else_of_an_interrupt_is_stopped_all_the_
     code = (
         "import os, signal, sys\n"
         "from fracture.core.command import command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def main():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
