@@ -444,6 +444,12 @@ def test_a_refused_setting_of_a_training_is_named_by_its_flag(given, said, calle
     assert (status, told.startswith(f"fracture train: {said}")) == (2, True), told
 
 
+def test_a_model_for_a_site_that_records_nothing_is_refused_with_what_to_do(tmp_path):
+    done = run(ROOT / "scripts/build_site.py", "--weights", "nowhere", "--out", "site", cwd=tmp_path)
+    assert (done.returncode, "--weights needs --record" in done.stderr) == (2, True)
+    assert not (tmp_path / "site").exists()
+
+
 def test_the_long_side_has_one_name_in_every_command():
     for name, older in (("preprocess", "--max-size"), ("train", "--imgsz"), ("bundle", "")):
         flags = dict(PARSERS)[name]._option_string_actions
