@@ -218,8 +218,12 @@ class Stop:
             sys.meta_path.remove(self)
             os.killpg(0, signal.SIGINT)
 sys.meta_path.insert(0, Stop())
+signal.signal(signal.SIGINT, signal.default_int_handler)
 """
-"""Ctrl-C while a module is imported, once; with WORKER while a process that works on films imports it."""
+"""Ctrl-C while a module is imported, once; with WORKER while a process that works on films imports it.
+
+Tests that run in the background of a shell are deaf to it, and so would be what they start.
+"""
 
 
 def stopped_at(module, *args, tmp_path, **more):
@@ -263,6 +267,7 @@ def test_an_import_that_makes_something_else_of_an_interrupt_is_stopped_all_the_
     code = (
         "import os, signal, sys\n"
         "from fracture.core.command import command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def main():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
@@ -437,6 +442,12 @@ def test_an_ingest_says_what_is_missing_the_gravest_first(given, said, films, ca
 def test_a_refused_setting_of_a_training_is_named_by_its_flag(given, said, called):
     status, _, told = called("train", *given.split())
     assert (status, told.startswith(f"fracture train: {said}")) == (2, True), told
+
+
+def test_a_model_for_a_site_that_records_nothing_is_refused_with_what_to_do(tmp_path):
+    done = run(ROOT / "scripts/build_site.py", "--weights", "nowhere", "--out", "site", cwd=tmp_path)
+    assert (done.returncode, "--weights needs --record" in done.stderr) == (2, True)
+    assert not (tmp_path / "site").exists()
 
 
 def test_the_long_side_has_one_name_in_every_command():

@@ -63,7 +63,7 @@ def test_a_finished_name_is_not_overwritten(tiny_run):
 
 @pytest.mark.parametrize("wrong", [{"films_per_step": 2}, {"learning_rate": 1.0}, {"learning_rate": -0.1}])
 def test_a_step_of_no_size_is_refused(wrong, tiny_dataset, tmp_path):
-    with pytest.raises(BadValue, match=next(iter(wrong))):
+    with pytest.raises(BadValue, match=next(iter(wrong)).replace("_", "-")):
         replace(tiny(tiny_dataset, tmp_path, epochs=1), **wrong)
 
 
