@@ -30,7 +30,7 @@ serve: $(SERVE)/.complete
 	@FRACTURE_HOST=$(HOST) FRACTURE_PORT=$(PORT) $(SERVE)/bin/python -m app
 
 test: $(FULL)/.complete $(SERVE)/.complete
-	$(FULL)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(FULL)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(FULL)/.complete
 	$(FULL)/bin/ruff format --check .
