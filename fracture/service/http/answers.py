@@ -316,9 +316,7 @@ def refused_film(error: Exception, source: int) -> RefusedFilm:
 def _film(seen: Seen, said: Said, card: ModelCard) -> dict[str, Any]:
     prediction = seen.prediction
     (width, height), score = prediction.film_px, prediction.film_score
-    outside = said.status is Status.OUTSIDE
-    scores = [score.value, *prediction.detections.score[: said.shown].tolist()]
-    chance, *chances = [None] * len(scores) if outside else card.chances(scores)
+    chance, chances = card.chances_of(prediction, said)
     boxes = detections_json(prediction.detections.first(said.shown), prediction.film_px, card.classes)
     return {
         "image_size": ImageSize(width=width, height=height),
