@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     "pip install .": "tests/test_wheel.py installs the wheel and reads a film with it",
     "make demo": "tests/training/test_rebuild.py runs what it runs, to the end",
-    "make train-default": "the same, as far as the split; the rest takes two hours",
+    "make train-default": "the same, as far as the split; the rest takes hours",
 }
 """Commands that another test runs."""
 
