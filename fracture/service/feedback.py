@@ -29,8 +29,8 @@ WAIT_S = 5.0
 
 _APPLICATION_ID = 0x66726163
 _FORM = 1
-_SCHEMA = """
-CREATE TABLE corrections (
+_SCHEMA = (
+    """CREATE TABLE corrections (
     id INTEGER PRIMARY KEY,
     sha256 TEXT NOT NULL,
     frame INTEGER NOT NULL,
@@ -41,9 +41,9 @@ CREATE TABLE corrections (
     wrong TEXT NOT NULL,
     model TEXT NOT NULL,
     kept_at TEXT NOT NULL
-);
-CREATE INDEX of_film ON corrections (sha256, frame);
-"""
+)""",
+    "CREATE INDEX of_film ON corrections (sha256, frame)",
+)
 
 
 class FeedbackUnavailable(FractureError):
@@ -78,13 +78,13 @@ class Feedback:
 
         Raises MissingData without its folder, BadValue where it is something else.
         """
-        self._path = path
+        self._path = path.absolute()
         if not path.parent.is_dir():
             raise MissingData(f"expected a folder for corrections at {path.parent}, found none")
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            with self._open() as base:
-                self._set_up(base)
+            with self._open():
+                pass
         except (OSError, sqlite3.Error) as error:
             raise BadValue(f"expected a file for corrections that can be written at {path}, got {error}") from error
 
@@ -120,8 +120,11 @@ class Feedback:
             fractured = {"fracture": True, "no fracture": False}.get(truth)
             said = {"frame": frame, "fractured": fractured, "model": model, "kept_at": kept_at, "corrections": times}
             images.append(image | said)
-            for category, drawn in ((1, boxes), (2, wrong)):
-                annotations += [_annotation(number, category, *box) for box in json.loads(drawn)]
+            try:
+                for category, drawn in ((1, boxes), (2, wrong)):
+                    annotations += [_annotation(number, category, *box) for box in json.loads(drawn)]
+            except (ValueError, TypeError) as error:
+                raise FeedbackUnavailable(f"the correction of film {sha256} cannot be read: {error}") from error
         for number, annotation in enumerate(annotations, start=1):
             annotation["id"] = number
         return {
@@ -137,22 +140,34 @@ class Feedback:
             return base.execute("DELETE FROM corrections WHERE sha256 = ?", (sha256,)).rowcount
 
     def _set_up(self, base: sqlite3.Connection) -> None:
-        [[application]], [[form]] = base.execute("PRAGMA application_id"), base.execute("PRAGMA user_version")
-        [[tables]] = base.execute("SELECT COUNT(*) FROM sqlite_schema")
-        if not tables and not application:
-            base.executescript(
-                f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORM}; BEGIN; {_SCHEMA} COMMIT;"
-            )
-        elif (application, form) != (_APPLICATION_ID, _FORM):
+        def is_ours() -> bool:
+            [[application]], [[form]] = base.execute("PRAGMA application_id"), base.execute("PRAGMA user_version")
+            return (application, form) == (_APPLICATION_ID, _FORM)
+
+        def is_empty() -> bool:
+            [[tables]] = base.execute("SELECT COUNT(*) FROM sqlite_schema")
+            return not tables
+
+        if is_empty():
+            base.execute("BEGIN IMMEDIATE")  # all of it or nothing, and one process at a time
+            if is_empty():
+                for statement in (
+                    *_SCHEMA,
+                    f"PRAGMA application_id = {_APPLICATION_ID}",
+                    f"PRAGMA user_version = {_FORM}",
+                ):
+                    base.execute(statement)
+        if not is_ours():
             raise BadValue(f"expected a file of corrections at {self._path}, got another SQLite file")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         # mode=rw: a file that was moved away is not silently begun anew.
-        address = f"{self._path.absolute().as_uri()}?mode=rw"
+        address = f"{self._path.as_uri()}?mode=rw"
         with closing(sqlite3.connect(address, timeout=WAIT_S, uri=True)) as base, base:
             base.execute(f"PRAGMA max_page_count = {MOST_BYTES // PAGE_BYTES}")
             base.execute("PRAGMA secure_delete = on")  # what is forgotten is overwritten
+            self._set_up(base)  # each time: the file may have been replaced
             yield base
 
     @contextmanager
@@ -160,7 +175,7 @@ class Feedback:
         try:
             with self._open() as base:
                 yield base
-        except sqlite3.Error as error:
+        except (sqlite3.Error, BadValue) as error:
             raise FeedbackUnavailable(f"corrections cannot be kept or read now: {error}") from error
 
 

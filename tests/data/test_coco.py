@@ -653,3 +653,26 @@ def test_a_film_that_is_called_one_thing_and_drawn_as_another_is_a_problem(one, 
 def test_what_is_said_of_a_film_is_true_false_or_null(one):
     with pytest.raises(BadValue, match="true, false or null, got 'yes'"):
         one([], [image(1, "a.png", fractured="yes")])
+
+
+def test_of_exports_of_several_days_the_last_correction_counts(tmp_path):
+    sha256 = file_hash(film(tmp_path / "films/a.png"))
+    days = {"mon": ("2031-05-05T10:00:00+00:00", True, [drawn(1)]), "tue": ("2031-05-06T10:00:00+00:00", False, [])}
+    for order in (days, dict(reversed(days.items()))):
+        for number, day in enumerate(order):
+            kept_at, fractured, boxes = days[day]
+            said = image(1, sha256, sha256=sha256, frame=0, fractured=fractured, kept_at=kept_at)
+            coco(tmp_path / f"exports/{number}.json", [said], boxes)
+        claim = read(tmp_path / "films", tmp_path / "exports")["clinic/a"]
+        assert (claim.fractured, claim.boxes, claim.problem) == (False, (), None)
+
+
+def test_a_correction_of_a_further_frame_is_a_problem(one, tmp_path):
+    said = image(1, "a.png", frame=1, fractured=True)
+    assert "frame 1 of a file with several" in one([drawn(1)], [said])["clinic/a"].problem
+
+
+@pytest.mark.parametrize("sha256", ["abc", f" {'0' * 64}", 7, ""])
+def test_a_sha256_that_is_none_is_refused(one, sha256):
+    with pytest.raises(BadValue, match="64 hexadecimal digits"):
+        one([], [image(1, "a.png", sha256=sha256)])

@@ -1,6 +1,7 @@
 """A reader corrects a film in a real browser, before the real service; what was kept becomes a dataset's labels."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -130,6 +131,37 @@ def test_what_was_drawn_can_be_removed_and_outlives_another_film(page):
     assert first.get_by_label("a fracture", exact=True).is_checked()
     assert first.locator(".boxes .own:visible").count() == 1
     assert page.locator(".film").nth(1).locator(".boxes .own:visible").count() == 0
+
+
+def test_what_was_called_wrong_stays_so_where_the_slider_hides_it(page, service):
+    slide_to_all(page)
+    shown = page.locator(".boxes [data-number]").count()
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_label("a fracture", exact=True).check()
+    last = page.get_by_label(f"Box {shown} is wrong")
+    last.check()
+    move = "(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input')); }"
+    page.locator("#slider").evaluate(move, page.locator("#slider").get_attribute("max"))
+    keep(page)
+    assert len(kept(service)[2]) == 1, "hidden, and still wrong"
+    slide_to_all(page)
+    assert last.is_checked()
+    keep(page)
+    assert [*map(len, kept(service)[1:])] == [shown - 1, 1]
+
+
+def test_what_is_being_kept_is_not_changed_meanwhile(page, service):
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_label("a fracture", exact=True).check()
+    page.route("**/feedback", lambda route: (time.sleep(0.5), route.continue_()))
+    form = page.locator("form.correct")
+    form.evaluate("form => { form.requestSubmit(); form.requestSubmit(); }")
+    assert form.evaluate("form => form.inert")
+    page.get_by_text("Kept. The film is known by its SHA-256").wait_for()
+    page.get_by_label("I cannot tell").check()
+    assert page.get_by_text("Kept. The film").count() == 0
+    page.get_by_label("a fracture", exact=True).check()
+    assert page.get_by_text("Kept. The film").count() == 1, "this is what was kept"
 
 
 def test_it_is_not_offered_where_nothing_is_kept(opened, tmp_path):  # noqa: F811

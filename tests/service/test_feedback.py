@@ -111,6 +111,11 @@ def test_nothing_of_film_name_or_person_is_kept(correct, kept, dicom, paint):
         ({"truth": "fracture", "boxes": [RIGHT] * 101}, "correction.boxes"),
         ({"truth": "fracture", "frame": -1}, "correction.frame"),
         ({"truth": "fracture", "reader": "Dr. Who"}, "correction.reader"),
+        ({"truth": "fracture", "boxes": [RIGHT], "wrong": [RIGHT]}, "to be right or wrong"),
+        ({"truth": "cannot tell", "wrong": [RIGHT]}, "no wrong boxes where nobody can tell"),
+        ({"truth": "fracture", "boxes": [[5, 5, 5.5, 30]]}, "a pixel or more each way"),
+        ({"truth": "fracture", "boxes": [["0", "0", "9", "9"]]}, "correction.boxes.0.0"),
+        ({"truth": "fracture", "frame": "0"}, "correction.frame"),
     ],
 )
 def test_what_is_no_correction_is_refused_by_name(client, correct, picture, paint, said, where):
@@ -196,3 +201,56 @@ def test_a_full_or_missing_file_is_a_refusal_that_says_so(kept, monkeypatch):
     with pytest.raises(FeedbackUnavailable):
         base.keep(one())
     assert not kept.exists(), "a file that was moved away is not begun anew"
+
+
+def test_a_set_up_that_was_cut_short_is_done_again(kept, monkeypatch):
+    real = sqlite3.connect
+
+    class Cut(sqlite3.Connection):
+        def execute(self, statement, *values):
+            if statement.startswith("CREATE INDEX"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: real(*args, **more, factory=Cut))
+    with pytest.raises(BadValue, match="disk I/O error"):
+        Feedback(kept)
+    monkeypatch.undo()
+    Feedback(kept).keep(one())
+    assert len(Feedback(kept).coco()["images"]) == 1
+
+
+def test_services_that_start_together_share_a_new_file(kept):
+    with ThreadPoolExecutor(8) as pool:
+        bases = list(pool.map(lambda _: Feedback(kept), range(8)))
+    assert bases[0].keep(one())
+
+
+def test_a_file_that_was_replaced_is_noticed(kept):
+    base = Feedback(kept)
+    kept.unlink()
+    with sqlite3.connect(kept) as other:
+        other.execute("CREATE TABLE corrections (name TEXT)")
+    for call in (base.coco, lambda: base.keep(one())):
+        with pytest.raises(FeedbackUnavailable, match="another SQLite file"):
+            call()
+    kept.unlink()
+    kept.touch()
+    base.keep(one())
+    assert len(base.coco()["images"]) == 1, "an empty file is begun"
+
+
+@pytest.mark.parametrize("boxes", ["[[1,2,3", "[[1, 2]]", "3"])
+def test_a_row_that_cannot_be_read_is_named(kept, boxes):
+    base = Feedback(kept)
+    base.keep(one())
+    with sqlite3.connect(kept) as other:
+        other.execute("UPDATE corrections SET boxes = ?", (boxes,))
+    with pytest.raises(FeedbackUnavailable, match="0000000000 cannot be read"):
+        base.coco()
+
+
+def test_the_address_says_nothing_of_a_correction(client, picture, paint):
+    form = {"files": {"file": ("a.png", picture(paint(SPOT)))}, "data": {"correction": '{"truth": "fracture"}'}}
+    assert client.post("/feedback?truth=fracture", **form).status_code == 422
+    assert client.post("/feedback", **form).status_code == 200

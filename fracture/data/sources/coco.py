@@ -14,6 +14,7 @@ found under any name, and ``fractured``: true, false, or null where nobody could
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,10 +60,12 @@ def claims(images: Path, annotations: Path, about: Provenance) -> Iterator[Claim
     tree = walk(annotations)
     files = [_read(path) for path in _jsons(tree)]
     fractures = _fractures(about.classes, files)
+    last = _last(files)
     listed = [
         (image["file_name"], meant, _annotation(file, image_id))
         for file in files
         for image_id, image in file.images.items()
+        if last.get(_corrected(image), image) is image
         for meant in _films(films, image, file.path)
     ]
     return claim_films(films, settle(films, listed) + unread(tree), fractures, about)
@@ -94,8 +97,9 @@ def _read(path: Path) -> _File:
         where = f"{path}: images[{number}]"
         key = _id(image, "id", where)
         _text(image, "file_name", where)
-        if image.get("sha256") is not None:
-            _text(image, "sha256", where)
+        known_by = image.get("sha256")
+        if known_by is not None and not re.fullmatch("[0-9A-Fa-f]{64}", str(known_by)):
+            raise BadValue(f"{where}: expected a sha256 of 64 hexadecimal digits, got {known_by!r}")
         if key in images:
             raise BadValue(f"{where}: expected every id once, got {key!r} again")
         images[key] = image
@@ -109,6 +113,19 @@ def _read(path: Path) -> _File:
             raise BadValue(f"{where}: expected a category_id out of {_list(names)}, got {category_id!r}")
         drawn[image_id].append(annotation)
     return _File(path, names, images, drawn)
+
+
+def _corrected(image: Entry) -> tuple[str, object] | None:
+    """Give the film and frame that an entry corrects; None for one that is no correction."""
+    if not isinstance(image.get("kept_at"), str) or image.get("sha256") is None:
+        return None
+    return image["sha256"].lower(), image.get("frame")
+
+
+def _last(files: Sequence[_File]) -> dict[tuple[str, object] | None, Entry]:
+    """Give the last correction of each film: exports of several days may lie in one folder."""
+    found = [(key, image) for file in files for image in file.images.values() if (key := _corrected(image))]
+    return dict(sorted(found, key=lambda one: str(one[1]["kept_at"])))
 
 
 def _films(films: Films, image: Entry, path: Path) -> Sequence[Meant]:
@@ -138,6 +155,8 @@ def _annotation(file: _File, image_id: object) -> Annotation:
             drawn.append(Drawn(file.names[one["category_id"]], *_box(one, f"annotation {one.get('id')!r}")))
         except BadValue as error:
             problem = str(error)
+    if image.get("frame"):
+        problem = f"corrects frame {image['frame']} of a file with several: expected a film in a file of its own"
     return Annotation(
         film="",
         size_px=_size(image),

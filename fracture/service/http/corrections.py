@@ -40,6 +40,9 @@ async def keep(request: Request, service: ServiceOf) -> answers.Kept:
     feedback = _feedback(service)
     async with service.scheduler.place():
         form = await upload(request, service, 1)
+        if request.query_params:
+            problem = {"loc": ("query",), "type": "extra_forbidden", "msg": f"expected the field {_FIELD} alone"}
+            raise RequestValidationError([problem])
         correction = _correction(form.fields)
         most, gone = service.settings.fracture_max_files, request.is_disconnected
         async with service.scheduler.turn(gone):

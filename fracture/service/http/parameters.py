@@ -57,15 +57,15 @@ class Render(BaseModel, extra="forbid"):
 
 def _has_extent(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = box
-    if not (0 <= x0 < x1 and 0 <= y0 < y1):
-        raise ValueError("expected x0 < x1 and y0 < y1, none of them below 0")
+    if not (x0 >= 0 and y0 >= 0 and x1 - x0 >= 1 and y1 - y0 >= 1):
+        raise ValueError("expected a box of a pixel or more each way, none of its edges below 0")
     return box
 
 
 _Box = Annotated[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat], AfterValidator(_has_extent)]
 
 
-class Correction(BaseModel, extra="forbid"):
+class Correction(BaseModel, extra="forbid", strict=True):
     """What a reader says of a film. Boxes are xyxy in pixels of the decoded film, as in the answer of /detect."""
 
     truth: Truth = Field(description="What is true of the film, whatever was found.")
@@ -81,6 +81,10 @@ class Correction(BaseModel, extra="forbid"):
     def _agrees(self) -> Self:
         if self.boxes and self.truth != "fracture":
             raise ValueError(f"expected no boxes of fractures where the truth is {self.truth}, got {len(self.boxes)}")
+        if self.wrong and self.truth == "cannot tell":
+            raise ValueError(f"expected no wrong boxes where nobody can tell, got {len(self.wrong)}")
+        if both := [box for box in self.boxes if box in self.wrong]:
+            raise ValueError(f"expected every box to be right or wrong, got {both[0]} as both")
         return self
 
 

@@ -18,8 +18,13 @@ export class Correction {
     this.status = this.form.querySelector("[role=status]");
     this.answer = null;
     this.boxes = []; // the model's that are shown, as [detection, number]
+    this.wrong = new Set(); // the numbers of those that were called wrong, shown or not
+    this.kept = null; // what was kept last, as it was said, and what the page says of it
     view.onDraw = (xyxy) => this.draw(xyxy);
-    this.form.addEventListener("change", () => this.changed());
+    this.form.addEventListener("change", ({ target }) => {
+      if (target.type === "checkbox") this.wrong[target.checked ? "add" : "delete"](Number(target.value));
+      this.changed();
+    });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit(send);
@@ -33,21 +38,19 @@ export class Correction {
   /** Follow what is shown of an answer; another answer begins anew. */
   update(answer, boxes) {
     // The same film is read again when another one comes to the study: what was said of it stays.
-    const same = JSON.stringify(this.answer?.detections) === JSON.stringify(answer.detections);
-    const wrong = same ? this.wrong() : new Set();
-    if (!same) {
+    if (JSON.stringify(this.answer?.detections) !== JSON.stringify(answer.detections)) {
       this.form.reset();
+      this.wrong = new Set();
+      this.kept = null;
       this.view.setOwn([]);
     }
     this.answer = answer;
+    const same = this.boxes.length === boxes.length && this.boxes.every(([, number], at) => number === boxes[at][1]);
     this.boxes = boxes;
-    this.form.querySelector(".judged").replaceChildren(...boxes.map(([, number]) => choice(number, wrong.has(number))));
+    const list = this.form.querySelector(".judged");
+    // A list that is replaced for nothing would lose the focus.
+    if (!same) list.replaceChildren(...boxes.map(([, number]) => choice(number, this.wrong.has(number))));
     this.changed();
-  }
-
-  /** Give the numbers of the boxes that were called wrong. */
-  wrong() {
-    return new Set([...this.form.querySelectorAll(".judged input:checked")].map(({ value }) => Number(value)));
   }
 
   draw(xyxy) {
@@ -58,15 +61,23 @@ export class Correction {
   /** Show what the correction says by now. */
   changed() {
     const { truth } = this;
-    const wrong = truth === NORMAL ? new Set(this.boxes.map(([, number]) => number)) : this.wrong();
+    const said = this.said();
+    const wrong = truth === NORMAL ? new Set(this.boxes.map(([, number]) => number)) : this.wrong;
     this.form.querySelector(".where").hidden = truth !== FRACTURE;
     this.view.setWrong(truth === FRACTURE || truth === NORMAL ? wrong : new Set());
     this.view.showOwn(truth === FRACTURE);
-    this.form.querySelector(".drawn-here").replaceChildren(...this.view.own.map((_, index) => this.ownRow(index)));
+    const rows = this.form.querySelector(".drawn-here");
+    if (rows.children.length !== this.view.own.length) {
+      rows.replaceChildren(...this.view.own.map((_, index) => this.ownRow(index)));
+    }
     this.form.querySelector("[type=submit]").disabled = !truth;
-    const said = this.said();
-    this.status.classList.remove("problem");
-    this.status.textContent = correctionWords(said, this.view.own.length);
+    const known = this.kept?.said === JSON.stringify(said);
+    this.tell(known ? this.kept.words : correctionWords(said, this.view.own.length));
+  }
+
+  tell(words, problem = false) {
+    this.status.textContent = words;
+    this.status.classList.toggle("problem", problem);
   }
 
   ownRow(index) {
@@ -87,29 +98,32 @@ export class Correction {
   said() {
     const { truth } = this;
     if (!truth) return null;
-    const called = truth === NORMAL ? () => true : (number) => this.wrong().has(number);
-    const some = (isWrong) => this.boxes.filter(([, number]) => called(number) === isWrong)
-      .map(([{ bbox_xyxy: xyxy }]) => xyxy);
-    const judged = truth === FRACTURE || truth === NORMAL;
+    const all = this.answer.detections.map((detection, index) => [detection, index + 1]);
+    const shown = new Set(this.boxes.map(([, number]) => number));
+    const edges = (some) => some.map(([{ bbox_xyxy: xyxy }]) => xyxy);
+    // What was called wrong stays so where the slider hides it; what is hidden and was not judged is not said.
+    const wrong = all.filter(([, number]) => this.wrong.has(number) || (truth === NORMAL && shown.has(number)));
+    const right = all.filter(([, number]) => shown.has(number) && !this.wrong.has(number));
     return {
       truth,
-      boxes: truth === FRACTURE ? [...some(false), ...this.view.own] : [],
-      wrong: judged ? some(true) : [],
+      boxes: truth === FRACTURE ? [...edges(right), ...this.view.own] : [],
+      wrong: truth === FRACTURE || truth === NORMAL ? edges(wrong) : [],
       frame: this.answer.frame ?? 0,
     };
   }
 
   async submit(send) {
-    const button = this.form.querySelector("[type=submit]");
-    button.disabled = true;
+    if (this.form.inert) return;
+    const said = this.said();
+    this.form.inert = true; // what is being kept is not changed meanwhile
     try {
-      this.status.textContent = keptWords(await send(this.said()));
-      this.status.classList.remove("problem");
+      this.kept = { said: JSON.stringify(said), words: keptWords(await send(said)) };
+      this.changed();
     } catch (problem) {
-      this.status.textContent = problemWords(problem);
-      this.status.classList.add("problem");
+      this.tell(problemWords(problem), true);
     } finally {
-      button.disabled = false;
+      this.form.inert = false;
+      this.form.querySelector("[type=submit]").focus();
     }
   }
 }
