@@ -1,4 +1,4 @@
-"""Train a detector on a dataset that ``fracture split`` made; needs torch and ultralytics."""
+"""Train a detector on a dataset that ``fracture split`` made; needs the packages of the extra named train."""
 
 import argparse
 
@@ -15,11 +15,18 @@ def parser() -> argparse.ArgumentParser:
     default = Config()
     parser = arguments(__doc__)
     parser.add_argument("--arch", choices=DETECTORS, default=default.arch, help="the architecture to train")
-    parser.add_argument("--model", default=default.model, help="yolov8m, a .pt, or a .safetensors state dict")
+    parser.add_argument(
+        "--model",
+        default=default.model,
+        help="what to learn on: a .pt of the same architecture; for yolov8 also a name (yolov8m, the default), a "
+        "network without weights (yolov8s.yaml) or a .safetensors state dict",
+    )
     parser.add_argument(
         "--start",
-        help="for an architecture (yolov8s.yaml): a .safetensors or an .onnx to begin with; or 'shipped', for the "
-        "weights of the shipped model and, where a flag does not say otherwise, its recipe",
+        help="weights to begin with, for yolov8s.yaml and its like a .safetensors or an .onnx, for the others a "
+        "torchvision state dict of theirs or of their backbone, or 'coco' or 'imagenet' to download one; without, they "
+        "begin at random. 'shipped': the weights of the shipped model and, where a flag does not say otherwise, its "
+        "recipe",
     )
     parser.add_argument("--data", default=default.data, help="the dataset.yaml of the dataset")
     parser.add_argument("--epochs", type=int, default=default.epochs, help="times to go through the films")
@@ -35,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=default.batch, help="films in memory at once")
     parser.add_argument("--films-per-step", type=int, default=default.films_per_step, help="films between two steps")
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate, help="AdamW's; chosen if 0")
-    parser.add_argument("--name", default=default.name, help="name of the run, a folder in --runs")
+    parser.add_argument(
+        "--name", help="name of the run, a folder in --runs; fracture_ and the architecture if not named"
+    )
     parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
     parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
     parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from fracture.core import boxes
 from fracture.core.errors import BadValue
@@ -33,11 +35,12 @@ def compare(
     films: Iterable[Path],
     limit: tuple[float, float, float] = (0.95, 0.01, 1.0),
 ) -> dict[str, Any]:
-    """Compare two readers' networks by candidate.
+    """Compare two readers' networks by candidate, each with the other's that is most like it: no two with the same.
 
-    ``limit`` is the least IoU, the largest difference of a score, and how far an edge may move in px of the network's
-    input: beside its IoU, as a large box would hide a shift. All of it before suppression: which of two candidates with
-    nearly one score survives, and which others do then, hangs on the last digit. Raises BadValue where a candidate that
+    Not by column: a network may sort its candidates, and which of two with nearly one score is first hangs on the last
+    digit. For the same reason all of it is before suppression. ``limit`` is the least IoU, the largest difference of a
+    score, and how far an edge may move in px of the network's input: beside its IoU, as a large box would hide a shift.
+    Raises BadValue where a candidate that
     is not noise to both, or the best of a film, differs by more, and where there is none; BrokenAnswer for numbers that
     are none.
     """
@@ -48,16 +51,19 @@ def compare(
         check_numbers(expected)
         check_numbers(got)
         read += 1
-        scores = np.maximum(expected[4:].max(axis=0), got[4:].max(axis=0))
-        # Where nothing is sure the best candidate counts: a comparison of nothing would prove nothing.
-        sure = scores >= min(PARITY_SCORE, float(scores.max(initial=0)))
-        if not sure.any():
-            continue
-        count += int(sure.sum())
-        corners = [np.vstack([raw[:2] - raw[2:4] / 2, raw[:2] + raw[2:4] / 2])[:, sure].T for raw in (expected, got)]
-        worst_iou = min(worst_iou, float(np.diag(boxes.iou(*corners)).min()))
-        worst_score = max(worst_score, float(np.abs(expected[4:, sure] - got[4:, sure]).max()))
-        worst_edge = max(worst_edge, float(np.abs(corners[0] - corners[1]).max()))
+        best = max(float(raw[4:].max(initial=0)) for raw in (expected, got))
+        for one, two in ((expected, got), (got, expected)):
+            # Where nothing is sure the best candidate counts: a comparison of nothing would prove nothing.
+            scores = one[4:].max(axis=0)
+            sure = one[:, (scores >= min(PARITY_SCORE, best)) & (scores > 0)]
+            like = two[:, _counterparts(sure, two, limit)]
+            if not like.size:
+                continue
+            count += sure.shape[1]
+            corners = [np.vstack([raw[:2] - raw[2:4] / 2, raw[:2] + raw[2:4] / 2]).T for raw in (sure, like)]
+            worst_iou = min(worst_iou, float(np.diag(boxes.iou(*corners)).min()))
+            worst_score = max(worst_score, float(np.abs(sure[4:] - like[4:]).max()))
+            worst_edge = max(worst_edge, float(np.abs(corners[0] - corners[1]).max()))
     if not count:
         raise BadValue(f"parity: expected films with candidates to compare, got {read} films and no candidate")
     if worst_iou < limit[0] or worst_score > limit[1] or worst_edge > limit[2]:
@@ -75,6 +81,15 @@ def compare(
         "largest_score_difference": round(worst_score, 6),
         "farthest_edge_px": round(worst_edge, 3),
     }
+
+
+def _counterparts(
+    sure: NDArray[np.float64], others: NDArray[np.float64], limit: tuple[float, float, float]
+) -> NDArray[np.int64]:
+    """Give for each of some candidates the column of another answer that is most like it, each column once."""
+    apart = np.abs(sure[:4, :, None] - others[:4, None]).max(axis=0) / limit[2]
+    apart += np.abs(sure[4:, :, None] - others[4:, None]).max(axis=0) / limit[1]
+    return np.asarray(linear_sum_assignment(apart)[1], dtype=np.int64)
 
 
 def counterparts(expected: Detections, got: Detections) -> Iterator[tuple[float, float]]:

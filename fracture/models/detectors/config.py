@@ -32,22 +32,24 @@ SETTINGS: Mapping[str, float] = AUGMENTATION | {"close_mosaic": 10, "box": 7.5, 
 class Config:
     """One training run. The defaults are for a GPU; on two cores see JOURNAL.md for what a few hours allow.
 
-    ``model`` is a name (``yolov8m``), a ``.pt``, or a ``.safetensors`` state dict named after its architecture
-    (``yolov8n-coco.safetensors``). An architecture (``yolov8s.yaml``) begins at ``start``, a state dict of its own or
-    of a narrower network, or at random. ``epochs`` are those of one of ``rounds``: each round after the first begins
-    with the mean of the weights that those before it came to, its learning rate anew, and the mean of all is the run's
+    ``model`` is what is learned on: a ``.pt`` of the same ``arch``; for YOLOv8 also a name (``yolov8m``) or a
+    ``.safetensors`` state dict named after its network (``yolov8n-coco.safetensors``). A network without weights
+    (``yolov8s.yaml``, or empty where the ``arch`` is one network) begins at ``start``, or at random: a state dict of
+    its own, of a narrower YOLOv8 or of the others' backbone, or a name of weights that can be downloaded. ``epochs``
+    are those of one of ``rounds``: each round after the first begins with the mean of the weights that those before it
+    came to, its learning rate anew, and the mean of all is the run's
     network. ``hours`` ends the run in time and bends the schedule to it. ``normals`` is the number of normal films per
     fractured film in an epoch, 0 for all of them. ``val_every`` is in epochs, 0 for never:
     then the last epoch is the best. ``settings`` are those of `SETTINGS` that differ. ``films_per_step`` films make one
-    step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 Ultralytics
-    chooses both optimizer and rate, else it is AdamW's. ``members`` networks are trained one after the other, which
-    differ in their seeds; ``hours`` is for all. ``restate`` is the number of train films in whose statistics the
-    weights to begin with are restated (`fracture.models.start`), 0 for as they are. ``other_looks`` is the share of
-    train films that are given another hospital's look (`fracture.models.randomise`). ``arch`` is a name of
+    step of the optimizer, over several batches where they do not fit into one; with ``learning_rate`` 0 the training
+    code chooses it (Ultralytics the optimizer too), else it is AdamW's. ``members`` networks are trained one after the
+    other, which differ in their seeds; ``hours`` is for all. ``restate`` is the number of train films in whose
+    statistics the weights to begin with are restated (`fracture.models.start`), 0 for as they are. ``other_looks`` is
+    the share of train films that are given another hospital's look (`fracture.models.randomise`). ``arch`` is a name of
     `fracture.models.detectors.table`.
     """
 
-    model: str = "yolov8m.pt"
+    model: str = ""
     start: str = ""
     data: str = "dataset.yaml"
     epochs: int = 150
@@ -55,7 +57,7 @@ class Config:
     batch: int = 8
     films_per_step: int = 64
     learning_rate: float = 0.0
-    name: str = "fracture_yolov8m"
+    name: str = ""
     patience: int = 50
     hours: float | None = None
     normals: float = 1.0
@@ -72,6 +74,8 @@ class Config:
     arch: str = "yolov8"
 
     def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", "fracture_yolov8m" if self.arch == "yolov8" else f"fracture_{self.arch}")
         for what, value in (
             ("epochs", self.epochs),
             ("long-side", self.imgsz),
@@ -103,7 +107,7 @@ class Config:
         unknown = sorted(self.settings.keys() - SETTINGS.keys())
         if unknown:
             raise BadValue(f"--set: expected some of {', '.join(SETTINGS)}, got {', '.join(unknown)}")
-        if self.start and Path(self.model).suffix != ".yaml":
+        if self.start and self.model and Path(self.model).suffix != ".yaml":
             raise BadValue(f"--start: expected an architecture such as yolov8s.yaml to begin with it, got {self.model}")
 
     @property

@@ -10,6 +10,7 @@ from fracture.core.files import write_bytes, write_json
 from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset, load_dataset
 from fracture.models.detectors.config import Config
+from fracture.models.detectors.detector import Detector
 from fracture.models.detectors.films import harmonise_config_of, refuse_weak
 from fracture.models.detectors.runs import (
     CONFIG,
@@ -22,7 +23,7 @@ from fracture.models.detectors.runs import (
     round_folders,
     run_config,
 )
-from fracture.models.detectors.table import Detector, detector
+from fracture.models.detectors.table import detector
 
 
 def train(config: Config, *, resume: bool = False) -> list[Path]:
@@ -31,18 +32,20 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
     ``resume`` goes on from the last finished epoch of a run that was stopped. Raises MissingData without a dataset or a
     checkpoint to resume from, BadValue where the films are not harmonised.
     """
+    kind = detector(config.arch)
+    config = replace(config, model=config.model or kind.model)
     folder = config.folder
     if resume:
         if not can_resume(folder):
             raise MissingData(f"nothing to resume in {folder}")
         config = replace(run_config(folder), hours=config.hours, runs=config.runs, device=config.device)
+        kind = detector(config.arch)
     elif can_resume(folder):
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
     elif config.state and not config.state.is_file():
         raise MissingData(f"no weights at {config.state}")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)
-    kind = detector(config.arch)
     kind.require()  # before anything is written: its library may not be installed
     if not config.allow_weak:
         refuse_weak(dataset)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.files import write_bytes
+from fracture.models.detectors.halves import store_halves
 from fracture.models.detectors.yolov8.quiet import ultralytics
 
 SCOPE_STAGE = "/model.4/cv2/act/Mul_output_0"
@@ -49,24 +50,8 @@ def export_onnx(checkpoint: Path, target: Path, long_side_px: int, *, half_weigh
     model = onnx.load(str(exported))
     Path(exported).unlink()
     if half_weights:
-        _store_halves(model)
+        store_halves(model)
     onnx.checker.check_model(model)
     del model.metadata_props[:]  # Ultralytics notes the path of the training data there
     write_bytes(target, model.SerializeToString())
     return target
-
-
-def _store_halves(model: Any) -> None:
-    """Store every large float32 constant as float16 with a cast back in front of its readers."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    casts = []
-    for constant in model.graph.initializer:
-        values = numpy_helper.to_array(constant)
-        if values.dtype == np.float32 and values.size >= 64 and np.abs(values).max() < 6e4:
-            name = constant.name
-            constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_half"))
-            casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)

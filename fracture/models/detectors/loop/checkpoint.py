@@ -1,0 +1,107 @@
+"""Weights on disk: written whole, read without running code, and refused by name where they are another network's."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fracture.core.errors import BadValue, MissingData
+from fracture.models.detectors.mean import mean
+
+if TYPE_CHECKING:
+    from fracture.models.detectors.loop.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained module: its architecture's name, its classes, and its state dict."""
+
+    arch: str
+    classes: tuple[str, ...]
+    state: Mapping[str, Any]
+
+
+def save(made: Checkpoint, file: Path) -> Path:
+    """Write a checkpoint, in half precision as YOLOv8's are; give its path."""
+    import torch
+
+    state = {name: value.half() if value.is_floating_point() else value for name, value in made.state.items()}
+    content = {"arch": made.arch, "classes": list(made.classes), "state": state}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name("partial_" + file.name)
+    torch.save(content, partial)
+    os.replace(partial, file)
+    return file
+
+
+def load(file: Path, arch: str) -> Checkpoint:
+    """Read a checkpoint of ours. Raises MissingData where it is not there, BadValue for one of another architecture."""
+    content = _unpickled(file)
+    if not isinstance(content, dict) or not content.keys() >= {"arch", "classes", "state"}:
+        raise BadValue(f"{file}: expected a checkpoint of {arch}, got a file that is none of this loop's")
+    if content["arch"] != arch:
+        raise BadValue(f"{file}: expected a checkpoint of {arch}, got one of {content['arch']}")
+    state = {name: value.float() if value.is_floating_point() else value for name, value in content["state"].items()}
+    return Checkpoint(arch, tuple(content["classes"]), state)
+
+
+def module(architecture: "Architecture", file: Path) -> tuple[Any, Checkpoint]:
+    """Build the module that a checkpoint is of, with its weights, ready to answer."""
+    made = load(file, architecture.name)
+    net = architecture.build(len(made.classes))
+    net.load_state_dict(made.state)
+    return net.eval(), made
+
+
+def begin_with(architecture: "Architecture", net: Any, file: Path) -> int:
+    """Load every tensor of a state dict (.safetensors, .pt, .pth) whose name and shape fit; give how many did.
+
+    The state dict is the module's own, for whatever classes, or its backbone's. Raises BadValue where fewer than half
+    of the tensors that stand in the file fit: then it is another network's.
+    """
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        given: Mapping[str, Any] = load_file(file)
+    else:
+        given = _unpickled(file)
+        given = given.get("state", given) if isinstance(given, dict) else {}
+    own = net.state_dict()
+    fitting = {
+        name: value
+        for name, value in architecture.fitting(given).items()
+        if name in own and own[name].shape == getattr(value, "shape", None)
+    }
+    if not fitting or len(fitting) < len(given) / 2:
+        raise BadValue(f"{file}: expected weights for {architecture.name}, {len(fitting)} of {len(given)} tensors fit")
+    net.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
+def average(
+    architecture: "Architecture", files: Sequence[Path], out: Path, shares: Sequence[float] | None = None
+) -> Path:
+    """Write the `mean` of the checkpoints' weights; give its path. Raises BadValue for networks that are not alike."""
+    each = {file: load(file, architecture.name) for file in files}
+    last = each[files[-1]]
+    for file, one in each.items():
+        if one.classes != last.classes:
+            raise BadValue(f"expected networks of the same classes, got {one.classes} in {file} and {last.classes}")
+    mixed = mean({file: one.state for file, one in each.items()}, shares)
+    return save(Checkpoint(last.arch, last.classes, mixed), out)
+
+
+def _unpickled(file: Path) -> Any:
+    """Read what torch wrote; only tensors and plain values are, so no file can run code."""
+    import pickle
+
+    import torch
+
+    if not file.is_file():
+        raise MissingData(f"no weights at {file}")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadValue(f"{file}: expected weights that torch can read without running code, got: {told}") from error

@@ -1,0 +1,134 @@
+"""The films of a run as this loop's networks take them: those of YOLOv8's runs, through the same augmentation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.core.machine import cores
+from fracture.core.types import HarmoniseConfig, ModelInput
+from fracture.data.yolo import Dataset
+from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models.detectors.config import SETTINGS, Config
+from fracture.models.detectors.films import EpochSampler, families_of
+from fracture.models.detectors.yolov8.dataset import dataset_class
+from fracture.models.detectors.yolov8.quiet import ultralytics
+
+STRIDE = 32
+"""What both sides of a film are padded to a multiple of, as the pyramid halves them five times."""
+
+
+def train_loader(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Any:
+    """Give batches of (N, 3, side, side) float32, 0 to 1, and their targets, dealt by the run's `EpochSampler`."""
+    from torch.utils.data import DataLoader
+
+    films = _ultralytics_films(config, dataset, harmonise_config)
+    fractured = [len(label["cls"]) > 0 for label in films.labels]
+    return DataLoader(
+        films,
+        batch_size=config.batch,
+        sampler=EpochSampler(fractured, config.normals, config.seed, families_of(films.im_files)),
+        # A process that augments takes a core away from one that learns; a GPU leaves them all.
+        num_workers=min(8, cores()) if on_gpu(config.device) else 0,
+        worker_init_fn=_seed_worker,
+        collate_fn=_batch,
+    )
+
+
+def on_gpu(device: str) -> bool:
+    import torch
+
+    return torch.cuda.is_available() if device == "" else device != "cpu"
+
+
+def close_mosaic(loader: Any) -> None:
+    """Give films one by one from here on: whole films are what the network is asked about."""
+    loader.dataset.close_mosaic(loader.dataset.settings)
+
+
+def seed(number: int) -> None:
+    """Have all that augmentation draws follow from ``number``: an epoch is the same whether or not a run was killed."""
+    import random
+
+    import torch
+
+    random.seed(number)  # Ultralytics draws from all three
+    np.random.seed(number % 2**32)  # noqa: NPY002
+    torch.manual_seed(number)
+
+
+@dataclass(frozen=True)
+class ValFilm:
+    """A film of val: its file, and its drawn boxes, (N, 4) xyxy of the film, with their classes, (N,)."""
+
+    file: Path
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def prepared(self, config: Config, harmonise_config: HarmoniseConfig) -> ModelInput:
+        """Give the film as the network is fed it when it is served."""
+        return prepared(self.file, config, harmonise_config)
+
+
+def prepared(file: Path, config: Config, harmonise_config: HarmoniseConfig) -> ModelInput:
+    """Give a harmonised film as the network is fed it when it is served."""
+    return network_pixels(harmonise(decode(file.read_bytes()), harmonise_config), config.imgsz, stride=STRIDE)
+
+
+def val_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Iterator[ValFilm]:
+    films = _ultralytics_films(config, dataset, harmonise_config, split="val")
+    for file, label in zip(films.im_files, films.labels, strict=True):
+        height, width = label["shape"]
+        centre, size = label["bboxes"][:, :2].astype(np.float64), label["bboxes"][:, 2:].astype(np.float64)
+        corners = np.hstack([centre - size / 2, centre + size / 2]) * np.array([width, height, width, height])
+        yield ValFilm(Path(file), corners.reshape(-1, 4), label["cls"].reshape(-1).astype(np.int64))
+
+
+def _ultralytics_films(
+    config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, split: str = "train"
+) -> Any:
+    ultralytics()
+    from ultralytics.cfg import get_cfg
+
+    asked = {**SETTINGS, **config.settings}
+    settings = get_cfg(overrides=asked | {"imgsz": config.imgsz, "close_mosaic": round(asked["close_mosaic"])})
+    films = dataset_class()(
+        img_path=str(dataset.splits[split]),
+        imgsz=config.imgsz,
+        batch_size=config.batch,
+        augment=split == "train",
+        hyp=settings,
+        rect=False,
+        stride=STRIDE,
+        task="detect",
+        data={"names": dict(enumerate(dataset.names)), "nc": len(dataset.names), "channels": 3},
+        harmonise_config=harmonise_config,
+        other_looks=config.other_looks if split == "train" else 0.0,
+    )
+    films.settings = settings
+    return films
+
+
+def _seed_worker(_: int) -> None:
+    import torch
+
+    seed(torch.initial_seed())
+
+
+def _batch(films: Sequence[Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """Put films together, and turn their boxes from shares of the film into xyxy px; boxes of no extent are none."""
+    import torch
+
+    pixels = torch.stack([film["img"] for film in films]).float() / 255
+    side = torch.tensor([pixels.shape[3], pixels.shape[2]] * 2)
+    targets = []
+    for film in films:
+        centre, size = film["bboxes"][:, :2], film["bboxes"][:, 2:]
+        boxes = torch.cat([centre - size / 2, centre + size / 2], dim=1) * side
+        extended = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+        targets.append({"boxes": boxes[extended], "labels": film["cls"].reshape(-1).long()[extended]})
+    return pixels, targets

@@ -1,0 +1,69 @@
+"""What torchvision's detectors over a feature pyramid have in common: how they are built, taught, and looked through.
+
+They are called part by part: torchvision's own answers are thresholded and suppressed, which is the reader's work here
+(`fracture.models.network`), and in a network that is exported it would take longer on some films than on others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MOST = 1000
+"""Candidates in an answer, whatever the film's size."""
+
+HEAVY = ("backbone.body", "head")
+"""Without the pyramid: oneDNN's gradient of a strided convolution on a map of one pixel, in bfloat16, is no number."""
+
+STAGE = "/backbone/body/layer2/layer2.3/relu_2/Relu_output_0"
+"""The last stage at an eighth of the film's scale, as in YOLOv8."""
+
+_RESNET50 = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+
+
+def weights(coco: str) -> dict[str, str]:
+    """Name the weights that torchvision publishes: its detector's, of COCO, and ResNet-50's, of ImageNet."""
+    return {"coco": f"https://download.pytorch.org/models/{coco}.pth", "imagenet": _RESNET50}
+
+
+def make(builder: str, **options: Any) -> Any:
+    """Build a detector of torchvision with weights at random, which takes films in the size that they have."""
+    from torchvision.models import detection
+
+    return getattr(detection, builder)(weights=None, weights_backbone=None, _skip_resize=True, **options)
+
+
+def fitting(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the detector's names for the tensors of a state dict that may be of a ResNet-50 alone."""
+    if any(name.startswith("backbone.") for name in given):
+        return given
+    return {f"backbone.body.{name}": value for name, value in given.items() if not name.startswith("fc.")}
+
+
+def losses(net: Any, films: Any, targets: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return net(list(films), list(targets))  # type: ignore[no-any-return, unused-ignore]  # torch is untyped here
+
+
+def looked_at(net: Any, film: Any) -> tuple[Any, Any]:
+    """Give a film, (1, 3, H, W), as torchvision's parts take it, and its features by level."""
+    import torch
+    from torchvision.models.detection.image_list import ImageList
+
+    mean, spread = (
+        torch.tensor(values, dtype=film.dtype).reshape(1, 3, 1, 1)
+        for values in (net.transform.image_mean, net.transform.image_std)
+    )
+    normal = (film - mean) / spread
+    return ImageList(normal, [normal.shape[-2:]]), net.backbone(normal)
+
+
+def best(boxes: Any, scores: Any) -> tuple[Any, Any]:
+    """Give the `MOST` candidates whose highest score is best: of (N, 4) and (N, classes), N small or large.
+
+    Where there are fewer, nothing at no place stands for the rest: an answer's size hangs on no film. A box of no
+    extent is no box, and scores nothing.
+    """
+    from torch.nn.functional import pad
+
+    scores = scores * (boxes[:, 2:] > boxes[:, :2]).all(dim=1, keepdim=True)
+    boxes, scores = (pad(values, (0, 0, 0, MOST)) for values in (boxes, scores))
+    chosen = scores.amax(dim=1).topk(MOST).indices
+    return boxes[chosen], scores[chosen]

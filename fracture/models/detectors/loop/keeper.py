@@ -1,0 +1,133 @@
+"""What happens around a run's epochs: dealt, judged on val, kept, written down, and ended where val gains no more."""
+
+import csv
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture.core.files import write_bytes
+from fracture.core.types import HarmoniseConfig
+from fracture.models.detectors.config import Config
+from fracture.models.detectors.loop import checkpoint, films
+from fracture.models.detectors.loop.checkpoint import Checkpoint
+from fracture.models.detectors.loop.export import answering_class
+from fracture.models.detectors.loop.validation import AP50, FILM_AUC, validate
+from fracture.models.detectors.runs import CURVES
+from fracture.models.network import network_tensor
+
+
+@cache
+def keeper_class() -> Any:
+    import torch
+    from lightning.pytorch import Callback
+
+    class Keeper(Callback):  # type: ignore[misc, unused-ignore]  # likewise
+        """Deals each epoch, judges it on val, keeps last.pt and best.pt, writes a line of curves, ends the run."""
+
+        def __init__(
+            self, config: Config, classes: tuple[str, ...], val: Any, harmonise_config: HarmoniseConfig
+        ) -> None:
+            self.config = config
+            self.classes = classes
+            self.val = val
+            self.harmonise_config = harmonise_config
+            self.best: tuple[float, int] = (-1.0, 0)
+            self.spent_s = 0.0
+            self.began = time.monotonic()
+            self.losses: list[Mapping[str, float]] = []
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": self.best, "spent_s": self.elapsed_s()}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self.best, self.spent_s = tuple(state_dict["best"]), state_dict["spent_s"]
+
+        def elapsed_s(self) -> float:
+            """Give the seconds that the run has learned, those before it was stopped and resumed included."""
+            return self.spent_s + time.monotonic() - self.began
+
+        def share_of_hours(self) -> float:
+            return self.elapsed_s() / (3600 * self.config.hours) if self.config.hours else 0.0
+
+        def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
+            loader = trainer.train_dataloader
+            loader.sampler.epoch = trainer.current_epoch
+            films.seed(self.config.seed * 100_003 + trainer.current_epoch)
+            settings = loader.dataset.settings
+            if settings.mosaic and trainer.current_epoch >= self.config.epochs - settings.close_mosaic:
+                films.close_mosaic(loader)
+            self.losses = []
+
+        def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, index: int) -> None:
+            self.losses.append({name: float(value) for name, value in outputs["parts"].items()})
+            if self.share_of_hours() >= 1:
+                trainer.should_stop = True
+
+        def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
+            epoch, every = trainer.current_epoch + 1, self.config.val_every
+            last = epoch >= self.config.epochs or self.share_of_hours() >= 1
+            judged = bool(every) and (last or epoch % every == 0)
+            figures = self._judged(task) if judged else {}
+            # An epoch between two judgements can never be the best; where none is judged the latest is.
+            reached = figures.get(AP50, math.nan) if every else float(epoch)
+            better = reached > self.best[0] or (last and self.best[1] == 0)
+            if better:
+                self.best = (reached, epoch)
+                made = Checkpoint(self.config.arch, self.classes, _on_cpu(task.net.state_dict()))
+                checkpoint.save(made, self.config.folder / "weights" / "best.pt")
+            if judged and epoch - self.best[1] >= self.config.patience:
+                trainer.should_stop = True
+            self._note(epoch, task.rate(), figures)
+            _save_whole(trainer, self.config.folder / "weights" / "last.pt")
+
+        def _judged(self, task: Any) -> dict[str, float]:
+            answering = answering_class()(task.architecture, task.net)
+
+            def answer(pixels: Any) -> Any:
+                with torch.inference_mode():
+                    film = torch.from_numpy(network_tensor(pixels)).to(task.device)
+                    return np.asarray(answering(film)[0].float().cpu().numpy(), dtype=np.float32)
+
+            try:
+                return validate(answer, self.val, len(self.classes), self.config, self.harmonise_config)
+            finally:
+                task.net.train()
+
+        def _note(self, epoch: int, rate: float, figures: Mapping[str, float]) -> None:
+            """Write the line of an epoch; one that was begun before a kill and is done again stands there once."""
+            means = {
+                f"train/{name}": sum(one[name] for one in self.losses) / len(self.losses) for name in self.losses[0]
+            }
+            line: dict[str, Any] = {"epoch": epoch, "time": round(self.elapsed_s(), 1), **means}
+            line |= {AP50: "", FILM_AUC: "", **figures, "lr": rate}
+            file = self.config.folder / CURVES
+            known = list(csv.DictReader(file.open(encoding="utf-8"))) if file.is_file() else []
+            rows = [row for row in known if int(row["epoch"]) < epoch]
+            write_bytes(file, "".join(_lines([*rows, line])).encode())
+
+    return Keeper
+
+
+def _on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def _save_whole(trainer: Any, file: Path) -> None:
+    """Write the whole state of the run beside its name and rename it: a kill never leaves half a checkpoint."""
+    partial = file.with_name("partial_" + file.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    trainer.save_checkpoint(partial)
+    os.replace(partial, file)
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    rows = list(rows)
+    yield ",".join(rows[0]) + "\n"
+    for row in rows:
+        yield ",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()) + "\n"
