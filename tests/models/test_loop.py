@@ -5,31 +5,19 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fracture.core.errors import BadValue, MissingData
-from fracture.core.files import write_bytes
 from fracture.data.yolo import load_dataset
-from fracture.inference.reader import Reader
-from fracture.models import card as cards
-from fracture.models.detectors import table
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import harmonise_config_of
-from fracture.models.detectors.loop import checkpoint, films, fpn
-from fracture.models.detectors.loop.architecture import Architecture, row
-from fracture.models.detectors.loop.start import weights_file
-from fracture.models.detectors.loop.trainer import in_bfloat16
-from fracture.models.detectors.loop.validation import AP50, validate
-from fracture.models.detectors.runs import FINISHED, epochs_run
-from fracture.models.detectors.table import DETECTORS, detector
+from fracture.models.detectors.loop import fpn
+from fracture.models.detectors.loop.validation import AP50
+from fracture.models.detectors.runs import FINISHED
+from fracture.models.detectors.table import DETECTORS
 from fracture.models.detectors.train import train
-from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.training.bundle import bundle
-from fracture.training.parity import compare, parity_films
+from fracture.training.parity import parity_films
 
 pytest.importorskip("lightning", reason="training needs the full set of packages")
 NAMES = ("fasterrcnn", "retinanet", "fcos")
