@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, TypedDict
 
 from fastapi import FastAPI
@@ -54,7 +53,7 @@ def create_app(
         hide()  # keys and films in memory, keys in the environment
         with ExitStack() as stack:
             # Processes for decoding start while the model is opened.
-            card = reader.card if reader else cards.load(find(settings.fracture_weights))
+            card = reader.card if reader else cards.load(cards.find(settings.weights))
             decoding = sandbox or stack.enter_context(open_sandbox(card, settings, decoders))
             reading = reader or open_reader(settings)
             telemetry.model(card.model_id, card.version, reading.network.name)
@@ -95,20 +94,13 @@ def create_app(
     return app
 
 
-def find(weights: Path | None) -> Path:
-    """Give the folder of the model to serve. Raises MissingData."""
-    return cards.find(weights or cards.SHIPPED)
-
-
 def open_reader(settings: Settings) -> Reader:
     """Open the model and try it. Of a run's ``.pt`` its ONNX export is opened: a pickle can run its author's code.
 
     Raises MissingData, BadValue or BrokenAnswer, see `Reader.load`, and whatever a network that cannot be run raises.
     """
-    weights = settings.fracture_weights
-    if weights is not None and weights.suffix == ".pt":
-        weights = cards.find(weights)
-    return Reader.load(weights, settings.fracture_backend, settings.fracture_precision)
+    backend = None if settings.arch else settings.fracture_backend
+    return Reader.load(settings.weights, backend, settings.fracture_precision)
 
 
 def open_sandbox(card: ModelCard, settings: Settings, workers: int) -> Sandbox:

@@ -11,12 +11,18 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from fracture.core.errors import BadValue
+from fracture.models import card as cards
+from fracture.models.card import SHIPPED
+from fracture.models.detectors.table import DETECTORS
+from fracture.models.runtime import BACKENDS
 from fracture.service.http.clinic_providers import NAMES
 
 if TYPE_CHECKING:
     Clinics = str
+    Backend = str
 else:  # names that come from a table are no type to a checker
     Clinics = Literal[tuple(NAMES)]
+    Backend = Literal[(*BACKENDS, *DETECTORS)]
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +54,10 @@ class Settings(BaseSettings):
     fracture_weights: Path | None = Field(
         default=None, description="A run's folder, a bundle or its `.onnx`; the shipped model if not set."
     )
-    fracture_backend: Literal["openvino", "onnxruntime"] | None = Field(
+    fracture_backend: Backend | None = Field(
         default=None,
-        description="What runs the network. ONNX Runtime where it has an accelerator, else OpenVINO, if not set.",
+        description="What runs the network: ONNX Runtime where it has an accelerator, else OpenVINO, if not set. Or an "
+        "architecture: the weights must be of it, and are `runs/fracture_` and its name if not set.",
     )
     fracture_precision: Literal["f32", "bf16"] = Field(
         default="f32", description="What OpenVINO computes in. The card's figures were measured in `f32`."
@@ -120,6 +127,25 @@ class Settings(BaseSettings):
     @classmethod
     def _listed(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
+
+    @property
+    def arch(self) -> str | None:
+        """Give the architecture that is asked for by name, if one is."""
+        return self.fracture_backend if self.fracture_backend in DETECTORS else None
+
+    @property
+    def weights(self) -> Path:
+        """Give where the model is: as set, else the run that an architecture's name stands for, else the shipped one.
+
+        Raises BadValue where it is of another architecture than asked for, MissingData where there is none.
+        """
+        runs = {name: Path("runs") / f"fracture_{name}" for name in DETECTORS} | {cards.load(SHIPPED).arch: SHIPPED}
+        given = self.fracture_weights or (runs[self.arch] if self.arch else SHIPPED)
+        folder = cards.find(given)
+        found = cards.load(folder).arch
+        if self.arch not in {None, found}:
+            raise BadValue(f"FRACTURE_BACKEND: expected weights of {self.arch}, got {given}, which is {found}")
+        return folder if given.suffix == ".pt" else given  # of a pickle its export: it can run its author's code
 
     @property
     def max_upload_bytes(self) -> int:
