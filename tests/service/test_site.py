@@ -17,6 +17,7 @@ from fracture.models.card import SHIPPED
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.service import site
 from fracture.service.http import answers
+from tests.service.benchmarks import made_up_benchmark
 
 DOCS = Path(__file__).parents[2] / "docs"
 DATA = DOCS / "data"
@@ -113,7 +114,7 @@ def test_the_site_is_small_and_complete(recorded, published):
 
 
 def test_nothing_on_the_front_page_comes_from_elsewhere(published):
-    for name in ("index.html", "site.css", "site.js", "charts.js", "viewer/api.js"):
+    for name in ("index.html", "site.css", "site.js", "charts.js", "family.js", "viewer/api.js"):
         text = (published / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|[\"'(]//|@import|url\(|innerHTML", text), name
     policy = 'http-equiv="Content-Security-Policy" content="default-src'
@@ -139,3 +140,19 @@ def test_a_model_without_its_network_is_refused(tmp_path):
     cards.save(type(card)(**{**vars(card), "files": files}), tmp_path)
     with pytest.raises(MissingData, match=r"no \.onnx"):
         list(site.record_models(tmp_path, []))
+
+
+def test_a_benchmark_is_taken_in_as_it_is_and_nothing_else(tmp_path):
+    (tmp_path / "none.json").write_text("{")
+    (tmp_path / "other.json").write_text("{}")
+    for name, error, said in (
+        ("absent.json", MissingData, "no benchmark at"),
+        ("none.json", BadValue, "expected JSON"),
+        ("other.json", BadValue, "benchmark, the whole: expected 'schema' there"),
+    ):
+        with pytest.raises(error, match=said):
+            site.take_benchmark(tmp_path / "docs", tmp_path / name)
+    assert not (tmp_path / "docs").exists()
+    made = made_up_benchmark()
+    (tmp_path / "made.json").write_text(json.dumps(made))
+    assert json.loads(site.take_benchmark(tmp_path / "docs", tmp_path / "made.json").read_text()) == made

@@ -40,6 +40,7 @@ from fracture.service.http import pages
 from fracture.service.http.main import create_app, open_sandbox
 from fracture.service.http.settings import Settings
 from fracture.service.site import publish
+from tests.service.benchmarks import made_up_benchmark
 
 ROOT = Path(__file__).parents[2]
 VIEWER = ROOT / "fracture/service/viewer"
@@ -1140,10 +1141,12 @@ def test_a_zoom_of_100_percent_shows_a_pixel_as_a_pixel(visit, film):
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing_to_mend_on_the_front_page(browser, site, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    (site[0] / "data/benchmark.json").write_text(json.dumps(made_up_benchmark()))
     context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
     page = context.new_page()
     page.goto(f"{site[1]}/")
     page.wait_for_selector("#skill table")
+    page.wait_for_selector("#family li")
     found = axe.run(page).response["violations"]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
     context.close()
@@ -1644,3 +1647,37 @@ def made_up_bench():
     load = figures | ratios | counts | {"bare_ms": None, "rounds": [figures | {"bare_ms": None}]}
     loads = [of | {"film": "373x454", "clients": 16} | load]
     return {"schema": 1, "made": made | {"rounds": 1, "seconds": 2}, "services": [of | once], "loads": loads}
+
+
+def test_the_front_page_puts_models_side_by_side_where_they_were_judged(opened, site):
+    docs, address = site
+    (docs / "data/benchmark.json").unlink(missing_ok=True)
+    page = opened(f"{address}/", width=360, height=800)
+    until(page, "() => document.querySelectorAll('#skill table').length === 1")
+    assert page.is_hidden("#family")
+    (docs / "data/benchmark.json").write_text(json.dumps(made_up_benchmark()))
+    page.reload()
+    page.wait_for_selector("#family li")
+    assert page.locator("#family .chart").count() == 3
+    assert page.locator("#family .interval").count() == 3, "none of the AUC that could not be measured"
+    names = page.locator("#family .chart").nth(2).locator("text").all_text_contents()
+    assert {"ours", "a very long name of\u2026"} <= set(names)
+    good, cost = (
+        [row.split("\t") for row in table.locator("tbody tr").all_inner_texts()]
+        for table in page.locator("#family table").all()
+    )
+    assert good[0] == ["ours", "0.500 (0.400 to 0.600)", "0.800 (0.700 to 0.900)", *["0.900 (0.800 to 0.950)"] * 2, ""]
+    assert good[1][1:3] == ["0.450 (0.350 to 0.550)", "not measured"]
+    assert good[1][5] == "-0.050 (-0.100 to 0.010)"
+    assert cost == [
+        ["ours", "120", "150", "1.00", "7.5", "530", "22.8", "11.2"],
+        ["a very long name of a network", "120", "150", "1.00", "7.5", "", "22.8", ""],
+    ]
+    notes = page.locator("#family li").all_inner_texts()
+    assert notes[0] == "ours: yolov8, yolov8s.yaml; 512 px; began with coco.safetensors; 16 epochs of 3575 train films."
+    assert "its card does not say what it began with; its card does not say how long" in notes[1]
+    assert notes[2:] == [
+        "a very long name of a network refused 1 of the films: its figures are of 99.",
+        "a very long name of a network: NOT A TEST: it was trained or its thresholds chosen on 3 of these films.",
+    ]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
