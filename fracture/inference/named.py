@@ -14,7 +14,7 @@ from fracture.models.card import SHIPPED
 OURS = "shipped"
 """What stands for the model that comes with the package, where nothing else has that name."""
 
-_NAME = re.compile(r"\w[\w .+-]{0,59}")  # it becomes a folder's name and stands in a table
+_NAME = re.compile(r"\w[\w .+-]{0,59}", re.ASCII)  # it becomes a folder's name and stands in a table
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def opened(models: Sequence[Named], classes: Sequence[str] | None = None) -> lis
         try:
             readers.append(Reader.load(one.weights))
         except FractureError as error:
-            raise type(error)(f"--model {one.name}: {error}") from error
+            raise about(one, error) from error
     expected, whose = (tuple(classes), "the dataset") if classes else (readers[0].card.classes, models[0].name)
     for one, reader in zip(models, readers, strict=True):
         if reader.card.classes != expected:
@@ -61,11 +61,16 @@ def opened(models: Sequence[Named], classes: Sequence[str] | None = None) -> lis
     return readers
 
 
+def about(one: Named, error: FractureError) -> FractureError:
+    """Give a refusal with the name of the model that it is about."""
+    return type(error)(f"--model {one.name}: {error}")
+
+
 def _named(text: str) -> Named:
     name, _, weights = text.partition("=")
     if not weights:
         raise ArgumentTypeError(f"expected NAME=WEIGHTS, got {text!r}")
     if not _NAME.fullmatch(name):
-        raise ArgumentTypeError(f"expected a name of letters, digits, blanks and ._+-, at most 60, got {name!r}")
+        raise ArgumentTypeError(f"expected a name of letters a to z, digits, blanks and ._+-, at most 60, got {name!r}")
     path = Path(weights)
     return Named(name, SHIPPED if weights == OURS and not path.exists() else path)
