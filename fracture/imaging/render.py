@@ -47,7 +47,7 @@ _LOOKS: dict[Certainty | None, Look] = {
 _PALETTE = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 158, 115))
 """Those of Okabe and Ito, which colour-blind readers tell apart, that stand out from a black film."""
 
-_STYLES = ((), (14, 11), (3, 9), (16, 8, 3, 8))
+_STYLES = ((), (10, 8), (3, 7), (12, 7, 3, 7))
 MODEL_LOOKS = tuple(Look(_PALETTE[i % len(_PALETTE)], _STYLES[i % len(_STYLES)]) for i in range(12))
 """By a model's place among those on one film; the page has the same (service/viewer/looks.js)."""
 
