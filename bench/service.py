@@ -26,6 +26,7 @@ from bench.processes import DidNotStart, Watch, can_account, free_port, started
 from fracture import __version__
 from fracture.core.files import write_json
 from fracture.core.machine import cores
+from fracture.evaluation.benchmark.cost import processor
 from fracture.imaging.decode import decode
 from fracture.inference.reader import Reader
 from fracture.phantom import draw_film
@@ -229,11 +230,10 @@ def _made(rounds: int, seconds: float) -> dict[str, Any]:
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-    models = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "processor": models[0].split(": ")[1] if models else platform.machine(),
+        "processor": processor(),
         "cores": cores(),
         "packages": {"python": platform.python_version(), **versions},
         "rounds": rounds,

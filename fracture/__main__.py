@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "train a detector on a dataset",
         "bundle": "make a training run servable",
         "evaluate": "evaluate a model on a split of a dataset",
+        "compare": "draw what several models see on one film",
+        "benchmark": "judge several models alike on the same films",
         "completion": "print what a shell needs to complete these commands",
     }
 )

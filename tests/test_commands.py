@@ -17,6 +17,7 @@ from PIL import Image
 from fracture.__main__ import COMMANDS
 from fracture.inference.reader import Reader
 from fracture.phantom import draw_film
+from fracture.phantom.dicom_files import Style, dicom
 
 ROOT = Path(__file__).parents[1]
 
@@ -325,6 +326,49 @@ def test_visualize_draws_from_the_score_that_was_asked_for_even_0(films, tmp_pat
     assert every.stdout.startswith(f"{len(read.detections)} boxes drawn on prediction.png; status: "), every.stderr
     wrong = run(*args, "--conf", "nan", cwd=tmp_path)
     assert (wrong.returncode, "expected a score within 0..1, got nan" in wrong.stderr) == (2, True)
+
+
+def test_compare_overlay_gives_for_every_model_what_read_gives(films, tmp_path):
+    models = ("--model", "ours=shipped", "--model", f"again={ROOT / 'fracture/models/shipped/model.onnx'}")
+    args = (*models, "--mode", "screening")
+    done = run(ROOT / "scripts/compare_overlay.py", "--image", films / "0.png", *args, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "compare.png").size[0] > 700
+    read = run(ROOT / "inference.py", films / "0.png", "--mode", "screening", cwd=tmp_path)
+    line = json.loads(read.stdout)
+    del line["time_ms"]
+    assert json.loads(done.stdout)["models"] == [{"name": name} | line for name in ("ours", "again")]
+    assert [said.partition(":")[0] for said in done.stderr.splitlines()] == ["ours", "again"]
+
+
+def test_compare_takes_dicom_and_writes_its_answers_to_a_file(films, called, tmp_path):
+    pixels = draw_film(np.random.default_rng(3), fractured=True)[0].astype(np.uint16) * 16
+    about = {"patient": "p", "study": "s", "name": "IM01", "spacing_mm": 0.2, "region": "leg"}
+    (tmp_path / "IM01").write_bytes(dicom(pixels, Style(), **about))
+    status, out, said = called("compare", "IM01", "--model", "ours=shipped", "--out", "a.jpg", "--json", "a.json")
+    assert (status, out.startswith("ours: ")) == (0, True), said
+    assert Image.open("a.jpg").format == "JPEG"
+    assert json.loads(Path("a.json").read_text())["models"][0]["image_size"] == [373, 454]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("0.png --model ours=shipped --model ours=shipped", "--model: expected each name once, got ours again"),
+        ("0.png --model ours=shipped --model other=nowhere", "--model other: no card.json beside nowhere"),
+        ("0.png --model ours", "expected NAME=WEIGHTS, got 'ours'"),
+        ("0.png --model a/b=shipped", "expected a name of letters a to z, digits, blanks and ._+-"),
+        ("0.png --model ours=shipped --mode loose", "--model ours: mode: expected one of screening, balanced"),
+        ("0.png --model ours=shipped --out a.gif", "expected a name that ends in .png, .jpg, .jpeg, got a.gif"),
+        ("0.png --model ours=shipped --json 0.png", "expected an output beside what is read"),
+        ("broken.png --model ours=shipped", "expected a film"),
+    ],
+)
+def test_compare_says_in_a_line_what_is_wrong(given, said, films, called, monkeypatch):
+    monkeypatch.chdir(films)
+    before = sorted(films.iterdir())
+    status, _, told = called("compare", *given.split())
+    assert (status, said in told, sorted(films.iterdir())) == (2, True, before), told
 
 
 def test_visualize_refuses_what_is_no_film(films, tmp_path):

@@ -1,6 +1,7 @@
 // The front page: figures out of the files they were written to, none typed by hand.
 
 import { bars, curves, intervals } from "./charts.js";
+import { family, interval } from "./family.js";
 import { followFooter } from "./viewer/media.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -149,12 +150,6 @@ function captioned(caption, picture) {
   return figure;
 }
 
-function interval({ value, low, high }) {
-  if (value === null) return "not measured";
-  const [middle, from, to] = [value, low, high].map((share) => share.toFixed(3));
-  return `${middle} (${from} to ${to})`;
-}
-
 function total(counts) {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
@@ -196,4 +191,5 @@ async function load(path) {
 followFooter();
 films();
 fill("#skill", skill);
+fill("#family", async (...to) => family(await load("data/benchmark.json"), $("#family"), ...to));
 fill("#speed", speed);

@@ -285,6 +285,8 @@ def _compared(
     if not file.is_file() or file_hash(file) != told["sha256"]:
         raise BadValue(f"compare: expected the predictions {told['file']} in {folder}, as its report names them")
     theirs = join(records, load_predictions(file, records).answers, settings.split)
+    # Films that are no test of the other model, copies of what it was made with, are none of the two side by side.
+    theirs = theirs.where(lambda record: record.image_id not in other["left_out"])
     others = [cards.operating_point(point) for point in other["points"]]
     return comparison.on_the_same_films(cases, theirs, (points, others), settings.seed, settings.resamples) | _named(
         other

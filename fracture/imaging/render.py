@@ -1,18 +1,22 @@
 """Boxes onto a film, so that a person sees at a glance what the machine saw and how sure it was.
 
 A solid box is definite, a dashed one suspicious, a grey dotted one neither: below both thresholds, or on a film outside
-the intended use. The picture has the boxes of the answer, and its headline. Every picture says that it is not a
-diagnosis.
+the intended use. The picture has the boxes of the answer, and its headline. Where several models are put on one film, a
+line's colour and dashes say which model drew it, and nothing else. Every picture says that it is not a diagnosis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fracture.clinical.status import Certainty, Said, Status, Thresholds
-from fracture.core.types import Detections
+from fracture.core.errors import BadValue
+from fracture.core.types import Detections, Prediction
+from fracture.core.words import counted
 
 Pixels = NDArray[np.uint8]
 
@@ -23,13 +27,29 @@ _BAR = (18, 22, 28)
 _TEXT = (235, 238, 242)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MIN_SIDE_PX = 900
-_DASH_PX = 10
-_LOOKS: dict[Certainty | None, tuple[tuple[int, int, int], int | None]] = {
-    "definite": (_SURE, None),
-    "suspicious": (_UNSURE, _DASH_PX),
-    None: (_UNRATED, 2),
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a box is drawn: its colour in RGB, and its dashes and gaps in turn, in pixels; none for a solid line."""
+
+    colour: tuple[int, int, int]
+    dashes: tuple[int, ...] = ()
+
+
+_LOOKS: dict[Certainty | None, Look] = {
+    "definite": Look(_SURE),
+    "suspicious": Look(_UNSURE, (10, 10)),
+    None: Look(_UNRATED, (2, 10)),
 }
-"""Colour and length of a dash in pixels, None for a solid line, by certainty."""
+"""By certainty."""
+
+_PALETTE = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 158, 115))
+"""Those of Okabe and Ito, which colour-blind readers tell apart, that stand out from a black film."""
+
+_STYLES = ((), (10, 8), (3, 7), (12, 7, 3, 7))
+MODEL_LOOKS = tuple(Look(_PALETTE[i % len(_PALETTE)], _STYLES[i % len(_STYLES)]) for i in range(12))
+"""By a model's place among those on one film; the page has the same (service/viewer/looks.js)."""
 
 _LOOKS_IN_WORDS: dict[Certainty | None, str] = {
     "definite": "solid: definite",
@@ -59,23 +79,72 @@ def overlay(
     names.
     Small films are enlarged.
     """
-    height, width = film.shape
-    scale = max(1.0, _MIN_SIDE_PX / max(height, width))
-    size = (round(width * scale), round(height * scale))
-    canvas = cv2.cvtColor(cv2.resize(film, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB)
+    canvas, scale = _enlarged(film)
     shown = detections.first(said.shown)
-    line = max(2, round(max(size) / 450))
+    line = _line_px(canvas)
     # The best box goes on last, so that nothing covers it.
     for box, score, certainty in reversed(list(zip(shown.xyxy * scale, shown.score, said.certainty, strict=True))):
         x0, y0, x1, y1 = (round(edge) for edge in box.tolist())
-        colour, dash_px = _LOOKS[certainty]
-        if dash_px is None:
-            cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
-        else:
-            _dashed(canvas, (x0, y0, x1, y1), colour, line, dash_px)
-        _tag(canvas, f"{score:.0%}", (x0, y0, y1), colour)
+        look = _LOOKS[certainty]
+        _rectangle(canvas, (x0, y0, x1, y1), look, line)
+        _tag(canvas, f"{score:.0%}", (x0, y0, y1), look.colour)
     bar = _legend(canvas.shape[1], _words(said, shown, shown_from, thresholds, title))
     return np.asarray(np.vstack([canvas, bar]), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one of several models found on a film: its boxes, its own answer, and from which score boxes are shown."""
+
+    name: str
+    prediction: Prediction
+    said: Said
+    shown_from: float
+
+
+def together(film: NDArray[np.uint8], models: Sequence[Drawn]) -> Pixels:
+    """Draw the boxes of several models onto one film, each in its own look, as `overlay` draws those of one.
+
+    Beside no box stands a word, so that all of the film is seen: the legend below names each model, and what it says
+    of the film. Raises BadValue for more models than there are looks.
+    """
+    if len(models) > len(MODEL_LOOKS):
+        raise BadValue(f"models: expected at most {len(MODEL_LOOKS)} on one film, got {len(models)}")
+    canvas, scale = _enlarged(film)
+    line = _line_px(canvas)
+    both = list(zip(models, MODEL_LOOKS, strict=False))
+    boxes = [
+        ((x0, y0, x1, y1), look)
+        for one, look in both
+        for x0, y0, x1, y1 in np.rint(one.prediction.detections.first(one.said.shown).xyxy * scale).astype(int).tolist()
+    ]
+    for box, _ in boxes:
+        _rectangle(canvas, box, Look(_BAR), line + 2)
+    # The first model's line is solid: through the gaps of a later one it is seen where two boxes are the same.
+    for box, look in boxes:
+        _rectangle(canvas, box, look, line)
+    lines = [_in_words(one) for one in models]
+    bar = _legend(canvas.shape[1], [*lines, NOT_A_DEVICE], [look for _, look in both])
+    return np.asarray(np.vstack([canvas, bar]), dtype=np.uint8)
+
+
+def _in_words(one: Drawn) -> str:
+    """Say what a model says of the film: how many boxes, the status, the score."""
+    headline = HEADLINES[one.said.status] if one.said.status else "No status"
+    shown = counted(one.said.shown, "box", "boxes")
+    score = one.prediction.film_score.value
+    return f"{one.name}: {shown} from {one.shown_from:.3f} on; {headline}; film score {score:.3f}"
+
+
+def _enlarged(film: NDArray[np.uint8]) -> tuple[Pixels, float]:
+    height, width = film.shape
+    scale = max(1.0, _MIN_SIDE_PX / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    return cv2.cvtColor(cv2.resize(film, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB), scale
+
+
+def _line_px(canvas: Pixels) -> int:
+    return max(2, round(float(max(canvas.shape[:2])) / 450))
 
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -92,16 +161,27 @@ def encode(pixels: Pixels, ending: str) -> bytes:
     return bytes(cv2.imencode(ending, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])
 
 
-def _dashed(
-    canvas: Pixels, box: tuple[int, int, int, int], colour: tuple[int, int, int], line: int, dash_px: int
-) -> None:
+def _rectangle(canvas: Pixels, box: tuple[int, int, int, int], look: Look, line: int) -> None:
     x0, y0, x1, y1 = box
-    for start in range(x0, x1, dash_px + _DASH_PX):
+    if not look.dashes:
+        cv2.rectangle(canvas, (x0, y0), (x1, y1), look.colour, line, cv2.LINE_AA)
+        return
+    for start, end in _dashes(x0, x1, look.dashes):
         for y in (y0, y1):
-            cv2.line(canvas, (start, y), (min(start + dash_px, x1), y), colour, line, cv2.LINE_AA)
-    for start in range(y0, y1, dash_px + _DASH_PX):
+            cv2.line(canvas, (start, y), (end, y), look.colour, line, cv2.LINE_AA)
+    for start, end in _dashes(y0, y1, look.dashes):
         for x in (x0, x1):
-            cv2.line(canvas, (x, start), (x, min(start + dash_px, y1)), colour, line, cv2.LINE_AA)
+            cv2.line(canvas, (x, start), (x, end), look.colour, line, cv2.LINE_AA)
+
+
+def _dashes(start: int, end: int, lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give the dashes of a line from ``start`` to ``end``; ``lengths`` are of a dash and the gap behind it, in turn."""
+    for number, length in enumerate(cycle(lengths)):
+        if start >= end:
+            return
+        if number % 2 == 0:
+            yield start, min(start + length, end)
+        start += length
 
 
 def _tag(canvas: Pixels, text: str, place: tuple[int, int, int], colour: tuple[int, int, int]) -> None:
@@ -136,11 +216,15 @@ def _words(
     return f"{found}{' - ' + title if title else ''}", "    ".join(meaning), NOT_A_DEVICE
 
 
-def _legend(width: int, lines: Sequence[str]) -> Pixels:
+def _legend(width: int, lines: Sequence[str], looks: Sequence[Look] = ()) -> Pixels:
+    """Write lines below a film; before the first ones, a box of each of the ``looks``."""
     bar = np.full((24 * len(lines) + 16, width, 3), _BAR, np.uint8)
     for row, text in enumerate(lines):
-        scale = 0.55
-        while scale > 0.3 and cv2.getTextSize(text, _FONT, scale, 1)[0][0] > width - 20:
+        scale, left = 0.55, 10
+        if row < len(looks):
+            _rectangle(bar, (left, 24 * row + 12, left + 44, 24 * row + 27), looks[row], 2)
+            left += 56
+        while scale > 0.3 and cv2.getTextSize(text, _FONT, scale, 1)[0][0] > width - left - 10:
             scale -= 0.05
-        cv2.putText(bar, text, (10, 24 * row + 26), _FONT, scale, _TEXT, 1, cv2.LINE_AA)
+        cv2.putText(bar, text, (left, 24 * row + 26), _FONT, scale, _TEXT, 1, cv2.LINE_AA)
     return bar

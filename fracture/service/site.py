@@ -1,5 +1,6 @@
 """The static site: the page as the service has it, with its films to try, before answers that were recorded."""
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from fracture.core.files import write_bytes, write_json
 from fracture.core.folders import check_apart
 from fracture.data import samples
 from fracture.data.samples import Sample
+from fracture.evaluation.benchmark import model as benchmark
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
@@ -40,7 +42,7 @@ def publish(docs: Path, out: Path) -> list[Path]:
         raise BadValue(f"expected no folder yet, or one that an earlier site was written to, got {out}")
     files = {f"viewer/{file.name}": file for file in page_files()} | {f"viewer/{API}": docs / "site" / API}
     files |= {f"viewer/samples/{name}": samples.FOLDER / name for name in samples.FILES}
-    files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js", "charts.js")}
+    files |= {name: docs / "site" / name for name in (_MARK, "site.css", "site.js", "charts.js", "family.js")}
     for folder in ("data", "runs"):
         found = sorted(file for file in (docs / folder).rglob("*") if file.is_file())
         files |= {file.relative_to(docs).as_posix(): file for file in found}
@@ -59,6 +61,23 @@ def record(docs: Path, weights: Sequence[Path]) -> Path:
     models = [recorded for folder in weights for recorded in record_models(folder, films)]
     written = docs / "data/answers.json"
     write_json(written, {"schema": 2, "films": [film.file for film in films], "models": models})
+    return written
+
+
+def take_benchmark(docs: Path, file: Path) -> Path:
+    """Copy a benchmark.json into ``docs/data``, where the front page looks for it; give the file written.
+
+    Raises MissingData without one, BadValue where it is no benchmark of this version.
+    """
+    if not file.is_file():
+        raise MissingData(f"no benchmark at {file}")
+    data = file.read_bytes()
+    try:
+        benchmark.check(json.loads(data))
+    except ValueError as error:
+        raise BadValue(f"{file}: expected JSON, got {error}") from error
+    written = docs / "data/benchmark.json"
+    write_bytes(written, data)
     return written
 
 

@@ -594,6 +594,17 @@ def test_films_the_model_was_made_with_are_counted_apart_under_other_names(made_
     assert "by name only" not in text(report)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_films_that_one_of_two_models_was_made_with_are_not_in_their_comparison(made_with, root, tmp_path, first):
+    knowing, films = made_with
+    smuggle(root, films[:3], {"format": "PNG"})
+    readers = [knowing, Reader(CARD, Corner())]
+    one, other = readers if first else reversed(readers)
+    evaluate_model(one, Settings(root, tmp_path / "one", resamples=20))
+    beside = Settings(root, tmp_path / "other", resamples=20, compare=tmp_path / "one/report.json")
+    assert evaluate_model(other, beside)["comparison"]["films"] == 7
+
+
 def test_where_most_are_such_films_it_is_no_test(made_with, root, tmp_path):
     reader, films = made_with
     manifest.save([record for record in manifest.load(root) if record.image_id in {"t/test0", "t/test4"}], root)

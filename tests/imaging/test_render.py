@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from fracture.clinical.status import Thresholds, of_film
-from fracture.core.types import Detections
-from fracture.imaging.render import NOT_A_DEVICE, _words, encode_png
+from fracture.core.errors import BadValue
+from fracture.core.types import Detections, Prediction
+from fracture.imaging.render import MODEL_LOOKS, NOT_A_DEVICE, Drawn, _in_words, _words, encode_png, together
 from fracture.imaging.render import overlay as draw
 
 AT = Thresholds(screening=0.3, specific=0.6)
@@ -112,3 +113,47 @@ def test_the_picture_is_a_png():
 
     picture = overlay(BLACK, one(0.9))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(picture)))), picture)
+
+
+def drawn(name, score, box=(200.0, 300.0, 400.0, 500.0)):
+    said = of_film([score], frozenset(), AT, 0.3)
+    return Drawn(name, Prediction((800, 1000), one(score, box), "net", ""), said, 0.3)
+
+
+def test_each_model_on_a_film_has_a_colour_and_a_line_of_its_own():
+    boxes = [(100.0, 50.0 + 240 * i, 700.0, 230.0 + 240 * i) for i in range(4)]
+    picture = together(BLACK, [drawn(f"m{i}", 0.7, box) for i, box in enumerate(boxes)])
+    shares = []
+    for look, box in zip(MODEL_LOOKS, boxes, strict=False):
+        edge = picture[round(box[1]) + 8 : round(box[3]) - 8, 100].astype(int)
+        inked = np.abs(edge - look.colour).max(axis=1) < 12
+        shares.append(inked.mean())
+        assert (np.abs(edge[edge.max(axis=1) > 120] - look.colour).max(axis=1) < 90).all()
+    solid, dashed, dotted, dash_dot = shares
+    assert solid == 1
+    assert 0.2 < dotted < dashed < 0.8
+    assert 0.2 < dash_dot < 0.8
+    assert len({(look.colour, look.dashes) for look in MODEL_LOOKS}) == len(MODEL_LOOKS)
+
+
+def test_colours_of_models_stand_out_from_a_black_film():
+    for look in MODEL_LOOKS:
+        linear = [((c / 255 + 0.055) / 1.055) ** 2.4 for c in look.colour]
+        assert (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05) / 0.05 > 4.5, look
+
+
+def test_the_legend_is_below_the_film_and_says_what_each_model_says():
+    picture = together(BLACK, [drawn("ours", 0.7), drawn("theirs", 0.4)])
+    assert picture.shape == (1000 + 24 * 3 + 16, 800, 3)
+    film = picture[:1000].copy()
+    film[295:506, 195:406] = 0
+    assert film.max() < 10, "nothing lies on the film but boxes"
+    assert _in_words(drawn("ours", 0.7)) == "ours: 1 box from 0.300 on; Fracture suspected; film score 0.700"
+    assert _in_words(drawn("theirs", 0.2)) == (
+        "theirs: 0 boxes from 0.300 on; No box reaches a threshold; film score 0.200"
+    )
+
+
+def test_there_are_no_more_models_than_looks():
+    with pytest.raises(BadValue, match="models: expected at most 12 on one film, got 13"):
+        together(BLACK, [drawn("one", 0.7)] * 13)

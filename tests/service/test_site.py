@@ -17,6 +17,7 @@ from fracture.models.card import SHIPPED
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.service import site
 from fracture.service.http import answers
+from tests.service.benchmarks import made_up_benchmark
 
 DOCS = Path(__file__).parents[2] / "docs"
 DATA = DOCS / "data"
@@ -69,10 +70,17 @@ def test_all_data_has_a_schema():
     assert all((DATA / name.replace(".json", ".schema.json")).is_file() for name in files)
 
 
+def of_the_shipped(recorded):
+    """Give the recorded models that are the shipped one; others may stand behind it."""
+    model_id = cards.load(SHIPPED).model_id
+    assert recorded["models"][0]["card"]["model_id"] == model_id, AGAIN
+    return [model for model in recorded["models"] if model["card"]["model_id"] == model_id]
+
+
 def test_answers_were_recorded_with_the_shipped_model(recorded):
-    card = cards.load(SHIPPED)
-    assert {model["card"]["version"] for model in recorded["models"]} == {card.version}, AGAIN
-    assert all(model["card"]["files"] == card.files for model in recorded["models"]), AGAIN
+    card, models = cards.load(SHIPPED), of_the_shipped(recorded)
+    assert {model["card"]["version"] for model in models} == {card.version}, AGAIN
+    assert all(model["card"]["files"] == card.files for model in models), AGAIN
     named = [point["name"] for point in recorded["models"][0]["card"]["operating_points"]]
     assert named == [point.name for point in card.operating_points], AGAIN
 
@@ -93,7 +101,7 @@ def test_answers_have_the_services_form(recorded):
 def test_the_model_says_of_the_committed_films_what_was_recorded(recorded):
     card = cards.load(SHIPPED)
     reader = Reader(card, OpenVinoNetwork(SHIPPED / "model.onnx"), SHIPPED)
-    [whole] = [model for model in recorded["models"] if model["name"].endswith("float32")]
+    [whole] = [model for model in of_the_shipped(recorded) if model["name"].endswith("float32")]
     floor = card.operating_point(site.FLOOR).threshold
     for film, answer in zip(samples.samples(), whole["answers"], strict=True):
         found = reader.read(film.path.read_bytes()).detections.above(floor)
@@ -113,7 +121,7 @@ def test_the_site_is_small_and_complete(recorded, published):
 
 
 def test_nothing_on_the_front_page_comes_from_elsewhere(published):
-    for name in ("index.html", "site.css", "site.js", "charts.js", "viewer/api.js"):
+    for name in ("index.html", "site.css", "site.js", "charts.js", "family.js", "viewer/api.js"):
         text = (published / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|[\"'(]//|@import|url\(|innerHTML", text), name
     policy = 'http-equiv="Content-Security-Policy" content="default-src'
@@ -139,3 +147,19 @@ def test_a_model_without_its_network_is_refused(tmp_path):
     cards.save(type(card)(**{**vars(card), "files": files}), tmp_path)
     with pytest.raises(MissingData, match=r"no \.onnx"):
         list(site.record_models(tmp_path, []))
+
+
+def test_a_benchmark_is_taken_in_as_it_is_and_nothing_else(tmp_path):
+    (tmp_path / "none.json").write_text("{")
+    (tmp_path / "other.json").write_text("{}")
+    for name, error, said in (
+        ("absent.json", MissingData, "no benchmark at"),
+        ("none.json", BadValue, "expected JSON"),
+        ("other.json", BadValue, "benchmark, the whole: expected 'schema' there"),
+    ):
+        with pytest.raises(error, match=said):
+            site.take_benchmark(tmp_path / "docs", tmp_path / name)
+    assert not (tmp_path / "docs").exists()
+    made = made_up_benchmark()
+    (tmp_path / "made.json").write_text(json.dumps(made))
+    assert json.loads(site.take_benchmark(tmp_path / "docs", tmp_path / "made.json").read_text()) == made

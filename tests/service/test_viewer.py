@@ -34,12 +34,14 @@ from starlette.staticfiles import StaticFiles
 from fracture.core.errors import FractureError
 from fracture.data import samples
 from fracture.imaging.decode import decode
+from fracture.imaging.render import MODEL_LOOKS
 from fracture.inference.reader import Reader
 from fracture.phantom import FilmSpec, draw_film
 from fracture.service.http import pages
 from fracture.service.http.main import create_app, open_sandbox
 from fracture.service.http.settings import Settings
 from fracture.service.site import publish
+from tests.service.benchmarks import made_up_benchmark
 
 ROOT = Path(__file__).parents[2]
 VIEWER = ROOT / "fracture/service/viewer"
@@ -1140,10 +1142,12 @@ def test_a_zoom_of_100_percent_shows_a_pixel_as_a_pixel(visit, film):
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing_to_mend_on_the_front_page(browser, site, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    (site[0] / "data/benchmark.json").write_text(json.dumps(made_up_benchmark()))
     context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
     page = context.new_page()
     page.goto(f"{site[1]}/")
     page.wait_for_selector("#skill table")
+    page.wait_for_selector("#family li")
     found = axe.run(page).response["violations"]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
     context.close()
@@ -1587,6 +1591,108 @@ def test_the_site_shows_what_was_recorded(opened, site):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+OTHER = "other_net 2"
+
+
+@pytest.fixture
+def two_models(site):
+    """Give the site with answers of one more model, made of the first's: lower scores, boxes moved aside."""
+    docs, _ = site
+    file = docs / "data/answers.json"
+    recorded = json.loads(file.read_text())
+    other = json.loads(json.dumps(recorded["models"][0]))
+    other["name"] = f"{OTHER}, float32"
+    other["card"] |= {"model_id": "other_net", "version": "2"}
+    for point in other["card"]["operating_points"]:
+        point["threshold"] /= 2
+    for answer in other["answers"]:
+        for found in answer["detections"]:
+            found["confidence"] /= 2
+            found["bbox_xyxy"] = [edge + 12 for edge in found["bbox_xyxy"]]
+    recorded["models"].append(other)
+    jsonschema.validate(recorded, json.loads((docs / "data/answers.schema.json").read_text()))
+    file.write_text(json.dumps(recorded))
+    return site, recorded
+
+
+def test_the_page_reads_like_a_picture_of_several_models():
+    """The command's pictures and the page draw a model alike."""
+    looks = SCRIPTS["looks.js"]
+    colours = re.findall(r"#[0-9a-f]{6}", looks)
+    styles = json.loads(re.search(r"STYLES = (\[.*\]);", looks).group(1))
+    for place, look in enumerate(MODEL_LOOKS):
+        assert "#" + bytes(look.colour).hex() == colours[place % len(colours)]
+        assert list(look.dashes) == styles[place % len(styles)]
+
+
+def test_one_model_however_it_is_run_is_beside_no_other(opened, site):
+    page = opened(f"{site[1]}/viewer/")
+    page.wait_for_selector("#samples button")
+    page.locator("#samples button").nth(1).click()
+    page.wait_for_selector(".film")
+    settle(page)
+    assert page.locator("#models label").count() > 1
+    assert page.is_hidden("#others")
+    assert page.is_visible(".legend .rated >> nth=0")
+
+
+def test_further_models_are_put_on_the_same_film_on_request(opened, two_models):
+    (_, address), recorded = two_models
+    which = recorded["films"].index("leg-2.png")
+    ours, theirs = (recorded["models"][at]["answers"][which] for at in (0, -1))
+    page = opened(f"{address}/viewer/#leg-2.png", width=360, height=800)
+    page.wait_for_selector("[data-number]")
+    settle(page)
+    own, others = boxes(page), page.locator(".boxes .other")
+    assert others.count() == 0, "off until asked for"
+    assert page.locator("#others label:visible").count() == 1
+    page.get_by_label("screening").check()
+    page.get_by_label(OTHER, exact=True).check()
+    others.first.wait_for()
+    assert (own.count(), others.count()) == (len(ours["detections"]), len(theirs["detections"]))
+    style = "box => { const { stroke, strokeDasharray } = getComputedStyle(box); return [stroke, strokeDasharray]; }"
+    assert own.first.locator(".line").evaluate(style) == ["rgb(86, 180, 233)", "none"]
+    assert others.first.locator(".line").evaluate(style) == ["rgb(230, 159, 0)", "10px, 8px"]
+    rows = page.locator(".side-by-side li").all_inner_texts()
+    first = recorded["models"][0]["card"]
+    assert rows[0].startswith(f"{first['model_id']} {first['version']}: {len(ours['detections'])} box")
+    assert rows[1].startswith(f"{OTHER}: {len(theirs['detections'])} box")
+    assert page.locator(".legend .rated:visible").count() == 0
+
+    best = theirs["detections"][0]
+    others.last.focus()
+    said = page.inner_text(".details").splitlines()
+    assert said[0] == OTHER
+    assert said[-1] in {f"raw score {box['confidence']:.3f}" for box in theirs["detections"]}
+    own.first.focus()
+    assert page.inner_text(".details").splitlines()[0] == f"{first['model_id']} {first['version']}"
+
+    lines = legend(page)[1]
+    assert [line for line in lines if ": " in line and line.startswith((OTHER, first["model_id"]))][:2] == rows
+    slide(page, best["confidence"] * 1.2)
+    kept = [(box, n == theirs["deciding_box"]) for n, box in enumerate(theirs["detections"])]
+    assert others.count() == sum(box["confidence"] >= best["confidence"] * 1.2 or decides for box, decides in kept)
+    page.get_by_label(f"{OTHER}, float32").check()
+    settle(page)
+    assert others.count() == 0, "the model that is read with is no further one"
+    assert page.locator("#others label:visible").all_inner_texts() == [f"{first['model_id']} {first['version']}"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing_to_mend_where_models_stand_side_by_side(browser, two_models, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{two_models[0][1]}/viewer/#leg-2.png")
+    page.wait_for_selector("[data-number]")
+    page.get_by_label(OTHER, exact=True).check()
+    page.locator(".side-by-side li").first.wait_for()
+    found = axe.run(page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    context.close()
+
+
 def test_the_site_has_no_answer_to_a_film_of_ones_own(opened, site, film):
     page = opened(f"{site[1]}/viewer/")
     page.wait_for_selector("#samples button")
@@ -1644,3 +1750,37 @@ def made_up_bench():
     load = figures | ratios | counts | {"bare_ms": None, "rounds": [figures | {"bare_ms": None}]}
     loads = [of | {"film": "373x454", "clients": 16} | load]
     return {"schema": 1, "made": made | {"rounds": 1, "seconds": 2}, "services": [of | once], "loads": loads}
+
+
+def test_the_front_page_puts_models_side_by_side_where_they_were_judged(opened, site):
+    docs, address = site
+    (docs / "data/benchmark.json").unlink(missing_ok=True)
+    page = opened(f"{address}/", width=360, height=800)
+    until(page, "() => document.querySelectorAll('#skill table').length === 1")
+    assert page.is_hidden("#family")
+    (docs / "data/benchmark.json").write_text(json.dumps(made_up_benchmark()))
+    page.reload()
+    page.wait_for_selector("#family li")
+    assert page.locator("#family .chart").count() == 3
+    assert page.locator("#family .interval").count() == 3, "none of the AUC that could not be measured"
+    names = page.locator("#family .chart").nth(2).locator("text").all_text_contents()
+    assert {"ours", "a very long name of\u2026"} <= set(names)
+    good, cost = (
+        [row.split("\t") for row in table.locator("tbody tr").all_inner_texts()]
+        for table in page.locator("#family table").all()
+    )
+    assert good[0] == ["ours", "0.500 (0.400 to 0.600)", "0.800 (0.700 to 0.900)", *["0.900 (0.800 to 0.950)"] * 2, ""]
+    assert good[1][1:3] == ["0.450 (0.350 to 0.550)", "not measured"]
+    assert good[1][5] == "-0.050 (-0.100 to 0.010)"
+    assert cost == [
+        ["ours", "120", "150", "1.00", "7.5", "530", "22.8", "11.2"],
+        ["a very long name of a network", "120", "150", "1.00", "7.5", "", "22.8", ""],
+    ]
+    notes = page.locator("#family li").all_inner_texts()
+    assert notes[0] == "ours: yolov8, yolov8s.yaml; 512 px; began with coco.safetensors; 16 epochs of 3575 train films."
+    assert "its card does not say what it began with; its card does not say how long" in notes[1]
+    assert notes[2:] == [
+        "a very long name of a network refused 1 of the films: its figures are of 99.",
+        "a very long name of a network: NOT A TEST: it was trained or its thresholds chosen on 3 of these films.",
+    ]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { shown } from "./modes.js";
+import { legendRow, sideBySide } from "./others.js";
 import * as words from "./words.js";
 
 /** Say on a film's card what is known of it by now. */
@@ -22,7 +23,7 @@ export function updateCard(film) {
   if (!found) {
     view.setBoxes([], null, []);
     for (const name of [".chance", ".count", ".advice"]) part(name).textContent = "";
-    for (const name of [".found", ".warnings"]) part(name).replaceChildren();
+    for (const name of [".found", ".warnings", ".side-by-side"]) part(name).replaceChildren();
     return;
   }
   const numbered = found.map((detection, index) => [detection, index + 1]);
@@ -34,7 +35,10 @@ export function updateCard(film) {
   view.hidden = found.length - above.length;
   // A box below the slider is shown only where the status rests on it.
   view.besides = above.some(([{ confidence }]) => confidence < shown.threshold);
-  view.setBoxes(above.map(([detection]) => detection), answer.image_size, above.map(([, number]) => number));
+  const [boxes, numbers] = [0, 1].map((which) => above.map((one) => one[which]));
+  const models = sideBySide(film, boxes);
+  view.setBoxes(boxes, answer.image_size, numbers, models);
+  part(".side-by-side").replaceChildren(...models.map(legendRow));
   correction.update(answer, above);
   countBoxes(film);
   part(".chance").textContent = words.filmWords(answer, shown.model?.card.calibration);

@@ -2,10 +2,10 @@
 
 import { listen } from "./gestures.js";
 import { leader, places } from "./labels.js";
-import { boxMark, peoplesMark } from "./marks.js";
+import { boxMark, otherMark, peoplesMark } from "./marks.js";
 import { Ruler } from "./measure.js";
 import { Pencil } from "./pencil.js";
-import { boxWords, spacingWords } from "./words.js";
+import { spacingWords } from "./words.js";
 
 const WHOLE = { centre: 127.5, width: 255 };
 const MOST_ZOOM = 40;
@@ -35,7 +35,9 @@ export class FilmView {
     this.frame = null; // of the boxes, {width, height}
     this.detections = [];
     this.marks = [];
-    this.order = []; // the marks, the largest first
+    this.others = []; // the marks of further models
+    this.sideBySide = []; // what several models say, this one's first; none where it is alone
+    this.order = []; // all marks of models, the largest first
     this.truth = null; // boxes that radiologists drew, in pixels of the film
     this.own = []; // boxes that this reader drew
     this.wrong = new Set(); // numbers of boxes that this reader calls wrong
@@ -88,14 +90,20 @@ export class FilmView {
     return this.frame ?? this.size;
   }
 
-  /** Show these boxes, whose pixels are those of `frame`. `numbers` are their places in the whole list. */
-  setBoxes(detections, frame, numbers) {
-    const area = ({ bbox_xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
+  /**
+   * Show these boxes, whose pixels are those of `frame`. `numbers` are their places in the whole list; `sideBySide` has
+   * what several models say, {name, look, boxes, text} each, this one first.
+   */
+  setBoxes(detections, frame, numbers, sideBySide = []) {
+    const area = ({ xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
+    const [as = null, ...further] = sideBySide;
     this.detections = detections;
     this.frame = frame;
-    this.marks = detections.map((detection, index) => this.mark(detection, numbers[index]));
+    this.sideBySide = sideBySide;
+    this.marks = detections.map((detection, index) => this.mark(detection, numbers[index], as));
+    this.others = further.flatMap((model) => model.boxes.map((detection) => this.listened(otherMark(detection, model))));
     // A small box inside a large one has to stay within reach.
-    this.order = [...this.marks].sort((one, other) => area(other.detection) - area(one.detection));
+    this.order = [...this.others, ...this.marks].sort((one, other) => area(other) - area(one));
     this.redraw();
     this.point(null);
     if (!this.greys) this.fit();
@@ -111,9 +119,13 @@ export class FilmView {
     if (this.greys) this.place();
   }
 
-  mark(detection, number) {
-    const mark = boxMark(detection, number);
+  mark(detection, number, as) {
+    const mark = boxMark(detection, number, as);
     mark.group.classList.toggle("wrong", this.wrong.has(number));
+    return this.listened(mark);
+  }
+
+  listened(mark) {
     for (const event of ["pointerenter", "focus"]) mark.group.addEventListener(event, () => this.point(mark));
     for (const event of ["pointerleave", "blur"]) mark.group.addEventListener(event, () => this.pointTo(null));
     return mark;
@@ -139,15 +151,14 @@ export class FilmView {
   /** Say what is known of a box; of none as null, and of none while they are hidden. */
   point(pointed) {
     const mark = this.boxesHidden ? null : pointed;
-    for (const other of this.marks) other.group.classList.toggle("pointed", other === mark);
-    const lines = mark ? [...boxWords(mark.detection), mark.detection.notes] : [];
-    this.details.textContent = lines.filter(Boolean).join("\n");
+    for (const other of this.order) other.group.classList.toggle("pointed", other === mark);
+    this.details.textContent = mark ? mark.lines.join("\n") : "";
   }
 
   /** Point to a box by its number; without one to that in focus, if any. */
   pointTo(number) {
     const meant = (mark) => (number === null ? mark.group === document.activeElement : mark.number === number);
-    this.point(this.marks.find(meant) ?? null);
+    this.point(this.order.find(meant) ?? null);
   }
 
   reset() {
@@ -251,12 +262,12 @@ export class FilmView {
     this.canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.overlay.classList.toggle("hidden", Boolean(this.boxesHidden));
     this.overlay.classList.toggle("compared", Boolean(this.truthShown));
-    const boxes = this.marks.map(({ detection, rects }) => this.put(rects, detection.bbox_xyxy));
+    const [boxes, others] = [this.marks, this.others].map((marks) => marks.map(({ rects, xyxy }) => this.put(rects, xyxy)));
     for (const { xyxy, rects } of this.drawn ?? []) this.put(rects, xyxy);
     const sketched = this.pencil.box;
     this.sketch.group.style.display = sketched ? "" : "none";
     if (sketched) this.put(this.sketch.rects, sketched);
-    this.label(boxes);
+    this.label(boxes, others);
     const { clientWidth, clientHeight } = this.viewport;
     const onScreen = ({ x, y }) => ({ x: this.onScreen(x, true), y: this.onScreen(y, false) });
     this.ruler.place(onScreen, { width: clientWidth, height: clientHeight });
@@ -273,13 +284,13 @@ export class FilmView {
   }
 
   /** Put every label where it covers no box and no other label, with a line to its box where it had to move away. */
-  label(boxes) {
+  label(boxes, others) {
     const { clientWidth: width, clientHeight: height } = this.viewport;
     if (!this.marks.length) return;
     const em = Number.parseFloat(getComputedStyle(this.marks[0].label).fontSize);
     const sizes = this.marks.map(({ label }) => (
       { width: LABEL_EM.letter * em * label.textContent.length, height: LABEL_EM.height * em }));
-    const found = places(boxes.map((box, index) => ({ ...sizes[index], box })), { width, height });
+    const found = places(boxes.map((box, index) => ({ ...sizes[index], box })), { width, height }, others);
     this.marks.forEach(({ group, line, label }, index) => {
       const spot = found[index];
       group.classList.toggle("unlabelled", !spot);

@@ -8,10 +8,11 @@ const RING_PX = 16;
  * Give a place for every label, in order: on no box, on no other label, within the view; null where there is none.
  * @param {{width: number, height: number, box: {x: number, y: number, width: number, height: number}}[]} labels
  * @param {{width: number, height: number}} view
+ * @param {{x: number, y: number, width: number, height: number}[]} boxes that have no label, and that none may cover
  * @returns {({x: number, y: number, ring: number} | null)[]} `ring` 0 is at the box, more is further away
  */
-export function places(labels, view) {
-  const taken = labels.map(({ box }) => box);
+export function places(labels, view, boxes = []) {
+  const taken = [...boxes, ...labels.map(({ box }) => box)];
   return labels.map(({ width, height, box }) => {
     const spot = firstFree(around(box, width, height), (at) => isWithin(at, view) && taken.every((other) => isApart(at, other)));
     if (spot) taken.push(spot);

@@ -1,12 +1,18 @@
 // Boxes as they are drawn over a film: the model's, with a label, and those of people.
 
+import { drawAs } from "./looks.js";
 import { boxWords, chanceWords, rating } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Make the mark of a box that the model drew; `number` is its place in the whole list. */
-export function boxMark(detection, number) {
+/**
+ * Make the mark of a box that the model drew; `number` is its place in the whole list. Beside other models, `as` has its
+ * name and its look there.
+ */
+export function boxMark(detection, number, as = null) {
   const { group, rects } = rectangles([rating(detection)]);
+  if (as) drawAs(rects[1], as.look);
+  const lines = [as?.name, ...boxWords(detection), detection.notes].filter(Boolean);
   const [line, label] = ["line", "text"].map((name) => document.createElementNS(SVG, name));
   line.classList.add("leader");
   label.textContent = `${number} · ${chanceWords(detection)}`;
@@ -15,7 +21,19 @@ export function boxMark(detection, number) {
   group.setAttribute("tabindex", "0");
   group.setAttribute("role", "img");
   group.setAttribute("aria-label", `Box ${number}. ${boxWords(detection).join(". ")}`);
-  return { detection, group, rects, line, label, number };
+  return { detection, xyxy: detection.bbox_xyxy, group, rects, line, label, number, lines };
+}
+
+/** Make the mark of a box that another model drew. */
+export function otherMark(detection, { name, look }) {
+  const { group, rects } = rectangles([]);
+  const lines = [name, ...boxWords(detection)].filter(Boolean);
+  drawAs(rects[1], look);
+  group.classList.add("other");
+  group.setAttribute("tabindex", "0");
+  group.setAttribute("role", "img");
+  group.setAttribute("aria-label", lines.join(". "));
+  return { xyxy: detection.bbox_xyxy, group, rects, lines, look };
 }
 
 /** Make the mark of a box that people drew, by its kind: "drawn" by radiologists, "own" by this reader. */

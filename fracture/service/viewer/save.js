@@ -33,8 +33,9 @@ function picture(view, { threshold, model: { card } }, model) {
   const scale = Math.max(1, LEAST_SIDE_PX / Math.max(width, height));
   const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
   const unit = Math.max(across, down) / LEAST_SIDE_PX;
+  const [as, ...further] = view.boxesHidden ? [] : view.sideBySide;
   const boxes = view.boxesHidden ? [] : view.marks.map(({ detection, number }) => (
-    { ...detection, kind: view.wrong.has(number) ? "wrong" : rating(detection) }));
+    { ...detection, kind: view.wrong.has(number) ? "wrong" : (as?.look ?? rating(detection)) }));
   const people = [
     ...(view.truthShown ? (view.truth ?? []) : []).map((xyxy) => ["people", xyxy]),
     ...(view.ownShown ? view.own : []).map((xyxy) => ["own", xyxy]),
@@ -42,6 +43,7 @@ function picture(view, { threshold, model: { card } }, model) {
   const kinds = new Set([...boxes.map(({ kind }) => kind), ...people.map(([kind]) => kind)]);
   const from = leasts(card.operating_points);
   const legend = Object.keys(LINES).filter((kind) => kinds.has(kind)).map((kind) => ({ kind, text: LINES[kind].meaning + (from[kind] ?? "") }));
+  if (as) legend.unshift(...[as, ...further].map(({ look, text }) => ({ kind: look, text })));
   const brush = document.createElement("canvas").getContext("2d");
   brush.font = FONT(15 * unit);
   const room = across - 20 * unit;
@@ -57,10 +59,12 @@ function picture(view, { threshold, model: { card } }, model) {
   const place = [across / (view.frame?.width ?? width), down / (view.frame?.height ?? height)];
   for (const [kind, xyxy] of people) stroke(brush, kind, unit, rectangle(xyxy, place));
   const rectangles = boxes.map(({ bbox_xyxy: xyxy }) => rectangle(xyxy, place));
+  if (as) for (const { look, xyxy } of view.others) stroke(brush, look, unit, rectangle(xyxy, place));
   // The best box goes on last, so that nothing covers it.
   for (const [index, detection] of [...boxes.entries()].reverse()) stroke(brush, detection.kind, unit, rectangles[index]);
   if (view.ruler.ends) rule(brush, view.ruler, place, { width: across, height: down }, unit);
-  label(brush, boxes, rectangles, { width: across, height: down }, unit);
+  const apart = as ? view.others.map(({ xyxy }) => area(rectangle(xyxy, place))) : [];
+  label(brush, boxes, rectangles, { width: across, height: down }, unit, apart);
   brush.font = FONT(15 * unit);
   let row = 0;
   const next = () => down + (ROW_PX * (row += 1) + 2) * unit;
@@ -93,6 +97,11 @@ function wrapped(brush, text, room) {
   return lines;
 }
 
+/** Give how a kind of box is drawn; of a model's own look, that. */
+function lineOf(kind) {
+  return LINES[kind] ?? kind;
+}
+
 /** Draw a line of the legend: the kind of box as it is drawn, and what it means. */
 function explain(brush, { kind, text }, y, unit) {
   stroke(brush, kind, unit, [10 * unit, y - 12 * unit, 30 * unit, 13 * unit]);
@@ -101,7 +110,7 @@ function explain(brush, { kind, text }, y, unit) {
 }
 
 function stroke(brush, kind, unit, rectangle) {
-  const { colour, dashes } = LINES[kind];
+  const { colour, dashes } = lineOf(kind);
   brush.strokeStyle = colour;
   brush.lineWidth = 2.5 * unit;
   brush.setLineDash(dashes.map((length) => length * unit));
@@ -120,6 +129,10 @@ function leasts(points) {
 
 function rectangle([x0, y0, x1, y1], [sx, sy]) {
   return [x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy];
+}
+
+function area([x, y, width, height]) {
+  return { x, y, width, height };
 }
 
 /** Draw a length that was measured. */
@@ -144,16 +157,15 @@ function rule(brush, { ends, text }, [sx, sy], view, unit) {
 }
 
 /** Write beside every box how sure it is, where that covers no box, with a line to it where it had to move away. */
-function label(brush, boxes, rectangles, view, unit) {
+function label(brush, boxes, rectangles, view, unit, apart) {
   brush.font = `600 ${FONT(17 * unit)}`;
   const labels = boxes.map((detection, index) => {
-    const [x, y, width, height] = rectangles[index];
     const text = `${detection.kind === "wrong" ? "called wrong, " : ""}${chanceWords(detection)}`;
-    return { text, width: brush.measureText(text).width + 10 * unit, height: 23 * unit, box: { x, y, width, height } };
+    return { text, width: brush.measureText(text).width + 10 * unit, height: 23 * unit, box: area(rectangles[index]) };
   });
-  places(labels, view).forEach((spot, index) => {
+  places(labels, view, apart).forEach((spot, index) => {
     if (!spot) return;
-    const { colour } = LINES[boxes[index].kind];
+    const { colour } = lineOf(boxes[index].kind);
     const { x1, y1, x2, y2 } = leader(spot, labels[index].box);
     brush.setLineDash([]);
     brush.strokeStyle = colour;

@@ -10,6 +10,7 @@ import { isShownLocally } from "./formats.js";
 import { keyed } from "./key.js";
 import { fitForPrint, followFooter } from "./media.js";
 import { offerModels, setModel, shown, slide } from "./modes.js";
+import { askOthers, offerOthers, tidyOthers } from "./others.js";
 import { credit, offer, truth } from "./samples.js";
 import { saveJson, savePicture } from "./save.js";
 import { press, use } from "./tools.js";
@@ -131,6 +132,7 @@ async function read() {
     const how = { model: shown.model, mode: shown.usual?.name, conf: shown.floor?.threshold, place: study.place };
     const answer = await withKey(() => api.detect(sent.map(({ file }) => file), how, running.signal));
     if (study.running === running) await take(answer, sent);
+    await askOthers(study.films);
   } catch (problem) {
     if (study.running !== running) return;
     const aboutFilms = ABOUT_FILMS.has(problem.status); // which are the same when they are sent again
@@ -265,6 +267,7 @@ async function load() {
     const open = (file, about) => { clear(); add([file], about); };
     offer(samples, (file, about) => { open(file, about); focusOn(study.films[0]); });
     offerModels(models, choose, updateFilms);
+    offerOthers(models, compare);
     // A film to try may be named in the address, as the front page of the static site does.
     const named = samples.find(({ about }) => `#${about.file}` === location.hash);
     if (named && !study.films.length) named.file().then((file) => open(file, named.about), () => {});
@@ -276,7 +279,15 @@ async function load() {
 
 function choose(model) {
   setModel(model, updateFilms);
+  tidyOthers();
   if (study.films.length) read();
+}
+
+/** Show what the models that were chosen besides say of the films. */
+async function compare() {
+  tidyOthers();
+  await askOthers(study.films);
+  updateFilms();
 }
 
 function updateFilms() {

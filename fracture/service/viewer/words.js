@@ -106,6 +106,12 @@ export function countWords({ shown, hidden, besides, off }) {
   return `${plural(shown, "box", "boxes")} shown${left}${stays}.`;
 }
 
+/** Say what one of several models finds on a film. */
+export function modelSaid(name, boxes, { status, film_score: whole }) {
+  const scored = known(whole?.value) ? `film score ${score(whole.value)}` : "";
+  return [`${name}: ${plural(boxes, "box", "boxes")}`, statusWords(status), scored].filter(Boolean).join("; ");
+}
+
 /** Say what was measured at an operating point, a sentence each: {test, set}, on test and on what it was set on. */
 export function measuredWords(point, test = null) {
   const on = test?.modes?.[point.name];
