@@ -104,6 +104,26 @@ def test_a_pickle_is_never_opened(tmp_path, card):
         open_reader(Settings(fracture_weights=weights))
 
 
+def test_an_architecture_stands_for_its_run_and_is_held_against_the_weights(tmp_path, card, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs/fracture_retinanet"
+    run.mkdir(parents=True)
+    with pytest.raises(MissingData, match=r"no card\.json beside runs/fracture_retinanet"):
+        _ = Settings(fracture_backend="retinanet").weights
+    (run / "model.onnx").write_bytes(b"a network")
+    cards.save(card(arch="retinanet", files={"model.onnx": file_hash(run / "model.onnx")}), run)
+    assert Settings(fracture_backend="retinanet").weights == Path("runs/fracture_retinanet")
+    assert Settings(fracture_backend="yolov8").weights == Settings(fracture_backend="openvino").weights == cards.SHIPPED
+    with pytest.raises(
+        BadValue, match=r"FRACTURE_BACKEND: expected weights of fcos, got .*retinanet, which is retinanet"
+    ):
+        _ = Settings(fracture_backend="fcos", fracture_weights=run).weights
+    with pytest.raises(
+        ValidationError, match="'openvino', 'onnxruntime', 'yolov8', 'fasterrcnn', 'retinanet' or 'fcos'"
+    ):
+        Settings(fracture_backend="detr")
+
+
 def started(weights, *command, **settings):
     environment = {"FRACTURE_WEIGHTS": str(weights), "PATH": ""} | settings
     how = {"capture_output": True, "text": True, "timeout": 120}
