@@ -87,7 +87,11 @@ class Reader:
             # The card's thresholds and figures belong to other weights.
             known = ", ".join(name for name in card.files if name.endswith(".pt")) or "no .pt"
             raise MissingData(f"{checkpoint}: expected a checkpoint that {folder / cards.NAME} vouches for: {known}")
-        # The scope is made on export: a checkpoint tells no film that is outside.
+        if card.measured.get("film_head", {}).get("embedded"):
+            # The head is made on export, and the card's thresholds are of scores that it has moved.
+            exported = next(name for name in card.files if name.endswith(".onnx"))
+            return cls._opened(folder / exported, None, "f32")
+        # So is the scope: a checkpoint tells no film that is outside.
         return cls(card, detector(card.arch).network(checkpoint), folder, opened, scoped=False)
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:

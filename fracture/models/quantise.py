@@ -2,7 +2,7 @@
 
 Convolutions compute in 8-bit integers; what enters and leaves the network stays float32. Left in float32 are the class
 branch of the detection head, where nearly all that scores lose is lost, the decoding of boxes, and the first stage,
-which gains little by it; and the scope, which is a few numbers. JOURNAL.md has the figures.
+which gains little by it; and scope and film head, which are a few numbers. JOURNAL.md has the figures.
 """
 
 import logging
@@ -21,7 +21,7 @@ from fracture.models.network import DIVISOR, network_tensor
 from fracture.models.runtime import import_openvino
 
 PRESET = "mixed"
-SCOPE = "scope_.*"
+SCOPE, FILM = "scope_.*", "film_.*"
 _FAR = 0.95
 """Where distances from the scope are made equal: near the limit, where it matters, and with films enough beyond."""
 _STAGE = re.compile(r"/model\.(\d+)/")
@@ -100,6 +100,6 @@ def _in_float(operations: Sequence[str]) -> list[str]:
     head = max(stages, default=0)
     if not any(name.startswith(f"/model.{head}/cv3.") for name in operations):
         raise BadValue(f"network: expected layers named as Ultralytics names a detector's, got none of {head}/cv3")
-    scope = [SCOPE] if any(name.startswith("scope_") for name in operations) else []
+    added = [kind for kind in (SCOPE, FILM) if any(re.match(kind, name) for name in operations)]
     floats = (r"/model\.0/.*", rf"/model\.{head}/cv3\..*", rf"/model\.{head}/(dfl/|[A-Z]).*")
-    return [*scope, *(r"(member\d+)?" + pattern for pattern in floats)]
+    return [*added, *(r"(member\d+)?" + pattern for pattern in floats)]

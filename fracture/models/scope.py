@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fracture.clinical.status import OUTSIDE_SCOPE
 from fracture.core.errors import BadValue
 from fracture.core.files import write_bytes
+from fracture.models import graft
 from fracture.models.network import DIVISOR, network_tensor
 
 FLAG = OUTSIDE_SCOPE
@@ -90,11 +91,12 @@ def describe(
     """
     import onnxruntime
 
-    model = _load(network)
+    model = graft.load(network)
     _add_description(model, stage)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    graft.show(model, _DESCRIPTION)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), graft.quiet_options(), providers=["CPUExecutionProvider"]
+    )
     fed = session.get_inputs()[0].name
     for pixels in films:
         yield session.run([_DESCRIPTION], {fed: network_tensor(pixels, divisor)})[0][0].astype(np.float64)
@@ -105,10 +107,9 @@ def embed(network: Path, scope: Scope, stage: str) -> None:
 
     A network that has such a row already is given the new scope in the place of its old one.
     """
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 
-    model = _load(network)
-    answer = model.graph.output[0]
+    model = graft.load(network)
     learnt = {
         "scope_centre": scope.centre.astype(np.float32)[None],
         "scope_whiten": (scope.whiten / scope.limit).astype(np.float32),
@@ -120,21 +121,13 @@ def embed(network: Path, scope: Scope, stage: str) -> None:
         write_bytes(network, model.SerializeToString())
         return
     _add_description(model, stage)
-    del model.graph.output[1:]
-    constants = learnt | {
-        "scope_last": np.array([-1]),
-        "scope_first": np.array([1]),
-        "scope_nothing": np.float32(0),
-    }
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     boxes = "scope_boxes"
-    for known in model.graph.node:
-        known.output[:] = [boxes if name == answer.name else name for name in known.output]
-        known.input[:] = [boxes if name == answer.name else name for name in known.input]
-
-    def node(kind: str, inputs: list[str], output: str, **options: Any) -> None:
-        model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **options))
-
+    answer = graft.take_answer(model, boxes)
+    graft.constants(
+        model,
+        learnt | {"scope_last": np.array([-1]), "scope_first": np.array([1]), "scope_nothing": np.float32(0)},
+    )
+    node = graft.adder(model)
     node("Sub", [_DESCRIPTION, "scope_centre"], "scope_off")
     node("MatMul", ["scope_off", "scope_whiten"], "scope_white")
     node("ReduceL2", ["scope_white", "scope_first"], "scope_distance", keepdims=1)
@@ -143,16 +136,11 @@ def embed(network: Path, scope: Scope, stage: str) -> None:
     node("ReduceSum", [boxes, "scope_first"], "scope_wide", keepdims=1)
     node("Mul", ["scope_wide", "scope_nothing"], "scope_empty")
     node("Add", ["scope_empty", "scope_column"], _ROW)
-    node("Concat", [boxes, _ROW], answer.name, axis=1)
-    if answer.type.tensor_type.shape.dim[1].HasField("dim_value"):
-        answer.type.tensor_type.shape.dim[1].dim_value += 1
+    node("Concat", [boxes, _ROW], answer, axis=1)
+    shape = model.graph.output[0].type.tensor_type.shape
+    if shape.dim[1].HasField("dim_value"):
+        shape.dim[1].dim_value += 1
     write_bytes(network, model.SerializeToString())
-
-
-def _load(network: Path) -> Any:
-    import onnx
-
-    return onnx.load(str(network))
 
 
 def _has_scope(model: Any) -> bool:
@@ -160,20 +148,12 @@ def _has_scope(model: Any) -> bool:
 
 
 def _add_description(model: Any, stage: str) -> None:
-    """Add the description as a second output, (1, D): mean and spread of each channel of the stage."""
-    from onnx import TensorProto, helper, numpy_helper
-
+    """Add the description, (1, D): mean and spread of each channel of the stage. One that is there already stays."""
     if _has_scope(model):
-        model.graph.output.append(helper.make_tensor_value_info(_DESCRIPTION, TensorProto.FLOAT, None))
         return
-    if not any(stage in node.output for node in model.graph.node):
-        raise BadValue(f"network: expected the stage that its detector names, got none of {stage}")
-    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "scope_axes"))
-
-    def node(kind: str, inputs: list[str], output: str, **options: Any) -> None:
-        model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **options))
-
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(1e-6), "scope_least"))
+    graft.check_stage(model, stage)
+    graft.constants(model, {"scope_axes": np.array([2, 3]), "scope_least": np.float32(1e-6)})
+    node = graft.adder(model)
     node("ReduceMean", [stage, "scope_axes"], "scope_mean", keepdims=1)
     node("Sub", [stage, "scope_mean"], "scope_around")
     node("Mul", ["scope_around", "scope_around"], "scope_squares")
@@ -182,4 +162,3 @@ def _add_description(model: Any, stage: str) -> None:
     node("Sqrt", ["scope_above_least"], "scope_spread")
     node("Concat", ["scope_mean", "scope_spread"], "scope_both", axis=1)
     node("Flatten", ["scope_both"], _DESCRIPTION, axis=1)
-    model.graph.output.append(helper.make_tensor_value_info(_DESCRIPTION, TensorProto.FLOAT, None))

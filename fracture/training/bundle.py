@@ -24,6 +24,7 @@ from fracture.models.detectors.table import detector
 from fracture.models.merge import SideBySide, merge
 from fracture.models.runtime import OnnxNetwork
 from fracture.training import measure
+from fracture.training.film_head import embed_film_head
 from fracture.training.parity import compare, parity_films
 from fracture.training.scope import embed_scope
 
@@ -38,18 +39,19 @@ def bundle(run: Path, *, version: str = __version__, long_side_px: int | None = 
     records = load_records(dataset.root)
     with cards.renewed(run) as made:
         model = export(run, made / "model.onnx", reference.card.long_side_px)
+        parity = compare(
+            reference, Reader(reference.card, OnnxNetwork(model, reference.card.divisor), run), parity_films(dataset)
+        )
+        head = embed_film_head(model, reference, dataset.root, records)
         scope = embed_scope(model, reference, dataset.root, records)
         films = cards.save_films(splits_of(records), known_by(records, dataset.root, reference.card), made)
         card = replace(
             reference.card,
             files=reference.card.files | {file.name: file_hash(file) for file in (films, model)},
             intended=intended(films_of(records, "train")),
-            measured=scope,
+            measured={"parity": parity} | head | scope,
         )
-        exported = Reader(card, OnnxNetwork(model, card.divisor), run)
-        parity = compare(reference, exported, parity_films(dataset))
-        card = replace(card, measured={"parity": parity} | card.measured)
-        card = measure.measured(card, exported, dataset.root, run)
+        card = measure.measured(card, Reader(card, OnnxNetwork(model, card.divisor), run), dataset.root, run)
         cards.save(card, made)
     return card
 

@@ -1,4 +1,4 @@
-"""A tiny network trained on the tiny dataset of phantom films, and the shipped network without its scope."""
+"""A tiny network trained on the tiny dataset of phantom films, and the shipped network as it was exported."""
 
 import socket
 from pathlib import Path
@@ -12,17 +12,19 @@ from fracture.models.detectors.train import train
 
 @pytest.fixture(scope="session")
 def unscoped(tmp_path_factory) -> Path:
-    """Give the shipped network without its scope, as it was exported."""
+    """Give the shipped network without scope and film head, as it was exported."""
     onnx = pytest.importorskip("onnx", reason="a network is taken apart with the full set of packages")
     model = onnx.load(str(SHIPPED / "model.onnx"))
     answer = model.graph.output[0]
-    ours = [node for node in model.graph.node if node.name.startswith("scope_") or node.name == answer.name]
+    added = ("scope_", "film_")
+    ours = [node for node in model.graph.node if node.name.startswith(added) or node.name == answer.name]
+    inner = "film_boxes" if any(node.name == "film_answer" for node in ours) else "scope_boxes"
     for node in ours:
         model.graph.node.remove(node)
-    for constant in [one for one in model.graph.initializer if one.name.startswith("scope_")]:
+    for constant in [one for one in model.graph.initializer if one.name.startswith(added)]:
         model.graph.initializer.remove(constant)
     for node in model.graph.node:
-        node.output[:] = [answer.name if name == "scope_boxes" else name for name in node.output]
+        node.output[:] = [answer.name if name == inner else name for name in node.output]
     answer.type.tensor_type.shape.dim[1].dim_value = 5
     file = tmp_path_factory.mktemp("unscoped") / "model.onnx"
     onnx.save(model, str(file))

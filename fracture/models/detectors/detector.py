@@ -22,7 +22,8 @@ class Detector:
     ``model`` is what a run learns from where ``--model`` does not say: empty where the architecture is one network,
     which then begins at ``--start`` or at random. ``stride``, ``nms_iou``, ``pad_value`` and ``divisor`` go into the
     card, see `fracture.models.card`. ``scope_stage`` is the output in the exported network that describes a film
-    (`fracture.models.scope`); None: it knows no scope.
+    (`fracture.models.scope`); None: it knows no scope. ``film_stage`` is the one that a film head looks at
+    (`fracture.models.film_head`); None: boxes are scored without the film.
     """
 
     require: Callable[[], object]
@@ -36,3 +37,4 @@ class Detector:
     pad_value: int = PAD_VALUE
     divisor: float = DIVISOR
     scope_stage: str | None = None
+    film_stage: str | None = None

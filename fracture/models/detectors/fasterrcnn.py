@@ -54,6 +54,7 @@ ROW = row(
         _candidates,
         heavy=("backbone.body", "rpn.head", "roi_heads.box_head"),
         stage=fpn.STAGE,
+        film_stage=fpn.FILM_STAGE.format(1, 1),
         weights=fpn.weights("fasterrcnn_resnet50_fpn_v2_coco-dd69338a"),
         fitting=fpn.fitting,
     )

@@ -32,6 +32,7 @@ ROW = row(
         _candidates,
         heavy=fpn.HEAVY,
         stage=fpn.STAGE,
+        film_stage=fpn.FILM_STAGE.format(0, 0),
         weights=fpn.weights("fcos_resnet50_fpn_coco-99b0c9b7"),
         fitting=fpn.fitting,
     )

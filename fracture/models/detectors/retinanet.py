@@ -30,6 +30,7 @@ ROW = row(
         _candidates,
         heavy=fpn.HEAVY,
         stage=fpn.STAGE,
+        film_stage=fpn.FILM_STAGE.format(0, 0),
         weights=fpn.weights("retinanet_resnet50_fpn_v2_coco-5905b1c5"),
         fitting=fpn.fitting,
     )

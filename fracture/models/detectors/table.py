@@ -22,6 +22,7 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
             stride=32,
             model="yolov8m.pt",
             scope_stage=yolov8_export.SCOPE_STAGE,
+            film_stage=yolov8_export.FILM_STAGE,
         ),
         "fasterrcnn": fasterrcnn.ROW,
         "retinanet": retinanet.ROW,

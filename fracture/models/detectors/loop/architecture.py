@@ -19,7 +19,7 @@ class Architecture:
     the boxes (M, 4) and scores (M, classes) of one film, (1, 3, H, W); M is one number for every size of film, so that
     no film takes longer than others. Both are called with the module first. ``heavy`` names the parts of the module
     that may be computed in bfloat16: those that hold no coordinates. ``stage`` is the output in the exported network
-    that describes a film; None: it knows no scope.
+    that describes a film; None: it knows no scope. ``film_stage`` is the one that a film head looks at, if any.
 
     ``weights`` are the names that ``--start`` takes beside files, and where they are had. A file's name ends with the
     first eight digits of its SHA-256. ``fitting`` gives the module's names for those of a state dict that is not its
@@ -32,6 +32,7 @@ class Architecture:
     candidates: Callable[[Any, Any], tuple[Any, Any]]
     heavy: tuple[str, ...] = ()
     stage: str | None = None
+    film_stage: str | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
     fitting: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
@@ -46,4 +47,5 @@ def row(architecture: Architecture) -> Detector:
         partial(export.TorchNetwork, architecture),
         stride=STRIDE,
         scope_stage=architecture.stage,
+        film_stage=architecture.film_stage,
     )

@@ -16,6 +16,9 @@ HEAVY = ("backbone.body", "head")
 STAGE = "/backbone/body/layer2/layer2.3/relu_2/Relu_output_0"
 """The last stage at an eighth of the film's scale, as in YOLOv8."""
 
+FILM_STAGE = "/backbone/fpn/layer_blocks.{}/layer_blocks.{}.0/Conv_output_0"
+"""A level of the pyramid, counted from the finest."""
+
 _RESNET50 = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 
 

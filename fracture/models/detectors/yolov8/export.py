@@ -14,6 +14,9 @@ from fracture.models.detectors.yolov8.quiet import ultralytics
 SCOPE_STAGE = "/model.4/cv2/act/Mul_output_0"
 """What tells a film's kind: the last stage at an eighth of the film's scale; JOURNAL.md has others."""
 
+FILM_STAGE = "/model.15/cv2/act/Mul_output_0"
+"""What the detection head is given at an eighth of the film's scale, where small fractures are found."""
+
 
 class TorchNetwork:
     """A trained checkpoint run by torch: the reference that the exported network is compared with."""

@@ -1,0 +1,64 @@
+"""How an exported network learns what whole films look like: fitted over train, kept where val says it helps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fracture.core.types import ImageRecord
+from fracture.evaluation.cases import films_of
+from fracture.evaluation.predict import progress
+from fracture.inference.batch import network_inputs
+from fracture.inference.reader import Reader
+from fracture.metrics.screening import auc
+from fracture.models import film_head
+from fracture.models.detectors.table import detector
+
+FEWEST = 50
+"""Fractured and normal train films, each, that a head is fitted on: it has a weight for each of some 100 channels."""
+
+
+def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Fit the head, and put it into the exported network where val's films are told apart better with it than without.
+
+    Gives what was measured, as a card's ``measured`` has it; nothing where its detector names no stage or train has too
+    few films.
+    """
+    stage, classes = detector(reader.card.arch).film_stage, len(reader.card.classes)
+    train, val = (_judged(films_of(records, split)) for split in ("train", "val"))
+    fractured = np.array([bool(film.fractured) for film in train])
+    if stage is None or min(fractured.sum(), (~fractured).sum()) < FEWEST:
+        return {}
+
+    def described(films: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        pixels = network_inputs(reader, [root / film.path for film in films])
+        told = list(progress(film_head.describe(model, pixels, stage, classes, reader.card.divisor), len(films)))
+        return np.array([one for one, _ in told]), np.array([best for _, best in told])
+
+    families = [film.attributes.get("family", film.image_id) for film in train]
+    head = film_head.fit(described(train)[0], fractured, families)
+    seen, best = described(val)
+    truth, groups = np.array([bool(film.fractured) for film in val]), [film.group_id or film.image_id for film in val]
+    least = np.clip(best, 1e-6, 1 - 1e-6)
+    with_film = np.log(least / (1 - least)) + head.logits(seen)
+    areas = [auc(scores, truth, groups).value for scores in (best, with_film)]
+    kept = None not in areas and areas[1] > areas[0]  # type: ignore[operator, unused-ignore]  # neither is None here
+    if kept:
+        film_head.embed(model, head, stage, classes)
+    about = {
+        "embedded": kept,
+        "stage": stage,
+        "weight": film_head.WEIGHT,
+        "penalty": film_head.PENALTY,
+        "train_films": len(train),
+        "val_films": len(val),
+        "val_film_auc": {"boxes": areas[0], "with_film": areas[1]},
+    }
+    return {"film_head": about}
+
+
+def _judged(films: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Leave out films of which nobody knows whether they show a fracture."""
+    return [film for film in films if film.fractured is not None]
