@@ -10,7 +10,7 @@ with starting():
     from fracture.core.errors import BadValue
     from fracture.core.files import write_json
     from fracture.models.detectors.runs import AVERAGED, CONFIG, FINISHED, checkpoints, run_config
-    from fracture.models.detectors.yolov8.average import average
+    from fracture.models.detectors.table import detector
 
 
 @command
@@ -25,13 +25,19 @@ def main() -> int:
     if args.out.exists():
         raise BadValue(f"{args.out} holds a run already; name another one")
     [old], [new] = checkpoints(args.first), checkpoints(args.second)
-    written = average([old, new], args.out / "weights" / "best.pt", [1 - args.share, args.share])
+    first, second = run_config(args.first), run_config(args.second)
+    if first.arch != second.arch:
+        raise BadValue(f"expected runs of one architecture, got {first.arch} and {second.arch}")
+    mean = detector(second.arch).average
+    written = mean([old, new], args.out / "weights" / "best.pt", [1 - args.share, args.share])
     for name in ("results.csv", "args.yaml", FINISHED):
         if (args.second / name).is_file():
             shutil.copy2(args.second / name, args.out / name)
     told = {"first": args.first.name, "second": args.second.name, "share": args.share}
     write_json(args.out / AVERAGED, told)
-    config = replace(run_config(args.second), name=args.out.name, runs=str(args.out.parent))
+    config = replace(second, name=args.out.name, runs=str(args.out.parent))
+    if first.model.endswith(".yaml"):  # it tells which network this is, which a checkpoint's name does not
+        config = replace(config, model=first.model, start=str(old))
     write_json(args.out / CONFIG, vars(config))
     print(f"{written}: {1 - args.share:g} of {args.first}, {args.share:g} of {args.second}")
     return 0

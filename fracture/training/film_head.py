@@ -1,5 +1,6 @@
 """How an exported network learns what whole films look like: fitted over train, kept where val says it helps."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,23 @@ from fracture.models import film_head
 from fracture.models.detectors.table import detector
 
 FEWEST = 50
-"""Fractured and normal train films, each, that a head is fitted on: it has a weight for each of some 100 channels."""
+"""Fractured and normal train films, each, that a source must have to be learned from.
+
+A head has a weight for each of some hundred channels, and where a source has one kind only its look would say which.
+"""
 
 
 def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
     """Fit the head, and put it into the exported network where val's films are told apart better with it than without.
 
     Gives what was measured, as a card's ``measured`` has it; nothing where its detector names no stage or train has too
-    few films.
+    few films of both kinds.
     """
     stage, classes = detector(reader.card.arch).film_stage, len(reader.card.classes)
-    train, val = (_judged(films_of(records, split)) for split in ("train", "val"))
-    fractured = np.array([bool(film.fractured) for film in train])
-    if stage is None or min(fractured.sum(), (~fractured).sum()) < FEWEST:
+    train, val = _of_both_kinds(films_of(records, "train")), _judged(films_of(records, "val"))
+    if stage is None or not train:
         return {}
+    fractured = np.array([bool(film.fractured) for film in train])
 
     def described(films: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         pixels = network_inputs(reader, [root / film.path for film in films])
@@ -42,7 +46,7 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
     seen, best = described(val)
     truth, groups = np.array([bool(film.fractured) for film in val]), [film.group_id or film.image_id for film in val]
     least = np.clip(best, 1e-6, 1 - 1e-6)
-    with_film = np.log(least / (1 - least)) + head.logits(seen)
+    with_film = 1 / (1 + (1 - least) / least * np.exp(-head.logits(seen)))
     areas = [auc(scores, truth, groups).value for scores in (best, with_film)]
     kept = None not in areas and areas[1] > areas[0]  # type: ignore[operator, unused-ignore]  # neither is None here
     if kept:
@@ -52,11 +56,19 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
         "stage": stage,
         "weight": film_head.WEIGHT,
         "penalty": film_head.PENALTY,
+        "sources": sorted({film.source for film in train}),
         "train_films": len(train),
         "val_films": len(val),
         "val_film_auc": {"boxes": areas[0], "with_film": areas[1]},
     }
     return {"film_head": about}
+
+
+def _of_both_kinds(films: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Give the films of those sources that have enough of both kinds."""
+    judged = _judged(films)
+    kinds = Counter((film.source, film.fractured) for film in judged)
+    return [film for film in judged if min(kinds[film.source, kind] for kind in (True, False)) >= FEWEST]
 
 
 def _judged(films: Sequence[ImageRecord]) -> list[ImageRecord]:

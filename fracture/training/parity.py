@@ -52,18 +52,20 @@ def compare(
         check_numbers(got)
         read += 1
         best = max(float(raw[4:].max(initial=0)) for raw in (expected, got))
+        seen = []
         for one, two in ((expected, got), (got, expected)):
             # Where nothing is sure the best candidate counts: a comparison of nothing would prove nothing.
             scores = one[4:].max(axis=0)
             sure = one[:, (scores >= min(PARITY_SCORE, best)) & (scores > 0)]
             like = two[:, _counterparts(sure, two, limit)]
-            if not like.size:
+            seen.append(sure.shape[1])
+            if not seen[-1]:
                 continue
-            count += sure.shape[1]
             corners = [np.vstack([raw[:2] - raw[2:4] / 2, raw[:2] + raw[2:4] / 2]).T for raw in (sure, like)]
             worst_iou = min(worst_iou, float(np.diag(boxes.iou(*corners)).min()))
             worst_score = max(worst_score, float(np.abs(sure[4:] - like[4:]).max()))
             worst_edge = max(worst_edge, float(np.abs(corners[0] - corners[1]).max()))
+        count += max(seen)
     if not count:
         raise BadValue(f"parity: expected films with candidates to compare, got {read} films and no candidate")
     if worst_iou < limit[0] or worst_score > limit[1] or worst_edge > limit[2]:
