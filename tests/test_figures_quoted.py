@@ -11,7 +11,7 @@ from fracture.evaluation.report import schema
 from fracture.models import card as cards
 
 ROOT = Path(__file__).parents[1]
-RUN = ROOT / "docs/runs/fracture_yolov8s_512h"
+RUN = ROOT / "docs/runs/fracture_yolov8s_512m"
 NAMES = ("test", "official_valid", "official_test", "second_source", "development")
 REPORTS = {name: schema.load(RUN / f"{name}.json") for name in NAMES}
 CARD = cards.load(cards.SHIPPED)

@@ -1712,7 +1712,7 @@ def test_the_front_page_quotes_files(opened, site):
     recorded = json.loads((docs / "data/answers.json").read_text())
     statuses = [answer["status"] for answer in recorded["models"][0]["answers"]]
     assert [said.get_attribute("data-status") for said in page.locator("#films span").all()] == statuses
-    auc = json.loads((docs / "runs/fracture_yolov8s_512h/test.json").read_text())["film"]["auc"]
+    auc = json.loads((docs / "runs/fracture_yolov8s_512m/test.json").read_text())["film"]["auc"]
     assert f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" in page.inner_text("#skill")
     until(page, "() => document.querySelector('#speed .said').textContent.includes('not been measured yet')")
     page.click("text=The whole report")
