@@ -3,6 +3,7 @@
 import argparse
 
 from fracture.core.command import arguments, command
+from fracture.core.errors import BadValue
 from fracture.models.detectors import shipped
 from fracture.models.detectors.config import SETTINGS, Config, settings
 from fracture.models.detectors.table import DETECTORS
@@ -45,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--name", help="name of the run, a folder in --runs; fracture_ and the architecture if not named"
     )
-    parser.add_argument("--patience", type=int, default=default.patience, help="epochs without gain before stopping")
+    parser.add_argument(
+        "--patience", type=int, default=default.patience, help="epochs without gain before stopping, 0: never"
+    )
     parser.add_argument("--hours", type=float, help="end after this long, the schedule fitted to it")
     parser.add_argument("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
     parser.add_argument(
@@ -84,6 +87,8 @@ def main() -> int:
     if interface.parse_args().start == shipped.NAME:
         interface.set_defaults(**shipped.recipe())
         args = vars(interface.parse_args()) | {"start": shipped.recipe()["start"]}
+        if args["arch"] != shipped.recipe()["arch"]:
+            raise BadValue(f"--start shipped: expected --arch {shipped.recipe()['arch']}, got {args['arch']}")
     else:
         args = vars(interface.parse_args())
     resume, asked = args.pop("resume"), args.pop("set")

@@ -27,12 +27,12 @@ A head has a weight for each of some hundred channels, and where a source has on
 def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[ImageRecord]) -> dict[str, Any]:
     """Fit the head, and put it into the exported network where val's films are told apart better with it than without.
 
-    Gives what was measured, as a card's ``measured`` has it; nothing where its detector names no stage or train has too
-    few films of both kinds.
+    Gives what was measured, as a card's ``measured`` has it; nothing where its detector names no stage, train has too
+    few films of both kinds or val none, or several networks are one: a film's score is then no candidate's.
     """
     stage, classes = detector(reader.card.arch).film_stage, len(reader.card.classes)
     train, val = _of_both_kinds(films_of(records, "train")), _judged(films_of(records, "val"))
-    if stage is None or not train:
+    if stage is None or not train or not val or reader.card.members > 1:
         return {}
     fractured = np.array([bool(film.fractured) for film in train])
 

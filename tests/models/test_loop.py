@@ -15,15 +15,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import write_bytes
 from fracture.data.yolo import load_dataset
 from fracture.inference.reader import Reader
+from fracture.models import graft
 from fracture.models.detectors import table
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.films import harmonise_config_of
 from fracture.models.detectors.loop import checkpoint, films, fpn
+from fracture.models.detectors.loop.architecture import row
 from fracture.models.detectors.loop.start import weights_file
 from fracture.models.detectors.loop.trainer import in_bfloat16
 from fracture.models.detectors.loop.validation import AP50, validate
@@ -105,25 +108,28 @@ def test_a_run_becomes_a_bundle_that_is_served_without_torch(runs, name, tmp_pat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_three_engines_answer_with_the_same_boxes(runs, name, tmp_path):
+def test_three_engines_answer_with_the_same_boxes(name, tmp_path):
     """Compare torch, ONNX Runtime and OpenVINO on films of several shapes, candidate by candidate."""
-    file = runs / name / "weights/best.pt"
+    import torch
+
+    torch.manual_seed(0)
+    made = checkpoint.Checkpoint(name, ("fracture",), architecture(name).build(1).state_dict())
+    file = checkpoint.save(made, tmp_path / "net.pt")
     model = DETECTORS[name].export(file, tmp_path / "model.onnx", 64)
     reference = DETECTORS[name].network(file)
     for shape in ((64, 64, 3), (96, 64, 3), (32, 160, 3)):
         pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
-        expected = _in_order(reference(pixels))
+        expected = reference(pixels)
+        sure = expected[:, (expected[4] >= min(0.05, expected[4].max() / 2)) & (expected[4] > 0)]
         for network in (OnnxNetwork(model), OpenVinoNetwork(model)):
-            got = _in_order(network(pixels))
-            assert got.shape == (5, fpn.MOST)
-            np.testing.assert_allclose(got[4], expected[4], atol=1e-4)
-            sure = expected[4] >= 0.05
-            np.testing.assert_allclose(got[:4, sure], expected[:4, sure], atol=0.5)
-
-
-def _in_order(answer):
-    """Sort candidates by score and, where scores are alike, by place: engines round, and order by what they rounded."""
-    return answer[:, np.lexsort((*np.round(answer[:4]), np.round(answer[4], 3)))]
+            got = network(pixels)
+            assert got.shape == expected.shape == (5, fpn.MOST)
+            np.testing.assert_allclose(np.sort(got[4]), np.sort(expected[4]), atol=1e-4)
+            # Which of two with nearly one score is first hangs on the last digit, so each is paired with its like.
+            apart = np.abs(sure[:, :, None] - got[:, None]) / np.array([1, 1, 1, 1, 0.01])[:, None, None]
+            like = got[:, linear_sum_assignment(apart.max(axis=0))[1]]
+            close = (np.abs(like[:4] - sure[:4]).max(axis=0) < 0.5) & (np.abs(like[4] - sure[4]) < 1e-3)
+            assert close.mean() > 0.98  # a network this young has regions of one score, of which engines drop others
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,11 +139,95 @@ def test_a_film_of_noise_has_no_more_candidates_than_an_empty_one(runs, name):
     assert network(noise).shape == network(np.zeros_like(noise)).shape == (5, fpn.MOST)
 
 
-def test_a_killed_run_ends_as_one_that_was_not(tiny_dataset, tmp_path, toy):
-    """Kill a run after its first epoch, resume it, and find the weights of a run that nobody killed."""
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_of_two_classes_answers_with_a_row_for_each(name, tmp_path):
     import torch
 
-    whole, killed = (config("toy", tiny_dataset, tmp_path / name, epochs=3) for name in ("whole", "killed"))
+    torch.manual_seed(0)
+    made = checkpoint.Checkpoint(name, ("hand", "wrist"), architecture(name).build(2).state_dict())
+    file = checkpoint.save(made, tmp_path / "two.pt")
+    model = DETECTORS[name].export(file, tmp_path / "model.onnx", 64)
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    expected, got = DETECTORS[name].network(file)(pixels), OnnxNetwork(model)(pixels)
+    assert got.shape == expected.shape == (6, fpn.MOST)
+    np.testing.assert_allclose(np.sort(got[4:].max(axis=0)), np.sort(expected[4:].max(axis=0)), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stages_that_scope_and_film_head_look_at_are_there(runs, name, tmp_path):
+    model = graft.load(DETECTORS[name].export(runs / name / "weights/best.pt", tmp_path / "model.onnx", 64))
+    for stage in (DETECTORS[name].scope_stage, DETECTORS[name].film_stage):
+        graft.check_stage(model, stage)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_anchors_stand_at_the_strides_of_their_levels(name):
+    """On sides that a level does not divide, too: 416 px are 7 cells of 64, and not of 59."""
+    import torch
+    from torchvision.models.detection.image_list import ImageList
+
+    net = architecture(name).build(1)
+    part, finest = (net.rpn, 4) if hasattr(net, "rpn") else (net, 8)
+    film = torch.zeros(1, 3, 416, 96)
+    levels = [torch.zeros(1, 1, -(-416 // (finest << level)), -(-96 // (finest << level))) for level in range(5)]
+    [anchors] = part.anchor_generator(ImageList(film, [(416, 96)]), levels)
+    centre = (anchors[:, :2] + anchors[:, 2:]) / 2
+    each = part.anchor_generator.num_anchors_per_location()[0]
+    last = centre[-each * levels[-1].shape[2] * levels[-1].shape[3] :: each]
+    assert sorted({float(y) for y in last[:, 1].round()}) == [
+        row * float(finest << 4) for row in range(levels[-1].shape[2])
+    ]
+    assert anchors.dtype == torch.float32
+
+
+def test_weights_by_name_are_downloaded_when_a_run_begins(tiny_dataset, tmp_path, file_server, monkeypatch):
+    """A name is no file; what cannot be had, or is another file, ends the run before it begins."""
+    monkeypatch.chdir(tmp_path)
+    write_bytes(file_server.folder / "net-00000000.pth", b"weights")
+    known = replace(architecture("fcos"), weights={"coco": f"{file_server.url}/net-00000000.pth"})
+    monkeypatch.setattr(table, "DETECTORS", {**table.DETECTORS, "fcos": row(known)})
+    with pytest.raises(BadValue, match="expected a SHA-256 that begins with 00000000"):
+        train(config("fcos", tiny_dataset, tmp_path / "runs", start="coco"))
+    with pytest.raises(MissingData, match="no weights at cocoa"):
+        train(config("fcos", tiny_dataset, tmp_path / "runs", start="cocoa"))
+
+
+@pytest.mark.parametrize("model", ["yolov8s.yaml", "resnet.safetensors", "retinanet"])
+def test_what_is_no_checkpoint_is_refused_as_one(model, tiny_dataset, tmp_path):
+    write_bytes(tmp_path / model, b"weights")
+    wrong = config("fcos", tiny_dataset, tmp_path, model=str(tmp_path / model))
+    with pytest.raises(BadValue, match=r"--model: expected a \.pt of fcos, got .*; other weights to begin with go to"):
+        train(wrong)
+
+
+def test_a_device_that_is_not_there_is_refused(toy, tiny_dataset, tmp_path):
+    with pytest.raises(BadValue, match=r"--device: expected one of cpu.*, got 'cuda:99'"):
+        train(config("toy", tiny_dataset, tmp_path, device="cuda:99"))
+
+
+def test_val_that_can_judge_nothing_is_refused(toy, tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(films, "val_films", lambda *_: iter(()))
+    with pytest.raises(BadValue, match="val: expected films with boxes, or --val-every 0, got none among 0 films"):
+        train(config("toy", tiny_dataset, tmp_path))
+
+
+def test_patience_of_0_never_ends_a_run(toy, tiny_dataset, tmp_path):
+    run = config("toy", tiny_dataset, tmp_path, epochs=3, patience=0)
+    train(run)
+    assert epochs_run(run.folder) == 3
+    with pytest.raises(BadValue, match="--patience: expected 0 or more"):
+        replace(run, patience=-1)
+
+
+def test_a_killed_run_ends_as_one_that_was_not(tiny_dataset, tmp_path, toy):
+    """Kill a run after its first epoch, resume it, and find the weights of a run that nobody killed.
+
+    With all that is drawn by lot: mosaics, other looks, and what the network itself draws.
+    """
+    import torch
+
+    drawn = {"val_every": 0, "settings": {"close_mosaic": 1}, "other_looks": 0.5}
+    whole, killed = (config("toy", tiny_dataset, tmp_path / name, epochs=3, **drawn) for name in ("whole", "killed"))
     train(whole)
     code = (
         "import json, os, sys; sys.path.insert(0, sys.argv[2]); import toy; "
@@ -150,8 +240,10 @@ def test_a_killed_run_ends_as_one_that_was_not(tiny_dataset, tmp_path, toy):
     assert ended.returncode == 9, ended.stderr[-2000:]
     assert epochs_run(killed.folder) == 1
     train(killed, resume=True)
-    one, two = (checkpoint.load(its.folder / "weights/best.pt", "toy").state for its in (whole, killed))
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    one, two = (torch.load(its.folder / "weights/last.pt", weights_only=False) for its in (whole, killed))
+    assert all(torch.equal(one["state_dict"][name], two["state_dict"][name]) for name in one["state_dict"])
+    assert torch.equal(*(ended["optimizer_states"][0]["state"][0]["exp_avg"] for ended in (one, two)))
+    assert one["global_step"] == two["global_step"] > 3
     for its in (whole, killed):
         rows = list(csv.DictReader((its.folder / "results.csv").open()))
         assert [row["epoch"] for row in rows] == ["1", "2", "3"]
@@ -224,11 +316,14 @@ def test_a_run_ends_where_val_gains_no_more_and_keeps_the_best_epoch(toy, tiny_d
 
 
 def test_without_validation_the_latest_epoch_is_kept(toy, tiny_dataset, tmp_path):
+    import torch
+
     run = config("toy", tiny_dataset, tmp_path, epochs=2, val_every=0)
     [best] = train(run)
     rows = list(csv.DictReader((run.folder / "results.csv").open()))
     assert [row[AP50] for row in rows] == ["", ""]
-    assert best.is_file()
+    last = torch.load(best.with_name("last.pt"), weights_only=False)["state_dict"]["net.weight"]
+    np.testing.assert_allclose(checkpoint.load(best, "toy").state["weight"], last, atol=1e-3)
 
 
 def test_hours_end_a_run_in_time(toy, tiny_dataset, tmp_path):
@@ -244,12 +339,16 @@ def test_losses_that_are_no_number_end_a_run(toy, tiny_dataset, tmp_path):
 
 
 def test_films_are_those_that_are_served_and_boxes_lie_on_them(tiny_dataset, tmp_path):
-    """Without augmentation the deepest grey of a box's middle is the same in the batch and in the file."""
+    """Without augmentation a film of the batch is one of the files, and its boxes are as large as drawn there."""
     dataset = load_dataset(Path(tiny_dataset))
     run = config("retinanet", tiny_dataset, tmp_path, settings={"mosaic": 0, "fliplr": 0, "degrees": 0, "scale": 0})
     run = replace(run, settings={**run.settings, "translate": 0, "hsv_v": 0})
     loader = films.train_loader(run, dataset, harmonise_config_of(dataset))
     pixels, targets = next(iter(loader))
+    known = {}
+    for file, label in zip(loader.dataset.im_files, loader.dataset.labels, strict=True):
+        film = films.prepared(Path(file), run, harmonise_config_of(dataset)).pixels
+        known[film.mean().round(2)] = label["bboxes"][:, 2:] * 64 * np.array(label["shape"])[::-1] / max(label["shape"])
     assert (pixels.shape[1:], float(pixels.max()) <= 1) == ((3, 64, 64), True)
     fractured = [index for index, target in enumerate(targets) if len(target["boxes"])]
     assert fractured
@@ -259,6 +358,10 @@ def test_films_are_those_that_are_served_and_boxes_lie_on_them(tiny_dataset, tmp
         assert float(boxes.min()) >= 0
         assert float(boxes.max()) <= 64
         assert targets[index]["labels"].tolist() == [0] * len(boxes)
+        inside = pixels[index, :, :, :].numpy() * 255
+        nearest = min(known, key=lambda grey: abs(grey - inside.mean()))
+        assert abs(nearest - inside.mean()) < 1
+        np.testing.assert_allclose(boxes[:, 2:] - boxes[:, :2], known[nearest], atol=1)
 
 
 def test_val_is_judged_as_the_report_judges(tiny_dataset, tmp_path):
@@ -366,7 +469,7 @@ def test_the_mean_of_runs_is_a_checkpoint_of_theirs(toy, tmp_path):
             checkpoint.save(checkpoint.Checkpoint("toy", ("fracture",), net.state_dict()), tmp_path / f"{value}.pt")
         )
     made = table.DETECTORS["toy"].average(files, tmp_path / "mean.pt")
-    assert float(checkpoint.load(made, "toy").state["weight"][0]) == 2.0
+    assert set(checkpoint.load(made, "toy").state["weight"].flatten().tolist()) == {2.0}
     other = checkpoint.save(checkpoint.Checkpoint("toy", ("wrist",), toy.build(1).state_dict()), tmp_path / "wrist.pt")
     with pytest.raises(BadValue, match="expected networks of the same classes"):
         table.DETECTORS["toy"].average([*files, other], tmp_path / "mean.pt")

@@ -43,7 +43,7 @@ def bundling(monkeypatch, tmp_path):
     monkeypatch.setattr(heads, "fit", fit)
     monkeypatch.setattr(heads, "embed", lambda *what: seen.embedded.append(what))
     monkeypatch.setattr(film_head, "detector", lambda arch: SimpleNamespace(film_stage=STAGE))
-    reader = SimpleNamespace(card=SimpleNamespace(arch="x", classes=("fracture",), divisor=255.0))
+    reader = SimpleNamespace(card=SimpleNamespace(arch="x", classes=("fracture",), divisor=255.0, members=1))
 
     def go(records):
         by_path = {tmp_path / record.path: record for record in records}

@@ -88,6 +88,7 @@ class Config:
         for what, number, most in (
             ("restate", self.restate, None),
             ("val-every", self.val_every, None),
+            ("patience", self.patience, None),
             ("normals", self.normals, None),
             ("other-looks", self.other_looks, 1),
         ):

@@ -11,7 +11,7 @@ from fracture.models.detectors.loop import fpn
 from fracture.models.detectors.loop.architecture import Architecture, row
 
 PROPOSALS = 300
-"""Regions that the second stage looks at. Each costs as much as any other, on a film with or without a fracture."""
+"""Regions that the second stage looks at, at most: what a film can cost is bounded, however noisy it is."""
 
 
 def _build(classes: int) -> Any:
@@ -42,7 +42,7 @@ def _candidates(net: Any, film: Any) -> tuple[Any, Any]:
     boxes = heads.box_coder.decode(offsets, regions)[:, 1:]  # (regions, classes, 4): each class places its own
     scores = logits.softmax(dim=1)[:, 1:]
     classes = scores.shape[1]
-    each = scores[:, :, None] * torch.eye(classes, dtype=scores.dtype)
+    each = scores[:, :, None] * torch.eye(classes, dtype=scores.dtype, device=scores.device)
     return fpn.best(boxes.reshape(-1, 4), each.reshape(-1, classes))
 
 

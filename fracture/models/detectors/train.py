@@ -42,7 +42,7 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
         kind = detector(config.arch)
     elif can_resume(folder):
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
-    elif config.state and not config.state.is_file():
+    elif config.state and config.start not in kind.starts and not config.state.is_file():
         raise MissingData(f"no weights at {config.state}")
     dataset = load_dataset(Path(config.data))
     harmonise_config = harmonise_config_of(dataset)

@@ -16,8 +16,8 @@ class Architecture:
 
     ``build`` makes the module, its weights at random, for a number of classes. ``losses`` gives the named losses of
     films and their targets, a dict with ``boxes`` (M, 4) and ``labels`` (M,) from 0 for each film. ``candidates`` gives
-    the boxes (M, 4) and scores (M, classes) of one film, (1, 3, H, W); M is one number for every size of film, so that
-    no film takes longer than others. Both are called with the module first. ``heavy`` names the parts of the module
+    the boxes (M, 4) and scores (M, classes) of one film, (1, 3, H, W); M is one number for every size of film:
+    an answer is bounded. Both are called with the module first. ``heavy`` names the parts of the module
     that may be computed in bfloat16: those that hold no coordinates. ``stage`` is the output in the exported network
     that describes a film; None: it knows no scope. ``film_stage`` is the one that a film head looks at, if any.
 
@@ -46,6 +46,7 @@ def row(architecture: Architecture) -> Detector:
         partial(checkpoint.average, architecture),
         partial(export.TorchNetwork, architecture),
         stride=STRIDE,
+        starts=frozenset(architecture.weights),
         scope_stage=architecture.stage,
         film_stage=architecture.film_stage,
     )

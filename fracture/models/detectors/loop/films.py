@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fracture.core.errors import BadValue
 from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig, ModelInput
 from fracture.data.yolo import Dataset
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
-from fracture.models.detectors.config import SETTINGS, Config
+from fracture.models.detectors.config import Config
 from fracture.models.detectors.films import EpochSampler, families_of
-from fracture.models.detectors.yolov8.dataset import dataset_class
-from fracture.models.detectors.yolov8.quiet import ultralytics
+from fracture.models.detectors.loader import loader_class
+from fracture.models.detectors.yolov8.dataset import films_of
 
 STRIDE = 32
 """What both sides of a film are padded to a multiple of, as the pyramid halves them five times."""
@@ -24,25 +25,38 @@ STRIDE = 32
 
 def train_loader(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Any:
     """Give batches of (N, 3, side, side) float32, 0 to 1, and their targets, dealt by the run's `EpochSampler`."""
-    from torch.utils.data import DataLoader
-
-    films = _ultralytics_films(config, dataset, harmonise_config)
+    films = films_of(config, dataset, harmonise_config, "train", STRIDE)
     fractured = [len(label["cls"]) > 0 for label in films.labels]
-    return DataLoader(
+    return loader_class()(
         films,
         batch_size=config.batch,
         sampler=EpochSampler(fractured, config.normals, config.seed, families_of(films.im_files)),
         # A process that augments takes a core away from one that learns; a GPU leaves them all.
-        num_workers=min(8, cores()) if on_gpu(config.device) else 0,
+        num_workers=min(8, cores()) if gpu_of(config.device) is not None else 0,
         worker_init_fn=_seed_worker,
         collate_fn=_batch,
     )
 
 
-def on_gpu(device: str) -> bool:
+def gpu_of(device: str) -> int | None:
+    """Give the number of the GPU to train on, None for the CPU. Raises BadValue for one that is not there."""
     import torch
 
-    return torch.cuda.is_available() if device == "" else device != "cpu"
+    count = torch.cuda.device_count()
+    if device in {"", "cpu"}:
+        return 0 if count and not device else None
+    number = device.removeprefix("cuda:")
+    if not number.isdigit() or int(number) >= count:
+        there = ", ".join(["cpu", *map(str, range(count))])
+        raise BadValue(f"--device: expected one of {there}, got {device!r}")
+    return int(number)
+
+
+def forget(loader: Any) -> None:
+    """Forget the films of the epoch before, from which a mosaic would be filled: after a kill they are not there."""
+    films = loader.dataset
+    films.ims = [None] * films.ni
+    films.buffer.clear()
 
 
 def close_mosaic(loader: Any) -> None:
@@ -80,37 +94,12 @@ def prepared(file: Path, config: Config, harmonise_config: HarmoniseConfig) -> M
 
 
 def val_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Iterator[ValFilm]:
-    films = _ultralytics_films(config, dataset, harmonise_config, split="val")
+    films = films_of(config, dataset, harmonise_config, "val", STRIDE)
     for file, label in zip(films.im_files, films.labels, strict=True):
         height, width = label["shape"]
         centre, size = label["bboxes"][:, :2].astype(np.float64), label["bboxes"][:, 2:].astype(np.float64)
         corners = np.hstack([centre - size / 2, centre + size / 2]) * np.array([width, height, width, height])
         yield ValFilm(Path(file), corners.reshape(-1, 4), label["cls"].reshape(-1).astype(np.int64))
-
-
-def _ultralytics_films(
-    config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, split: str = "train"
-) -> Any:
-    ultralytics()
-    from ultralytics.cfg import get_cfg
-
-    asked = {**SETTINGS, **config.settings}
-    settings = get_cfg(overrides=asked | {"imgsz": config.imgsz, "close_mosaic": round(asked["close_mosaic"])})
-    films = dataset_class()(
-        img_path=str(dataset.splits[split]),
-        imgsz=config.imgsz,
-        batch_size=config.batch,
-        augment=split == "train",
-        hyp=settings,
-        rect=False,
-        stride=STRIDE,
-        task="detect",
-        data={"names": dict(enumerate(dataset.names)), "nc": len(dataset.names), "channels": 3},
-        harmonise_config=harmonise_config,
-        other_looks=config.other_looks if split == "train" else 0.0,
-    )
-    films.settings = settings
-    return films
 
 
 def _seed_worker(_: int) -> None:

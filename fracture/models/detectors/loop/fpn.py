@@ -5,6 +5,7 @@ They are called part by part: torchvision's own answers are thresholded and supp
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 MOST = 1000
@@ -31,7 +32,37 @@ def make(builder: str, **options: Any) -> Any:
     """Build a detector of torchvision with weights at random, which takes films in the size that they have."""
     from torchvision.models import detection
 
-    return getattr(detection, builder)(weights=None, weights_backbone=None, _skip_resize=True, **options)
+    net = getattr(detection, builder)(weights=None, weights_backbone=None, _skip_resize=True, **options)
+    part, finest = (net.rpn, 4) if hasattr(net, "rpn") else (net, 8)
+    part.anchor_generator = anchors_class()(part.anchor_generator, finest)
+    return net
+
+
+@cache
+def anchors_class() -> Any:
+    import torch
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    class Anchors(AnchorGenerator):  # type: ignore[misc, unused-ignore]  # torchvision's classes are untyped here
+        """Anchors at the strides that the levels have, 2 ** level times the finest's, in float32.
+
+        torchvision divides the film's side by the level's: on a side of 416 px that makes 59 of 64, and boxes at the
+        far edge are off by the sum. It also takes the type of the features, in which coordinates may be rounded.
+        """
+
+        def __init__(self, plain: Any, finest: int) -> None:
+            super().__init__(plain.sizes, plain.aspect_ratios)
+            self.finest = finest
+
+        def forward(self, image_list: Any, feature_maps: Any) -> Any:
+            device = feature_maps[0].device
+            self.set_cell_anchors(torch.float32, device)
+            strides = [[torch.tensor(self.finest * 2**level, device=device)] * 2 for level in range(len(feature_maps))]
+            grids = [level.shape[-2:] for level in feature_maps]
+            every = torch.cat(self.grid_anchors(grids, strides))
+            return [every for _ in image_list.image_sizes]
+
+    return Anchors
 
 
 def fitting(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -51,7 +82,7 @@ def looked_at(net: Any, film: Any) -> tuple[Any, Any]:
     from torchvision.models.detection.image_list import ImageList
 
     mean, spread = (
-        torch.tensor(values, dtype=film.dtype).reshape(1, 3, 1, 1)
+        torch.tensor(values, dtype=film.dtype, device=film.device).reshape(1, 3, 1, 1)
         for values in (net.transform.image_mean, net.transform.image_std)
     )
     normal = (film - mean) / spread

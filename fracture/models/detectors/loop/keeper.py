@@ -5,20 +5,21 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fracture.core.files import write_bytes
+from fracture.core.files import write_bytes, write_json
 from fracture.core.types import HarmoniseConfig
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.loop import checkpoint, films
 from fracture.models.detectors.loop.checkpoint import Checkpoint
 from fracture.models.detectors.loop.export import answering_class
 from fracture.models.detectors.loop.validation import AP50, FILM_AUC, validate
-from fracture.models.detectors.runs import CURVES
+from fracture.models.detectors.runs import CURVES, FINISHED, epochs_run
 from fracture.models.network import network_tensor
 
 
@@ -41,12 +42,14 @@ def keeper_class() -> Any:
             self.spent_s = 0.0
             self.began = time.monotonic()
             self.losses: list[Mapping[str, float]] = []
+            self.whole_films = False
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best, "spent_s": self.elapsed_s()}
+            return {"best": self.best, "spent_s": self.elapsed_s(), "whole_films": self.whole_films}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = tuple(state_dict["best"]), state_dict["spent_s"]
+            self.whole_films = state_dict["whole_films"]
 
         def elapsed_s(self) -> float:
             """Give the seconds that the run has learned, those before it was stopped and resumed included."""
@@ -59,10 +62,17 @@ def keeper_class() -> Any:
             loader = trainer.train_dataloader
             loader.sampler.epoch = trainer.current_epoch
             films.seed(self.config.seed * 100_003 + trainer.current_epoch)
+            films.forget(loader)
             settings = loader.dataset.settings
-            if settings.mosaic and trainer.current_epoch >= self.config.epochs - settings.close_mosaic:
+            self.whole_films |= trainer.current_epoch >= self._epochs(trainer.current_epoch) - settings.close_mosaic
+            if self.whole_films and settings.mosaic:
                 films.close_mosaic(loader)
             self.losses = []
+
+        def _epochs(self, done: int) -> float:
+            """Estimate how many epochs the run will have: as asked for, or as many as its hours allow at this pace."""
+            share = self.share_of_hours()
+            return min(self.config.epochs, done / share) if done and share else self.config.epochs
 
         def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, index: int) -> None:
             self.losses.append({name: float(value) for name, value in outputs["parts"].items()})
@@ -81,9 +91,12 @@ def keeper_class() -> Any:
                 self.best = (reached, epoch)
                 made = Checkpoint(self.config.arch, self.classes, _on_cpu(task.net.state_dict()))
                 checkpoint.save(made, self.config.folder / "weights" / "best.pt")
-            if judged and epoch - self.best[1] >= self.config.patience:
-                trainer.should_stop = True
+            if judged and epoch - self.best[1] >= (self.config.patience or math.inf):
+                last = trainer.should_stop = True
             self._note(epoch, task.rate(), figures)
+            if last:  # before last.pt: a kill between them would have a run that has ended learn on
+                told = {"epochs": epochs_run(self.config.folder), "date": datetime.now(UTC).date().isoformat()}
+                write_json(self.config.folder / FINISHED, told)
             _save_whole(trainer, self.config.folder / "weights" / "last.pt")
 
         def _judged(self, task: Any) -> dict[str, float]:

@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from fracture.models.detectors.config import Config
 from fracture.models.detectors.loop import checkpoint, films
 from fracture.models.detectors.loop.keeper import keeper_class
 from fracture.models.detectors.loop.start import weights_file
-from fracture.models.detectors.runs import CONFIG, FINISHED, epochs_run
+from fracture.models.detectors.runs import CONFIG
 from fracture.models.network import network_tensor
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
@@ -67,6 +66,11 @@ def train(
 
     if foreign := sorted(_YOLOV8S_OWN & config.settings.keys()):
         raise BadValue(f"--set: expected no gains of YOLOv8's loss for {architecture.name}, got {', '.join(foreign)}")
+    if config.model and Path(config.model).suffix != ".pt":
+        told = f"expected a .pt of {architecture.name}, got {config.model}; other weights to begin with go to --start"
+        raise BadValue(f"--model: {told}")
+    gpu = films.gpu_of(config.device)
+    val = _val_films(config, dataset, harmonise_config)
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, asdict(config))
@@ -74,23 +78,20 @@ def train(
     net = architecture.build(len(dataset.names))
     if not resume:
         _begin(architecture, net, config, dataset)
-    gpu = films.on_gpu(config.device)
-    if not gpu:
+    if gpu is None:
         torch.set_num_threads(cores())
         net.to(memory_format=torch.channels_last)
-        if computes_bfloat16():
-            for name in architecture.heavy:
-                in_bfloat16(net.get_submodule(name))
+    if computes_bfloat16() if gpu is None else torch.cuda.is_bf16_supported():
+        for name in architecture.heavy:
+            in_bfloat16(net.get_submodule(name), "cpu" if gpu is None else "cuda")
     loader = films.train_loader(config, dataset, harmonise_config)
-    val = list(films.val_films(config, dataset, harmonise_config)) if config.val_every else []
     keeper = keeper_class()(config, dataset.names, val, harmonise_config)
     task = task_class()(architecture, net, config, math.ceil(len(loader) / _batches_per_step(config)), keeper)
     if config.restate and not resume:
         restate_norms(task, _some_films(config, dataset, harmonise_config))
     loop = Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=[int(config.device)] if gpu and config.device.isdigit() else 1,
-        precision="16-mixed" if gpu else "32-true",
+        accelerator="cpu" if gpu is None else "gpu",
+        devices=1 if gpu is None else [gpu],
         max_epochs=config.epochs,
         accumulate_grad_batches=_batches_per_step(config),
         gradient_clip_val=_LONGEST_GRADIENT,
@@ -103,11 +104,9 @@ def train(
         default_root_dir=folder,
     )
     loop.fit(task, loader, ckpt_path=folder / "weights" / "last.pt" if resume else None, weights_only=False)
-    told = {"epochs": epochs_run(folder), "date": datetime.now(UTC).date().isoformat()}
-    write_json(folder / FINISHED, told)
 
 
-def in_bfloat16(part: Any) -> None:
+def in_bfloat16(part: Any, device_type: str = "cpu") -> None:
     """Have one part of a network computed in bfloat16, and its answer widened: coordinates would be rounded to px."""
     import torch
 
@@ -121,10 +120,20 @@ def in_bfloat16(part: Any) -> None:
         return answer.float() if torch.is_tensor(answer) and answer.is_floating_point() else answer
 
     def computed(*inputs: Any, **named: Any) -> Any:
-        with torch.autocast("cpu", torch.bfloat16, enabled=part.training):
+        with torch.autocast(device_type, torch.bfloat16, enabled=part.training):
             return widened(forward(*inputs, **named))
 
     part.forward = computed
+
+
+def _val_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> list[films.ValFilm]:
+    """Give the films that epochs are judged on. Raises BadValue where nothing can be told by them."""
+    if not config.val_every:
+        return []
+    found = list(films.val_films(config, dataset, harmonise_config)) if "val" in dataset.splits else []
+    if not any(len(film.boxes) for film in found):
+        raise BadValue(f"val: expected films with boxes, or --val-every 0, got none among {len(found)} films")
+    return found
 
 
 def _begin(architecture: "Architecture", net: Any, config: Config, dataset: Dataset) -> None:
@@ -202,7 +211,7 @@ def task_class() -> Any:
 
         def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, **_: Any) -> None:
             length = torch.nn.utils.clip_grad_norm_(self.net.parameters(), gradient_clip_val)
-            if self.device.type == "cpu" and not torch.isfinite(length):  # on a GPU such a step is left out
+            if not torch.isfinite(length):
                 raise BadValue(f"training: expected a finite gradient, got a length of {length.item():g}; {_REMEDY}")
 
         def rate(self) -> float:

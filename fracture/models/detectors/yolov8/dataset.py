@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fracture.core.types import HarmoniseConfig
+from fracture.data.yolo import Dataset
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models.detectors.config import SETTINGS, Config
 from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.randomise import randomise
 
@@ -59,3 +61,31 @@ def dataset_class() -> Any:
             return self.ims[i], self.im_hw0[i], self.im_hw[i]
 
     return FilmDataset
+
+
+def films_of(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, split: str, stride: int) -> Any:
+    """Give the films of a split to a network that is not Ultralytics': train ones augmented as YOLOv8's are.
+
+    Its ``settings`` are those of the augmentation.
+    """
+    ultralytics()
+    from ultralytics.cfg import get_cfg
+
+    training = split == "train"
+    asked = {**SETTINGS, **config.settings}
+    settings = get_cfg(overrides=asked | {"imgsz": config.imgsz, "close_mosaic": round(asked["close_mosaic"])})
+    films = dataset_class()(
+        img_path=str(dataset.splits[split]),
+        imgsz=config.imgsz,
+        batch_size=config.batch,
+        augment=training,
+        hyp=settings,
+        rect=False,
+        stride=stride,
+        task="detect",
+        data={"names": dict(enumerate(dataset.names)), "nc": len(dataset.names), "channels": 3},
+        harmonise_config=harmonise_config,
+        other_looks=config.other_looks if training else 0.0,
+    )
+    films.settings = settings
+    return films

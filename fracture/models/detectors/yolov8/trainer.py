@@ -29,6 +29,7 @@ from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models.detectors.config import SETTINGS, Config
 from fracture.models.detectors.films import EpochSampler, families_of
+from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.runs import CONFIG, FINISHED, epochs_run
 from fracture.models.detectors.yolov8.dataset import dataset_class
 from fracture.models.detectors.yolov8.quiet import ultralytics
@@ -101,19 +102,9 @@ def _on_gpu(device: str) -> bool:
 def trainer_class() -> Any:
     ultralytics()
     import torch
-    from torch.utils.data import DataLoader
     from ultralytics.data.build import seed_worker
     from ultralytics.models.yolo.detect import DetectionTrainer
     from ultralytics.utils.torch_utils import strip_optimizer
-
-    class Loader(DataLoader):  # type: ignore[misc, type-arg, unused-ignore]  # likewise
-        """Deals each epoch by itself: Ultralytics' own asks for the next one before anybody can say which it is."""
-
-        def __iter__(self) -> Iterator[Any]:  # type: ignore[override, unused-ignore]  # begins when the first is asked for
-            yield from super().__iter__()
-
-        def reset(self) -> None:
-            """Do nothing: workers start afresh with every epoch, and see the films' settings as they are then."""
 
     # Untyped base, as above.
     class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]  # likewise
@@ -222,7 +213,7 @@ def trainer_class() -> Any:
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
             dataset = self.build_dataset(dataset_path, mode, batch_size)
             fractured = [len(label["cls"]) > 0 for label in dataset.labels]
-            return Loader(
+            return loader_class()(
                 dataset=dataset,
                 batch_size=min(batch_size, len(dataset)),
                 num_workers=self.args.workers,
