@@ -18,7 +18,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--arch", choices=DETECTORS, default=default.arch, help="the architecture to train")
     parser.add_argument(
         "--model",
-        default=default.model,
         help="what to learn on: a .pt of the same architecture; for yolov8 also a name (yolov8m, the default), a "
         "network without weights (yolov8s.yaml) or a .safetensors state dict",
     )

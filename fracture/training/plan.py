@@ -41,7 +41,7 @@ class Plan:
     test: float = 0.15
     seed: int = 0
     keep: Path | None = None
-    training: Config = field(default_factory=lambda: Config(model="yolov8m.pt"))
+    training: Config = field(default_factory=Config)
     target_recall: float = 0.90
     phantom: bool = False
 

@@ -281,6 +281,12 @@ def test_a_name_that_is_no_architecture_is_refused_with_the_known_ones():
         detector("detr")
 
 
+def test_what_a_run_learns_from_where_nothing_is_named():
+    """YOLOv8 has networks to choose from, with published weights; the others are one network, at random or --start."""
+    assert (Config().model, Config().name) == ("yolov8m.pt", "fracture_yolov8m")
+    assert (Config(arch="fcos", start="x.pth").model, Config(arch="fcos").name) == ("", "fracture_fcos")
+
+
 def test_a_run_learns_on_from_a_checkpoint(toy, tiny_dataset, tmp_path):
     first = config("toy", tiny_dataset, tmp_path, name="first")
     [best] = train(first)

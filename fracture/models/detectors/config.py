@@ -74,8 +74,10 @@ class Config:
     arch: str = "yolov8"
 
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", "fracture_yolov8m" if self.arch == "yolov8" else f"fracture_{self.arch}")
+        # YOLOv8 is a family of networks, of which one is taken where none is named; the others are one network each.
+        model, name = ("yolov8m.pt", "fracture_yolov8m") if self.arch == "yolov8" else ("", f"fracture_{self.arch}")
+        object.__setattr__(self, "model", self.model or model)
+        object.__setattr__(self, "name", self.name or name)
         for what, value in (
             ("epochs", self.epochs),
             ("long-side", self.imgsz),

@@ -19,8 +19,7 @@ class Detector:
     its own library: the reference that the exported network is compared with. All of them raise BadValue for a
     checkpoint of another architecture.
 
-    ``model`` is what a run learns from where ``--model`` does not say: empty where the architecture is one network,
-    which then begins at ``--start`` or at random. ``starts`` are the names that ``--start`` takes beside files.
+    ``starts`` are the names that ``--start`` takes beside files.
     ``stride``, ``nms_iou``, ``pad_value`` and ``divisor`` go into the
     card, see `fracture.models.card`. ``scope_stage`` is the output in the exported network that describes a film
     (`fracture.models.scope`); None: it knows no scope. ``film_stage`` is the one that a film head looks at
@@ -33,7 +32,6 @@ class Detector:
     average: Callable[..., Path]
     network: Callable[[Path], Network]
     stride: int
-    model: str = ""
     starts: frozenset[str] = frozenset()
     nms_iou: float = 0.5
     pad_value: int = PAD_VALUE

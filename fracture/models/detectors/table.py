@@ -20,7 +20,6 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
             yolov8_average.average,
             yolov8_export.TorchNetwork,
             stride=32,
-            model="yolov8m.pt",
             scope_stage=yolov8_export.SCOPE_STAGE,
             film_stage=yolov8_export.FILM_STAGE,
         ),

@@ -33,7 +33,6 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
     checkpoint to resume from, BadValue where the films are not harmonised.
     """
     kind = detector(config.arch)
-    config = replace(config, model=config.model or kind.model)
     folder = config.folder
     if resume:
         if not can_resume(folder):
