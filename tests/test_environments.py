@@ -74,7 +74,6 @@ NOT_IMPORTED = {
     "python-multipart": "starlette looks for it where a form is to be read",
     "ruff": "a program: formats and lints",
     "schemathesis": "a program: plays the interface's document against the service",
-    "torchvision": "ultralytics computes with it, and its release must fit torch's",
 }
 """What is declared and imported by nothing here, and who uses it."""
 

@@ -11,8 +11,8 @@ from fracture.data import samples
 from fracture.service.http.pages import VIEWER
 
 SCRIPTS = (
-    *("api", "card", "clinics", "correct", "dom", "film", "formats", "gestures", "key", "labels", "marks"),
-    *("measure", "media", "modes", "pencil", "samples", "save", "tools", "viewer", "words"),
+    *("api", "card", "clinics", "correct", "dom", "film", "formats", "gestures", "key", "labels", "looks", "marks"),
+    *("measure", "media", "modes", "others", "pencil", "samples", "save", "tools", "viewer", "words"),
 )
 TYPES = {
     "/": "text/html; charset=utf-8",

@@ -12,8 +12,8 @@ from typing import Any
 from fracture.core.errors import BadValue
 
 
-def mean(states: Mapping[Path, Mapping[str, Any]], shares: Sequence[float] | None = None) -> dict[str, Any]:
-    """Give the mean of state dicts by file, by ``shares`` that sum to 1; without, each counts alike.
+def mean(states: Sequence[tuple[Path, Mapping[str, Any]]], shares: Sequence[float] | None = None) -> dict[str, Any]:
+    """Give the mean of state dicts, each with its file, by ``shares`` that sum to 1; without, each counts alike.
 
     Statistics of BatchNorm are weights like any other here; what is no fraction is the last one's. Raises BadValue for
     shares that are none and for networks that are not alike.
@@ -21,12 +21,12 @@ def mean(states: Mapping[Path, Mapping[str, Any]], shares: Sequence[float] | Non
     shares = [1 / len(states)] * len(states) if shares is None else shares
     if len(shares) != len(states) or min(shares) < 0 or not isclose(sum(shares), 1):
         raise BadValue(f"expected a share of 0 to 1 for each of {len(states)} checkpoints, 1 in all, got {shares}")
-    *_, (final, last) = states.items()
-    for file, state in states.items():
+    final, last = states[-1]
+    for file, state in states:
         if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in last.items()}:
             raise BadValue(f"expected networks of one architecture, got {file} and {final}")
     return {
-        name: sum(share * state[name].double() for share, state in zip(shares, states.values(), strict=True)).to(
+        name: sum(share * state[name].double() for share, (_, state) in zip(shares, states, strict=True)).to(
             value.dtype
         )
         if value.is_floating_point()

@@ -83,12 +83,12 @@ def average(
     architecture: "Architecture", files: Sequence[Path], out: Path, shares: Sequence[float] | None = None
 ) -> Path:
     """Write the `mean` of the checkpoints' weights; give its path. Raises BadValue for networks that are not alike."""
-    each = {file: load(file, architecture.name) for file in files}
-    last = each[files[-1]]
-    for file, one in each.items():
+    each = [(file, load(file, architecture.name)) for file in files]
+    _, last = each[-1]
+    for file, one in each:
         if one.classes != last.classes:
             raise BadValue(f"expected networks of the same classes, got {one.classes} in {file} and {last.classes}")
-    mixed = mean({file: one.state for file, one in each.items()}, shares)
+    mixed = mean([(file, one.state) for file, one in each], shares)
     return save(Checkpoint(last.arch, last.classes, mixed), out)
 
 

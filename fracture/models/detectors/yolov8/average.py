@@ -20,9 +20,10 @@ def average(files: Sequence[Path], out: Path, shares: Sequence[float] | None = N
         if not file.is_file():
             raise MissingData(f"no checkpoint at {file}")
     ultralytics()  # whose classes are in the checkpoints
-    contents = {file: torch.load(file, map_location="cpu", weights_only=False) for file in files}
-    made = list(contents.values())[-1]
-    mixed = mean({file: content["model"].float().state_dict() for file, content in contents.items()}, shares)
+    contents = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
+    made = contents[-1]
+    states = [content["model"].float().state_dict() for content in contents]
+    mixed = mean(list(zip(files, states, strict=True)), shares)
     made["model"].load_state_dict(mixed)
     made["model"].half()
     out.parent.mkdir(parents=True, exist_ok=True)
