@@ -18,7 +18,7 @@ from fracture.core.errors import BadValue, FractureError
 from fracture.core.types import Box, Estimate, HarmoniseConfig, ImageRecord, ModelInput, Radiograph
 from fracture.data.workers import film_map, read_film
 from fracture.evaluation.masking import RING, boxes_in, masked_border, masked_boxes, why_not_masked
-from fracture.evaluation.probes import film_features, group_names, probe_properties
+from fracture.evaluation.probes import film_features, group_names, looks_tell, probe_properties
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise
 from fracture.inference.reader import Reader
@@ -55,6 +55,7 @@ def check(
     away what it should not; as that is a question about films, ``around`` may hold further labelled ones. Those
     are decoded in other processes, since a damaged film can end the process that decodes it. ``films`` were decoded
     safely before, to score them, and are decoded here.
+    ``looks`` says how well the films' looks alone tell their label: a question about this set, not about the model.
     ``findings`` are sentences; none means that none of these checks found anything, and no more. Raises BadValue for
     an unlabelled film, and what `fracture.imaging.decode` raises for one it cannot read.
     """
@@ -96,13 +97,19 @@ def check(
     rows = probe_properties(probed, features, rng)
     gap = _mean(scores, fractured) - _mean(scores, ~fractured)
     synthetic = _synthetic(reader, phantoms, rng, resamples, progress)
-    findings = [*_border_findings(border), *_drawn_findings(synthetic, gap), *_probe_findings(rows)]
+    by_looks = looks_tell(records, features[: len(records)], rng)
+    findings = [
+        *_border_findings(border),
+        *_drawn_findings(synthetic, gap),
+        *_probe_findings(rows),
+    ]
     findings += [f"{unreadable} films around could not be read and were not probed"] if unreadable else []
     return {
         "findings": findings,
         "masking": [_as_json(border)],
         "synthetic": [_as_json(row) for row in synthetic],
         "probes": [_as_json(row) for row in rows],
+        "looks": asdict(by_looks),
     }
 
 

@@ -10,7 +10,7 @@ from fracture.core.errors import BadValue
 from fracture.core.types import FrameMap, HarmoniseConfig, ImageRecord, ModelInput, Radiograph
 from fracture.evaluation.confounders import check
 from fracture.evaluation.masking import RING, masked_border, masked_boxes
-from fracture.evaluation.probes import BINS, THUMBNAIL, film_features, probe
+from fracture.evaluation.probes import BINS, THUMBNAIL, film_features, looks_tell, probe
 from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
 from fracture.models.card import ModelCard
@@ -504,7 +504,7 @@ def test_the_same_seed_gives_the_same_answer_in_plain_json(tmp_path):
     films = a_set(tmp_path, halves(50))
     first, second = (checked(films, middle, phantoms=2) for _ in range(2))
     assert json.loads(json.dumps(first)) == second
-    assert set(first) == {"findings", "masking", "synthetic", "probes"}
+    assert set(first) == {"findings", "masking", "synthetic", "probes", "looks"}
 
 
 def test_a_film_is_harmonised_first_and_comes_back_in_its_own_frame(tmp_path):
@@ -540,3 +540,23 @@ def test_every_film_needs_a_label_and_a_score(tmp_path, count):
         check(Reader(CARD, Scripted(nothing)), unknown, np.zeros(1), np.random.default_rng(0))
     with pytest.raises(BadValue, match="got 0, 0 of them labelled"):
         check(Reader(CARD, Scripted(nothing)), [], np.zeros(0), np.random.default_rng(0))
+
+
+def test_what_looks_alone_tell_of_the_label_is_reported_and_no_finding(tmp_path):
+    """Fractured films that are sharper all over came another way; where all are alike greys tell nothing."""
+    rng = np.random.default_rng(0)
+    shelf = a_set(tmp_path, halves(200))
+    features = [film_features(harmonise(draw(n, fractured=False), CONFIG), SIDE) for n in range(200)]
+    records = [record for record, _ in shelf]
+    assert 0.35 < looks_tell(records, features, rng).value < 0.65
+    sharper = [seen.copy() for seen in features]
+    for record, seen in zip(records, sharper, strict=True):
+        seen[THUMBNAIL**2 + BINS : THUMBNAIL**2 + BINS + 4] *= 1.5 if record.fractured else 1.0
+    assert looks_tell(records, sharper, rng).value > 0.95
+    moved = [seen.copy() for seen in features]
+    for record, seen in zip(records, moved, strict=True):
+        seen[: THUMBNAIL**2] += 50 * bool(record.fractured)  # a place on the film is no look
+    assert 0.35 < looks_tell(records, moved, rng).value < 0.65
+    report = checked(shelf, middle)
+    assert report["looks"]["n"] == 200
+    assert report["findings"] == []

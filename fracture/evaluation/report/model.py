@@ -347,6 +347,7 @@ class Confounders(BaseModel):
     masking: list[Check]
     synthetic: list[Check] = []
     probes: list[Probe]
+    looks: Annotated[Estimate | None, Field(description="AUC of the label by greys, sharpness and shape.")] = None
 
 
 class Difference(Part):
