@@ -1,11 +1,11 @@
-"""Measure what each variant of a training recipe buys on val, by short runs; or ways to read films with one model."""
+"""Measure what variants of a training recipe buy, by short runs; or ways to read, or film heads, of one model."""
 
 from pathlib import Path
 
 from fracture.core.command import arguments, command, starting
 
 with starting():
-    from fracture.training import ablation
+    from fracture.training import ablation, film_heads
 
 
 @command
@@ -22,15 +22,20 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("ablation"), help="runs and ablation.json")
     parser.add_argument("--only", action="append", default=[], help="a variant by name; may be repeated")
     parser.add_argument("--readings", type=Path, help="a bundle: compare ways to read the val films of --deal with it")
+    parser.add_argument(
+        "--film-heads", type=Path, help="a run: compare film heads on its val films and on other sources"
+    )
     args = parser.parse_args()
-    if args.readings:
+    if args.film_heads:
+        found = film_heads.compare(args.film_heads, args.further, args.away, args.out)
+    elif args.readings:
         found = ablation.readings(args.readings, args.deal.parent, args.out)
     elif args.start:
         found = ablation.compare(
             ablation.Films(args.src, args.deal, tuple(args.further), args.away), args.start, args.out, args.only
         )
     else:
-        parser.error("expected --start or --readings")
+        parser.error("expected --start, --readings or --film-heads")
     rows = []
     for row in found:
         rows.append(row)

@@ -65,7 +65,7 @@ class Reader:
         folder = cards.find(weights or cards.SHIPPED)
         card = cards.load(folder)
         if weights is not None and weights.suffix == ".pt":
-            return cls._of_checkpoint(card, weights, folder)
+            return cls._of_checkpoint(card, weights, folder, backend, precision)
         fed = (precision, card.divisor, card.members)
         int8 = card.int8(folder)
         if int8 and backend in {None, "openvino"} and not (weights and weights.suffix == ".onnx") and runs_int8():
@@ -79,7 +79,9 @@ class Reader:
         raise MissingData(f"{weights or folder}: no .onnx that {folder / cards.NAME} vouches for")
 
     @classmethod
-    def _of_checkpoint(cls, card: ModelCard, checkpoint: Path, folder: Path) -> "Reader":
+    def _of_checkpoint(
+        cls, card: ModelCard, checkpoint: Path, folder: Path, backend: str | None, precision: str
+    ) -> "Reader":
         from fracture.models.detectors.table import detector
 
         opened = file_hash(checkpoint) if checkpoint.is_file() else ""
@@ -90,7 +92,7 @@ class Reader:
         if card.measured.get("film_head", {}).get("embedded"):
             # The head is made on export, and the card's thresholds are of scores that it has moved.
             exported = next(name for name in card.files if name.endswith(".onnx"))
-            return cls._opened(folder / exported, None, "f32")
+            return cls._opened(folder / exported, backend, precision)
         # So is the scope: a checkpoint tells no film that is outside.
         return cls(card, detector(card.arch).network(checkpoint), folder, opened, scoped=False)
 

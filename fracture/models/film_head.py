@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 
 from fracture.core.errors import BadValue
 from fracture.core.files import write_bytes
-from fracture.models import graft
+from fracture.models import onnx_edit
 from fracture.models.network import DIVISOR, network_tensor
 
 WEIGHT = 0.5
@@ -86,12 +86,12 @@ def describe(
     """
     import onnxruntime
 
-    model = graft.load(network)
+    model = onnx_edit.load(network)
     answer = model.graph.output[0].name
     _add_description(model, stage)
-    graft.show(model, _DESCRIPTION)
+    onnx_edit.show(model, _DESCRIPTION)
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), graft.quiet_options(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), onnx_edit.quiet_options(), providers=["CPUExecutionProvider"]
     )
     fed = session.get_inputs()[0].name
     for pixels in films:
@@ -104,13 +104,13 @@ def embed(network: Path, head: FilmHead, stage: str, classes: int) -> None:
 
     A score s becomes that of logit(s) + the film's logits. Boxes stay as they are.
     """
-    model = graft.load(network)
+    model = onnx_edit.load(network)
     if any(node.name.startswith(_PARTS) for node in model.graph.node):
         raise BadValue(f"{network}: expected a network without a film head, got one that has one")
     _add_description(model, stage)
-    answer = graft.take_answer(model, _BOXES)
+    answer = onnx_edit.take_answer(model, _BOXES)
     rows = 4 + classes
-    graft.constants(
+    onnx_edit.constants(
         model,
         {
             "film_weights": head.weights.astype(np.float32)[:, None],
@@ -124,12 +124,12 @@ def embed(network: Path, head: FilmHead, stage: str, classes: int) -> None:
             "film_column": np.array([-1, 1, 1]),
         },
     )
-    node = graft.adder(model)
+    node = onnx_edit.adder(model)
     node("MatMul", [_DESCRIPTION, "film_weights"], "film_told")
     node("Sub", ["film_told", "film_offset"], "film_off")
     node("Clip", ["film_off", "film_low", "film_high"], "film_within")
     node("Reshape", ["film_within", "film_column"], "film_logits")
-    model.graph.node.append(graft.node("Split", [_BOXES, "film_rows"], ["film_places", "film_scores"], axis=1))
+    model.graph.node.append(onnx_edit.node("Split", [_BOXES, "film_rows"], ["film_places", "film_scores"], axis=1))
     node("Clip", ["film_scores", "film_least", "film_most"], "film_inside")
     node("Sub", ["film_one", "film_inside"], "film_rest")
     node("Div", ["film_inside", "film_rest"], "film_odds")
@@ -142,8 +142,8 @@ def embed(network: Path, head: FilmHead, stage: str, classes: int) -> None:
 
 
 def _add_description(model: Any, stage: str) -> None:
-    graft.check_stage(model, stage)
-    graft.constants(model, {"film_axes": np.array([2, 3])})
-    node = graft.adder(model)
+    onnx_edit.check_stage(model, stage)
+    onnx_edit.constants(model, {"film_axes": np.array([2, 3])})
+    node = onnx_edit.adder(model)
     node("ReduceMean", [stage, "film_axes"], "film_mean", keepdims=1)
     node("Flatten", ["film_mean"], _DESCRIPTION, axis=1)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fracture.clinical.status import OUTSIDE_SCOPE
 from fracture.core.errors import BadValue
 from fracture.core.files import write_bytes
-from fracture.models import graft
+from fracture.models import onnx_edit
 from fracture.models.network import DIVISOR, network_tensor
 
 FLAG = OUTSIDE_SCOPE
@@ -91,11 +91,11 @@ def describe(
     """
     import onnxruntime
 
-    model = graft.load(network)
+    model = onnx_edit.load(network)
     _add_description(model, stage)
-    graft.show(model, _DESCRIPTION)
+    onnx_edit.show(model, _DESCRIPTION)
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), graft.quiet_options(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), onnx_edit.quiet_options(), providers=["CPUExecutionProvider"]
     )
     fed = session.get_inputs()[0].name
     for pixels in films:
@@ -109,7 +109,7 @@ def embed(network: Path, scope: Scope, stage: str) -> None:
     """
     from onnx import numpy_helper
 
-    model = graft.load(network)
+    model = onnx_edit.load(network)
     learnt = {
         "scope_centre": scope.centre.astype(np.float32)[None],
         "scope_whiten": (scope.whiten / scope.limit).astype(np.float32),
@@ -122,12 +122,12 @@ def embed(network: Path, scope: Scope, stage: str) -> None:
         return
     _add_description(model, stage)
     boxes = "scope_boxes"
-    answer = graft.take_answer(model, boxes)
-    graft.constants(
+    answer = onnx_edit.take_answer(model, boxes)
+    onnx_edit.constants(
         model,
         learnt | {"scope_last": np.array([-1]), "scope_first": np.array([1]), "scope_nothing": np.float32(0)},
     )
-    node = graft.adder(model)
+    node = onnx_edit.adder(model)
     node("Sub", [_DESCRIPTION, "scope_centre"], "scope_off")
     node("MatMul", ["scope_off", "scope_whiten"], "scope_white")
     node("ReduceL2", ["scope_white", "scope_first"], "scope_distance", keepdims=1)
@@ -151,9 +151,9 @@ def _add_description(model: Any, stage: str) -> None:
     """Add the description, (1, D): mean and spread of each channel of the stage. One that is there already stays."""
     if _has_scope(model):
         return
-    graft.check_stage(model, stage)
-    graft.constants(model, {"scope_axes": np.array([2, 3]), "scope_least": np.float32(1e-6)})
-    node = graft.adder(model)
+    onnx_edit.check_stage(model, stage)
+    onnx_edit.constants(model, {"scope_axes": np.array([2, 3]), "scope_least": np.float32(1e-6)})
+    node = onnx_edit.adder(model)
     node("ReduceMean", [stage, "scope_axes"], "scope_mean", keepdims=1)
     node("Sub", [stage, "scope_mean"], "scope_around")
     node("Mul", ["scope_around", "scope_around"], "scope_squares")

@@ -143,7 +143,7 @@ def compare(films: Films, start: Path, out: Path, wanted: Sequence[str] = ()) ->
             cases = _run(variant, films, start, out)
         judged[variant.name] = cases
         first = judged[VARIANTS[0].name]
-        rows.append({"name": variant.name, "epochs": _config(variant, start, out).epochs} | _figures(cases, first))
+        rows.append({"name": variant.name, "epochs": _config(variant, start, out).epochs} | figures(cases, first))
         counted = {where: _counts(found) for where, found in first.items()}
         write_json(out / TABLE, {"base": asdict(BASE), "judged_on": counted, "rows": rows})
         yield rows[-1]
@@ -155,9 +155,9 @@ def readings(weights: Path, root: Path, out: Path, split: str = "val") -> Iterat
     first: Cases | None = None
     for name, kind in READINGS.items():
         reader = kind(plain.card, plain.network, plain.folder)
-        cases = _judge(reader, root, films_of(load_records(root), split), out / f"{_slug(name)}.jsonl")
+        cases = judge(reader, root, films_of(load_records(root), split), out / f"{_slug(name)}.jsonl")
         first = first or cases
-        yield {"name": name} | _figures({HOME: cases}, {HOME: first})
+        yield {"name": name} | figures({HOME: cases}, {HOME: first})
 
 
 class Mirrored(Reader):
@@ -240,17 +240,22 @@ def _run(variant: Variant, films: Films, start: Path, out: Path) -> dict[str, Ca
     reader = Reader(reader.card, OpenVinoNetwork(network, divisor=reader.card.divisor), config.folder)
     judged = {record.image_id for record in films_of(load_records(first), "val")}
     at_home = [record for record in load_records(root) if record.image_id in judged]
-    cases = {HOME: _judge(reader, root, at_home, config.folder / "val.jsonl")}
+    cases = {HOME: judge(reader, root, at_home, config.folder / "val.jsonl")}
+    return cases | elsewhere(reader, films.further, films.away, config.folder)
+
+
+def elsewhere(reader: Reader, further: Sequence[Path], away: Path | None, out: Path) -> dict[str, Cases]:
+    """Read the films of other sources: what published splits hold back of ``further`` stages, all of ``away``."""
+    cases = {}
     held_back = [
-        _judge(reader, stage, found, config.folder / f"second{number}.jsonl")
-        for number, stage in enumerate(films.further)
+        judge(reader, stage, found, out / f"second{number}.jsonl")
+        for number, stage in enumerate(further)
         if (found := [r for r in load_records(stage) if r.attributes.get("official_split") in {"val", "test"}])
     ]
     if held_back:
         cases[SECOND] = _together(held_back)
-    if films.away:
-        every = films_of(load_records(films.away), EVERY_FILM)
-        cases[AWAY] = _judge(reader, films.away, every, config.folder / "away.jsonl")
+    if away:
+        cases[AWAY] = judge(reader, away, films_of(load_records(away), EVERY_FILM), out / "away.jsonl")
     return cases
 
 
@@ -312,7 +317,8 @@ def _deal(variant: Variant, films: Films, keep: Path, root: Path) -> None:
     assemble(harmonised, root, val=shares[0], test=shares[1], seed=0, keep=keep)
 
 
-def _judge(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path) -> Cases:
+def judge(reader: Reader, root: Path, films: Sequence[ImageRecord], file: Path) -> Cases:
+    """Read films, going on from what is in ``file``."""
     return join(films, predict(reader, root, films, file).answers, EVERY_FILM)
 
 
@@ -320,7 +326,7 @@ def _counts(cases: Cases) -> dict[str, int]:
     return {"films": len(cases.records), "fractured": int(cases.fractured.sum()), "groups": len(set(cases.groups))}
 
 
-def _figures(cases: Mapping[str, Cases], first: Mapping[str, Cases]) -> dict[str, Any]:
+def figures(cases: Mapping[str, Cases], first: Mapping[str, Cases]) -> dict[str, Any]:
     """Give the figures of a row, and their differences from the first with intervals; see `comparison`."""
     found = {
         where: {
@@ -329,13 +335,13 @@ def _figures(cases: Mapping[str, Cases], first: Mapping[str, Cases]) -> dict[str
         }
         for where, these in cases.items()
     }
-    figures: dict[str, Any] = {"compared": cases is not first}
+    told: dict[str, Any] = {"compared": cases is not first}
     for where, name, key in FIGURES:
         if where in found:
             row = found[where][name]
-            figures[key] = {end: row["this"][end] for end in ("value", "low", "high")}
-            figures[key]["difference"] = {end: row["difference"][end] for end in ("value", "low", "high")}
-    return figures
+            told[key] = {end: row["this"][end] for end in ("value", "low", "high")}
+            told[key]["difference"] = {end: row["difference"][end] for end in ("value", "low", "high")}
+    return told
 
 
 def _slug(name: str) -> str:

@@ -31,7 +31,7 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
     few films of both kinds or val none, or several networks are one: a film's score is then no candidate's.
     """
     stage, classes = detector(reader.card.arch).film_stage, len(reader.card.classes)
-    train, val = _of_both_kinds(films_of(records, "train")), _judged(films_of(records, "val"))
+    train, val = of_both_kinds(films_of(records, "train")), judged_films(films_of(records, "val"))
     if stage is None or not train or not val or reader.card.members > 1:
         return {}
     fractured = np.array([bool(film.fractured) for film in train])
@@ -41,8 +41,7 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
         told = list(progress(film_head.describe(model, pixels, stage, classes, reader.card.divisor), len(films)))
         return np.array([one for one, _ in told]), np.array([best for _, best in told])
 
-    families = [film.attributes.get("family", film.image_id) for film in train]
-    head = film_head.fit(described(train)[0], fractured, families)
+    head = film_head.fit(described(train)[0], fractured, families(train))
     seen, best = described(val)
     truth, groups = np.array([bool(film.fractured) for film in val]), [film.group_id or film.image_id for film in val]
     least = np.clip(best, 1e-6, 1 - 1e-6)
@@ -64,13 +63,18 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
     return {"film_head": about}
 
 
-def _of_both_kinds(films: Sequence[ImageRecord]) -> list[ImageRecord]:
+def of_both_kinds(films: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Give the films of those sources that have enough of both kinds."""
-    judged = _judged(films)
+    judged = judged_films(films)
     kinds = Counter((film.source, film.fractured) for film in judged)
     return [film for film in judged if min(kinds[film.source, kind] for kind in (True, False)) >= FEWEST]
 
 
-def _judged(films: Sequence[ImageRecord]) -> list[ImageRecord]:
+def judged_films(films: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Leave out films of which nobody knows whether they show a fracture."""
     return [film for film in films if film.fractured is not None]
+
+
+def families(films: Sequence[ImageRecord]) -> list[str]:
+    """Name of each film the one that it is a copy of, itself where it is none."""
+    return [film.attributes.get("family", film.image_id) for film in films]

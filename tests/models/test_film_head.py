@@ -1,13 +1,22 @@
 """The film's own say in the scores of its boxes: fitted by its definition, embedded exactly, bounded."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue
+from fracture.core.files import file_hash
+from fracture.data import samples
+from fracture.inference.reader import Reader
+from fracture.models import card as cards
 from fracture.models import film_head
+from fracture.models.card import SHIPPED
 from fracture.models.detectors.yolov8.export import FILM_STAGE, SCOPE_STAGE
 from fracture.models.film_head import MOST, PENALTY, WEIGHT, FilmHead
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+from fracture.training import film_heads
 
 pytest.importorskip("onnx", reason="a network is taken apart with the full set of packages")
 
@@ -123,3 +132,32 @@ def test_a_scope_may_follow_and_a_second_head_is_refused(unscoped, pixels, tmp_p
 def test_a_stage_that_is_not_there_is_named(unscoped, pixels):
     with pytest.raises(BadValue, match=r"expected the stage that its detector names, got none of /model\.99"):
         list(film_head.describe(unscoped, [pixels], "/model.99", 1))
+
+
+def test_a_checkpoint_whose_bundle_has_a_head_is_read_through_its_export(tmp_path):
+    """The card's thresholds are of scores that the head has moved: the checkpoint alone would be held against them."""
+    shutil.copytree(SHIPPED, tmp_path / "run")
+    checkpoint = tmp_path / "run/weights/best.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"never opened")
+    card = cards.load(SHIPPED)
+    assert card.measured["film_head"]["embedded"]
+    files = {**card.files, "weights/best.pt": file_hash(checkpoint)}
+    cards.save(replace(card, files=files), tmp_path / "run")
+    film = samples.FOLDER / samples.FILES[0]
+    by_checkpoint, by_bundle = (
+        Reader.load(weights, "onnxruntime").read(film.read_bytes()).detections
+        for weights in (checkpoint, tmp_path / "run")
+    )
+    assert Reader.load(checkpoint, "onnxruntime").network.name == "onnxruntime"
+    np.testing.assert_array_equal(by_checkpoint.score, by_bundle.score)
+
+
+def test_heads_are_compared_beside_none(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("fracture.training.film_head.FEWEST", 1)
+    first, *others = film_heads.compare(tiny_run, (), None, tmp_path)
+    assert (first["name"], first["compared"]) == ("no head", False)
+    assert [row["name"] for row in others] == [variant.name for variant in film_heads.VARIANTS[1:]]
+    assert all(row["compared"] for row in others)
+    again = list(film_heads.compare(tiny_run, (), None, tmp_path))  # from what was read
+    assert again == [first, *others]

@@ -21,10 +21,10 @@ from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import write_bytes
 from fracture.data.yolo import load_dataset
 from fracture.inference.reader import Reader
-from fracture.models import graft
+from fracture.models import onnx_edit
 from fracture.models.detectors import table
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import harmonise_config_of
+from fracture.models.detectors.films import harmonise_config_of, network_film
 from fracture.models.detectors.loop import checkpoint, films, fpn
 from fracture.models.detectors.loop.architecture import row
 from fracture.models.detectors.loop.start import weights_file
@@ -155,9 +155,9 @@ def test_a_network_of_two_classes_answers_with_a_row_for_each(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stages_that_scope_and_film_head_look_at_are_there(runs, name, tmp_path):
-    model = graft.load(DETECTORS[name].export(runs / name / "weights/best.pt", tmp_path / "model.onnx", 64))
+    model = onnx_edit.load(DETECTORS[name].export(runs / name / "weights/best.pt", tmp_path / "model.onnx", 64))
     for stage in (DETECTORS[name].scope_stage, DETECTORS[name].film_stage):
-        graft.check_stage(model, stage)
+        onnx_edit.check_stage(model, stage)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,9 +231,9 @@ def test_a_killed_run_ends_as_one_that_was_not(tiny_dataset, tmp_path, toy):
     train(whole)
     code = (
         "import json, os, sys; sys.path.insert(0, sys.argv[2]); import toy; "
-        "from fracture.models.detectors.config import Config; from fracture.models.detectors.loop import keeper; "
-        "from fracture.models.detectors.train import train; toy.install(); saved = keeper._save_whole; "
-        "keeper._save_whole = lambda *what: (saved(*what), os._exit(9)); train(Config(**json.loads(sys.argv[1])))"
+        "from fracture.models.detectors.config import Config; from fracture.models.detectors.loop import callback; "
+        "from fracture.models.detectors.train import train; toy.install(); saved = callback._save_whole; "
+        "callback._save_whole = lambda *what: (saved(*what), os._exit(9)); train(Config(**json.loads(sys.argv[1])))"
     )
     given = [sys.executable, "-c", code, json.dumps(killed.__dict__), str(Path(toy.__file__).parent)]
     ended = subprocess.run(given, check=False, capture_output=True)
@@ -304,7 +304,7 @@ def test_a_finished_run_and_settings_of_another_network_are_refused(toy, tiny_da
 
 
 def test_a_run_ends_where_val_gains_no_more_and_keeps_the_best_epoch(toy, tiny_dataset, tmp_path, monkeypatch):
-    from fracture.models.detectors.loop import keeper
+    from fracture.models.detectors.loop import callback
 
     told = iter([0.2, 0.5, 0.4, 0.3, 0.9])
     seen = []
@@ -313,7 +313,7 @@ def test_a_run_ends_where_val_gains_no_more_and_keeps_the_best_epoch(toy, tiny_d
         seen.append(answer(np.zeros((64, 64, 3), np.uint8)))
         return {AP50: next(told), "val/film_AUC": 0.5}
 
-    monkeypatch.setattr(keeper, "validate", validate)
+    monkeypatch.setattr(callback, "validate", validate)
     run = config("toy", tiny_dataset, tmp_path, epochs=9, patience=2, learning_rate=0.1)
     [best] = train(run)
     assert epochs_run(run.folder) == 4
@@ -353,7 +353,7 @@ def test_films_are_those_that_are_served_and_boxes_lie_on_them(tiny_dataset, tmp
     pixels, targets = next(iter(loader))
     known = {}
     for file, label in zip(loader.dataset.im_files, loader.dataset.labels, strict=True):
-        film = films.prepared(Path(file), run, harmonise_config_of(dataset)).pixels
+        film = network_film(Path(file), run.imgsz, harmonise_config_of(dataset)).pixels
         known[film.mean().round(2)] = label["bboxes"][:, 2:] * 64 * np.array(label["shape"])[::-1] / max(label["shape"])
     assert (pixels.shape[1:], float(pixels.max()) <= 1) == ((3, 64, 64), True)
     fractured = [index for index, target in enumerate(targets) if len(target["boxes"])]

@@ -35,7 +35,7 @@ def _losses(net: Any, films: Any, targets: Sequence[Mapping[str, Any]]) -> Mappi
 def _candidates(net: Any, film: Any) -> tuple[Any, Any]:
     import torch
 
-    images, features = fpn.looked_at(net, film)
+    images, features = fpn.features(net, film)
     regions, _ = net.rpn(images, features)
     heads = net.roi_heads
     logits, offsets = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, regions, images.image_sizes)))

@@ -15,13 +15,9 @@ def _build(classes: int) -> Any:
 
 
 def _candidates(net: Any, film: Any) -> tuple[Any, Any]:
-    images, features = fpn.looked_at(net, film)
-    levels = list(features.values())
-    told = net.head(levels)
-    [anchors] = net.anchor_generator(images, levels)
-    boxes = net.box_coder.decode(told["bbox_regression"][0], anchors)
-    scores = (told["cls_logits"][0].sigmoid() * told["bbox_ctrness"][0].sigmoid()).sqrt()
-    return fpn.best(boxes, scores)
+    told, anchors = fpn.told(net, film)
+    scores = (told["cls_logits"].sigmoid() * told["bbox_ctrness"].sigmoid()).sqrt()
+    return fpn.best(net.box_coder.decode(told["bbox_regression"], anchors), scores)
 
 
 ROW = row(

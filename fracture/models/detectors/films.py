@@ -4,14 +4,19 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BadValue
-from fracture.core.types import HarmoniseConfig
+from fracture.core.types import HarmoniseConfig, ModelInput
 from fracture.data import manifest
 from fracture.data.yolo import Dataset
+from fracture.imaging.decode import decode
+from fracture.imaging.harmonise import harmonise, network_pixels
+from fracture.models.detectors.config import Config
+from fracture.models.network import network_tensor
 
 
 def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
@@ -24,6 +29,20 @@ def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
     if len(stored) != 1 or "" in stored:
         raise BadValue(f"expected a dataset harmonised by fracture preprocess in one way, got {sorted(stored)}")
     return HarmoniseConfig.stored(json.loads(stored.pop()))
+
+
+def network_film(file: Path, long_side_px: int, harmonise_config: HarmoniseConfig) -> ModelInput:
+    """Give a harmonised film as the network is fed it when it is served."""
+    return network_pixels(harmonise(decode(file.read_bytes()), harmonise_config), long_side_px)
+
+
+def some_films(folder: Path, config: Config, harmonise_config: HarmoniseConfig) -> Iterator[Any]:
+    """Give the run's ``restate`` films of a folder as (1, 3, H, W) tensors: the first of a shuffle by its seed."""
+    import torch
+
+    files = sorted(file for file in folder.iterdir() if file.suffix == ".png")
+    for index in np.random.default_rng(config.seed).permutation(len(files))[: config.restate]:
+        yield torch.from_numpy(network_tensor(network_film(files[index], config.imgsz, harmonise_config).pixels))
 
 
 def refuse_weak(dataset: Dataset) -> None:

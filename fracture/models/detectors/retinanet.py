@@ -14,12 +14,9 @@ def _build(classes: int) -> Any:
 
 
 def _candidates(net: Any, film: Any) -> tuple[Any, Any]:
-    images, features = fpn.looked_at(net, film)
-    levels = list(features.values())
-    told = net.head(levels)
-    [anchors] = net.anchor_generator(images, levels)
-    boxes = net.box_coder.decode_single(told["bbox_regression"][0], anchors)
-    return fpn.best(boxes, told["cls_logits"][0].sigmoid())
+    told, anchors = fpn.told(net, film)
+    boxes = net.box_coder.decode_single(told["bbox_regression"], anchors)
+    return fpn.best(boxes, told["cls_logits"].sigmoid())
 
 
 ROW = row(

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fracture.core.errors import BadValue
-from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig, ModelInput
 from fracture.data.yolo import Dataset
-from fracture.imaging.decode import decode
-from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import EpochSampler, families_of
+from fracture.models.detectors.films import EpochSampler, families_of, network_film
 from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.yolov8.dataset import films_of
 
@@ -23,37 +19,25 @@ STRIDE = 32
 """What both sides of a film are padded to a multiple of, as the pyramid halves them five times."""
 
 
-def train_loader(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Any:
-    """Give batches of (N, 3, side, side) float32, 0 to 1, and their targets, dealt by the run's `EpochSampler`."""
-    films = films_of(config, dataset, harmonise_config, "train", STRIDE)
+def train_loader(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, workers: int = 0) -> Any:
+    """Give batches of (N, 3, side, side) float32, 0 to 1, and their targets, dealt by the run's `EpochSampler`.
+
+    ``workers`` processes augment; with none it is done by the process that learns.
+    """
+    films = films_of(config, dataset, harmonise_config, "train")
     fractured = [len(label["cls"]) > 0 for label in films.labels]
     return loader_class()(
         films,
         batch_size=config.batch,
         sampler=EpochSampler(fractured, config.normals, config.seed, families_of(films.im_files)),
-        # A process that augments takes a core away from one that learns; a GPU leaves them all.
-        num_workers=min(8, cores()) if gpu_of(config.device) is not None else 0,
+        num_workers=workers,
         worker_init_fn=_seed_worker,
         collate_fn=_batch,
     )
 
 
-def gpu_of(device: str) -> int | None:
-    """Give the number of the GPU to train on, None for the CPU. Raises BadValue for one that is not there."""
-    import torch
-
-    count = torch.cuda.device_count()
-    if device in {"", "cpu"}:
-        return 0 if count and not device else None
-    number = device.removeprefix("cuda:")
-    if not number.isdigit() or int(number) >= count:
-        there = ", ".join(["cpu", *map(str, range(count))])
-        raise BadValue(f"--device: expected one of {there}, got {device!r}")
-    return int(number)
-
-
-def forget(loader: Any) -> None:
-    """Forget the films of the epoch before, from which a mosaic would be filled: after a kill they are not there."""
+def clear_buffer(loader: Any) -> None:
+    """Let go of the films of the epoch before, from which a mosaic would be filled: after a kill they are not there."""
     films = loader.dataset
     films.ims = [None] * films.ni
     films.buffer.clear()
@@ -85,16 +69,11 @@ class ValFilm:
 
     def prepared(self, config: Config, harmonise_config: HarmoniseConfig) -> ModelInput:
         """Give the film as the network is fed it when it is served."""
-        return prepared(self.file, config, harmonise_config)
-
-
-def prepared(file: Path, config: Config, harmonise_config: HarmoniseConfig) -> ModelInput:
-    """Give a harmonised film as the network is fed it when it is served."""
-    return network_pixels(harmonise(decode(file.read_bytes()), harmonise_config), config.imgsz, stride=STRIDE)
+        return network_film(self.file, config.imgsz, harmonise_config)
 
 
 def val_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Iterator[ValFilm]:
-    films = films_of(config, dataset, harmonise_config, "val", STRIDE)
+    films = films_of(config, dataset, harmonise_config, "val")
     for file, label in zip(films.im_files, films.labels, strict=True):
         height, width = label["shape"]
         centre, size = label["bboxes"][:, :2].astype(np.float64), label["bboxes"][:, 2:].astype(np.float64)

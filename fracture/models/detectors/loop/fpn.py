@@ -1,4 +1,4 @@
-"""What torchvision's detectors over a feature pyramid have in common: how they are built, taught, and looked through.
+"""What torchvision's detectors over a feature pyramid have in common: how they are built, taught and asked.
 
 They are called part by part: torchvision's own answers are thresholded and suppressed, which is the reader's work here
 (`fracture.models.network`), and in a network that is exported it would take longer on some films than on others.
@@ -76,7 +76,7 @@ def losses(net: Any, films: Any, targets: Sequence[Mapping[str, Any]]) -> Mappin
     return net(list(films), list(targets))  # type: ignore[no-any-return, unused-ignore]  # torch is untyped here
 
 
-def looked_at(net: Any, film: Any) -> tuple[Any, Any]:
+def features(net: Any, film: Any) -> tuple[Any, Any]:
     """Give a film, (1, 3, H, W), as torchvision's parts take it, and its features by level."""
     import torch
     from torchvision.models.detection.image_list import ImageList
@@ -87,6 +87,14 @@ def looked_at(net: Any, film: Any) -> tuple[Any, Any]:
     )
     normal = (film - mean) / spread
     return ImageList(normal, [normal.shape[-2:]]), net.backbone(normal)
+
+
+def told(net: Any, film: Any) -> tuple[Mapping[str, Any], Any]:
+    """Give what a network of one stage says of a film, and the (N, 4) anchors that it says it of."""
+    images, maps = features(net, film)
+    levels = list(maps.values())
+    [anchors] = net.anchor_generator(images, levels)
+    return {name: values[0] for name, values in net.head(levels).items()}, anchors
 
 
 def best(boxes: Any, scores: Any) -> tuple[Any, Any]:

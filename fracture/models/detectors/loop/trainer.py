@@ -2,13 +2,11 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from fracture.core.errors import BadValue
 from fracture.core.files import write_json
@@ -16,11 +14,11 @@ from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset
 from fracture.models.detectors.config import Config
+from fracture.models.detectors.films import some_films
 from fracture.models.detectors.loop import checkpoint, films
-from fracture.models.detectors.loop.keeper import keeper_class
+from fracture.models.detectors.loop.callback import callback_class
 from fracture.models.detectors.loop.start import weights_file
 from fracture.models.detectors.runs import CONFIG
-from fracture.models.network import network_tensor
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
 
@@ -40,7 +38,7 @@ _MOMENTUM = 0.1
 """Of BatchNorm's statistics, as in torch."""
 
 _REMEDY = "try a lower --learning-rate"
-_YOLOV8S_OWN = {"box", "cls", "dfl"}
+_LOSS_GAINS = {"box", "cls", "dfl"}
 
 
 def require() -> object:
@@ -64,12 +62,12 @@ def train(
     import torch
     from lightning.pytorch import Trainer
 
-    if foreign := sorted(_YOLOV8S_OWN & config.settings.keys()):
+    if foreign := sorted(_LOSS_GAINS & config.settings.keys()):
         raise BadValue(f"--set: expected no gains of YOLOv8's loss for {architecture.name}, got {', '.join(foreign)}")
     if config.model and Path(config.model).suffix != ".pt":
         told = f"expected a .pt of {architecture.name}, got {config.model}; other weights to begin with go to --start"
         raise BadValue(f"--model: {told}")
-    gpu = films.gpu_of(config.device)
+    gpu = _gpu_of(config.device)
     val = _val_films(config, dataset, harmonise_config)
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,18 +82,19 @@ def train(
     if computes_bfloat16() if gpu is None else torch.cuda.is_bf16_supported():
         for name in architecture.heavy:
             in_bfloat16(net.get_submodule(name), "cpu" if gpu is None else "cuda")
-    loader = films.train_loader(config, dataset, harmonise_config)
-    keeper = keeper_class()(config, dataset.names, val, harmonise_config)
-    task = task_class()(architecture, net, config, math.ceil(len(loader) / _batches_per_step(config)), keeper)
+    # A process that augments takes a core away from one that learns; a GPU leaves them all.
+    loader = films.train_loader(config, dataset, harmonise_config, 0 if gpu is None else min(8, cores()))
+    callback = callback_class()(config, dataset.names, val, harmonise_config)
+    task = task_class()(architecture, net, config, math.ceil(len(loader) / _batches_per_step(config)), callback)
     if config.restate and not resume:
-        restate_norms(task, _some_films(config, dataset, harmonise_config))
+        restate_norms(task, some_films(dataset.splits["train"], config, harmonise_config))
     loop = Trainer(
         accelerator="cpu" if gpu is None else "gpu",
         devices=1 if gpu is None else [gpu],
         max_epochs=config.epochs,
         accumulate_grad_batches=_batches_per_step(config),
         gradient_clip_val=_LONGEST_GRADIENT,
-        callbacks=[keeper],
+        callbacks=[callback],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -151,13 +150,18 @@ def _batches_per_step(config: Config) -> int:
     return max(1, round(config.films_per_step / config.batch))
 
 
-def _some_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> Iterator[Any]:
-    """Give train films one by one, as the network is fed them: the first of a shuffle by the run's seed."""
+def _gpu_of(device: str) -> int | None:
+    """Give the number of the GPU to train on, None for the CPU. Raises BadValue for one that is not there."""
     import torch
 
-    files = sorted(file for file in dataset.splits["train"].iterdir() if file.suffix == ".png")
-    for index in np.random.default_rng(config.seed).permutation(len(files))[: config.restate]:
-        yield torch.from_numpy(network_tensor(films.prepared(files[index], config, harmonise_config).pixels))
+    count = torch.cuda.device_count()
+    if device in {"", "cpu"}:
+        return 0 if count and not device else None
+    number = device.removeprefix("cuda:")
+    if not number.isdigit() or int(number) >= count:
+        there = ", ".join(["cpu", *map(str, range(count))])
+        raise BadValue(f"--device: expected one of {there}, got {device!r}")
+    return int(number)
 
 
 @cache
@@ -169,14 +173,14 @@ def task_class() -> Any:
         """A detector, its losses, and how it is taught: AdamW, a short warm-up, a cosine down to the last step."""
 
         def __init__(
-            self, architecture: "Architecture", net: Any, config: Config, steps_an_epoch: int, keeper: Any
+            self, architecture: "Architecture", net: Any, config: Config, steps_an_epoch: int, callback: Any
         ) -> None:
             super().__init__()
             self.architecture = architecture
             self.net = net
             self.config = config
             self.steps_an_epoch = steps_an_epoch
-            self.keeper = keeper
+            self.callback = callback
 
         def forward(self, film: Any) -> Any:
             return self.architecture.candidates(self.net, film)
@@ -217,7 +221,7 @@ def task_class() -> Any:
         def rate(self) -> float:
             """Give the learning rate of this step: by the share of the run that is behind, in steps or in hours."""
             step, steps = self.trainer.global_step, self.config.epochs * self.steps_an_epoch
-            behind = max(step / steps, self.keeper.share_of_hours())
+            behind = max(step / steps, self.callback.share_of_hours())
             warm = min(1.0, (step + 1) / min(_WARM_STEPS, 1 + steps // 10))
             cosine = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * min(1.0, behind))) / 2
             return float((self.config.learning_rate or _RATE) * warm * cosine)

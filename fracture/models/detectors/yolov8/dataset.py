@@ -1,5 +1,6 @@
 """Ultralytics' dataset with films that `fracture.imaging` reads, the very code that serves."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,36 @@ def dataset_class() -> Any:
     return FilmDataset
 
 
-def films_of(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, split: str, stride: int) -> Any:
+def film_dataset(
+    folder: str,
+    data: Mapping[str, Any],
+    settings: Any,
+    config: Config,
+    harmonise_config: HarmoniseConfig,
+    *,
+    augment: bool,
+    rect: bool = False,
+    pad: float = 0.0,
+    batch: int | None = None,
+) -> Any:
+    """Give the films of a folder as Ultralytics' dataset, augmented by its ``settings`` or as they are."""
+    return dataset_class()(
+        img_path=folder,
+        imgsz=config.imgsz,
+        batch_size=batch,
+        augment=augment,
+        hyp=settings,
+        rect=rect,
+        stride=32,
+        pad=pad,
+        task="detect",
+        data=data,
+        harmonise_config=harmonise_config,
+        other_looks=config.other_looks,
+    )
+
+
+def films_of(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig, split: str) -> Any:
     """Give the films of a split to a network that is not Ultralytics': train ones augmented as YOLOv8's are.
 
     Its ``settings`` are those of the augmentation.
@@ -71,21 +101,10 @@ def films_of(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig
     ultralytics()
     from ultralytics.cfg import get_cfg
 
-    training = split == "train"
     asked = {**SETTINGS, **config.settings}
     settings = get_cfg(overrides=asked | {"imgsz": config.imgsz, "close_mosaic": round(asked["close_mosaic"])})
-    films = dataset_class()(
-        img_path=str(dataset.splits[split]),
-        imgsz=config.imgsz,
-        batch_size=config.batch,
-        augment=training,
-        hyp=settings,
-        rect=False,
-        stride=stride,
-        task="detect",
-        data={"names": dict(enumerate(dataset.names)), "nc": len(dataset.names), "channels": 3},
-        harmonise_config=harmonise_config,
-        other_looks=config.other_looks if training else 0.0,
-    )
+    data = {"names": dict(enumerate(dataset.names)), "nc": len(dataset.names), "channels": 3}
+    folder, augment = str(dataset.splits[split]), split == "train"
+    films = film_dataset(folder, data, settings, config, harmonise_config, augment=augment, batch=config.batch)
     films.settings = settings
     return films

@@ -10,14 +10,12 @@ What differs from Ultralytics' own loop, and why:
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from fracture.core.errors import BadValue, FractureError
@@ -25,13 +23,11 @@ from fracture.core.files import write_bytes, write_json
 from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset
-from fracture.imaging.decode import decode
-from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models.detectors.config import SETTINGS, Config
-from fracture.models.detectors.films import EpochSampler, families_of
+from fracture.models.detectors.films import EpochSampler, families_of, some_films
 from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.runs import CONFIG, FINISHED, epochs_run
-from fracture.models.detectors.yolov8.dataset import dataset_class
+from fracture.models.detectors.yolov8.dataset import film_dataset
 from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.weights import load_matching
 from fracture.models.runtime import computes_bfloat16
@@ -106,8 +102,7 @@ def trainer_class() -> Any:
     from ultralytics.models.yolo.detect import DetectionTrainer
     from ultralytics.utils.torch_utils import strip_optimizer
 
-    # Untyped base, as above.
-    class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]  # likewise
+    class Trainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]  # Ultralytics has no types
         """Ultralytics' trainer with our films, our epochs, and a CPU used to the full."""
 
         last: Path
@@ -133,17 +128,8 @@ def trainer_class() -> Any:
             if self.config.state and weights is None:
                 load_matching(model, self.config.state)
             if self.config.restate and not self.resume:
-                restate_norms(model, self._some_films())
+                restate_norms(model, some_films(Path(self.data["train"]), self.config, self.harmonise_config))
             return model
-
-        def _some_films(self) -> Iterator[Any]:
-            """Give train films one by one, as the network is fed them: the first of a shuffle by the run's seed."""
-            folder = Path(self.data["train"])
-            files = sorted(file for file in folder.iterdir() if file.suffix == ".png")
-            for index in np.random.default_rng(self.config.seed).permutation(len(files))[: self.config.restate]:
-                film = harmonise(decode(files[index].read_bytes()), self.harmonise_config)
-                pixels = network_pixels(film, self.args.imgsz).pixels
-                yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).float() / 255
 
         def _setup_train(self) -> None:
             super()._setup_train()
@@ -193,19 +179,16 @@ def trainer_class() -> Any:
 
         def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
             training = mode == "train"
-            return dataset_class()(
-                img_path=img_path,
-                imgsz=self.args.imgsz,
-                batch_size=batch,
+            return film_dataset(
+                img_path,
+                self.data,
+                self.args,
+                self.config,
+                self.harmonise_config,
                 augment=training,
-                hyp=self.args,
                 rect=not training,
-                stride=32,
                 pad=0.0 if training else 0.5,
-                task="detect",
-                data=self.data,
-                harmonise_config=self.harmonise_config,
-                other_looks=self.config.other_looks,
+                batch=batch,
             )
 
         def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:

@@ -24,11 +24,11 @@ from fracture.models.network import network_tensor
 
 
 @cache
-def keeper_class() -> Any:
+def callback_class() -> Any:
     import torch
     from lightning.pytorch import Callback
 
-    class Keeper(Callback):  # type: ignore[misc, unused-ignore]  # likewise
+    class RunCallback(Callback):  # type: ignore[misc, unused-ignore]  # Lightning's classes are untyped here
         """Deals each epoch, judges it on val, keeps last.pt and best.pt, writes a line of curves, ends the run."""
 
         def __init__(
@@ -62,7 +62,7 @@ def keeper_class() -> Any:
             loader = trainer.train_dataloader
             loader.sampler.epoch = trainer.current_epoch
             films.seed(self.config.seed * 100_003 + trainer.current_epoch)
-            films.forget(loader)
+            films.clear_buffer(loader)
             settings = loader.dataset.settings
             self.whole_films |= trainer.current_epoch >= self._epochs(trainer.current_epoch) - settings.close_mosaic
             if self.whole_films and settings.mosaic:
@@ -124,7 +124,7 @@ def keeper_class() -> Any:
             rows = [row for row in known if int(row["epoch"]) < epoch]
             write_bytes(file, "".join(_lines([*rows, line])).encode())
 
-    return Keeper
+    return RunCallback
 
 
 def _on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
