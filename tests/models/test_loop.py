@@ -91,45 +91,49 @@ def test_a_run_leaves_weights_curves_and_its_configuration(runs, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_becomes_a_bundle_that_is_served_without_torch(runs, name, tmp_path):
+def test_a_run_becomes_a_bundle_that_is_served_without_torch(runs, name):
     card = bundle(runs / name)
     assert card.arch == name
     assert card.measured["parity"]["least_iou"] >= 0.95
     assert card.measured["scope"]["stage"] == fpn.STAGE
-    file = parity_films(load_dataset(Path(card.training["config"]["data"])))[0]
-    for backend in ("openvino", "onnxruntime"):
-        code = (
-            "import sys; from pathlib import Path; from fracture.inference.reader import Reader; "
-            f"found = Reader.load(Path(sys.argv[1]), {backend!r}).read(Path(sys.argv[2]).read_bytes()).detections; "
-            "assert not {'torch', 'torchvision', 'lightning', 'ultralytics'} & sys.modules.keys(); print(len(found))"
-        )
-        done = subprocess.run([sys.executable, "-c", code, runs / name, file], check=True, capture_output=True)
-        assert int(done.stdout) >= 0
+    onnx_edit.check_stage(onnx_edit.load(runs / name / "model.onnx"), DETECTORS[name].film_stage)
+    code = (
+        "import sys; from pathlib import Path; from fracture.inference.reader import Reader; "
+        "run, film = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(); "
+        "print(*(len(Reader.load(run, name).read(film).detections) for name in ('openvino', 'onnxruntime'))); "
+        "assert not {'torch', 'torchvision', 'lightning', 'ultralytics'} & sys.modules.keys()"
+    )
+    film = parity_films(load_dataset(Path(card.training["config"]["data"])))[0]
+    done = subprocess.run([sys.executable, "-c", code, runs / name, film], check=True, capture_output=True)
+    assert len(set(map(int, done.stdout.split()))) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_three_engines_answer_with_the_same_boxes(name, tmp_path):
-    """Compare torch, ONNX Runtime and OpenVINO on films of several shapes, candidate by candidate."""
+    """Compare torch, ONNX Runtime and OpenVINO on films of several shapes, candidate by candidate, of two classes."""
     import torch
 
     torch.manual_seed(0)
-    made = checkpoint.Checkpoint(name, ("fracture",), architecture(name).build(1).state_dict())
+    made = checkpoint.Checkpoint(name, ("hand", "wrist"), architecture(name).build(2).state_dict())
     file = checkpoint.save(made, tmp_path / "net.pt")
     model = DETECTORS[name].export(file, tmp_path / "model.onnx", 64)
     reference = DETECTORS[name].network(file)
+    engines = (OnnxNetwork(model), OpenVinoNetwork(model))
     for shape in ((64, 64, 3), (96, 64, 3), (32, 160, 3)):
         pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
         expected = reference(pixels)
-        sure = expected[:, (expected[4] >= min(0.05, expected[4].max() / 2)) & (expected[4] > 0)]
-        for network in (OnnxNetwork(model), OpenVinoNetwork(model)):
+        best = expected[4:].max(axis=0)
+        sure = expected[:, (best >= min(0.05, best.max() / 2)) & (best > 0)]
+        for network in engines:
             got = network(pixels)
-            assert got.shape == expected.shape == (5, fpn.MOST)
-            np.testing.assert_allclose(np.sort(got[4]), np.sort(expected[4]), atol=1e-4)
+            assert got.shape == expected.shape == (6, fpn.MOST)
+            np.testing.assert_allclose(np.sort(got[4:].max(axis=0)), np.sort(best), atol=1e-4)
             # Which of two with nearly one score is first hangs on the last digit, so each is paired with its like.
-            apart = np.abs(sure[:, :, None] - got[:, None]) / np.array([1, 1, 1, 1, 0.01])[:, None, None]
-            like = got[:, linear_sum_assignment(apart.max(axis=0))[1]]
-            close = (np.abs(like[:4] - sure[:4]).max(axis=0) < 0.5) & (np.abs(like[4] - sure[4]) < 1e-3)
-            assert close.mean() > 0.98  # a network this young has regions of one score, of which engines drop others
+            unit = np.array([1, 1, 1, 1, 0.01, 0.01])[:, None, None]
+            like = got[:, linear_sum_assignment((np.abs(sure[:, :, None] - got[:, None]) / unit).max(axis=0))[1]]
+            close = np.abs(like - sure) < np.array([0.5, 0.5, 0.5, 0.5, 1e-3, 1e-3])[:, None]
+            # A network this young has regions of one score, of which engines drop others.
+            assert close.all(axis=0).mean() > 0.98
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,27 +141,6 @@ def test_a_film_of_noise_has_no_more_candidates_than_an_empty_one(runs, name):
     network = DETECTORS[name].network(runs / name / "weights/best.pt")
     noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     assert network(noise).shape == network(np.zeros_like(noise)).shape == (5, fpn.MOST)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_network_of_two_classes_answers_with_a_row_for_each(name, tmp_path):
-    import torch
-
-    torch.manual_seed(0)
-    made = checkpoint.Checkpoint(name, ("hand", "wrist"), architecture(name).build(2).state_dict())
-    file = checkpoint.save(made, tmp_path / "two.pt")
-    model = DETECTORS[name].export(file, tmp_path / "model.onnx", 64)
-    pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
-    expected, got = DETECTORS[name].network(file)(pixels), OnnxNetwork(model)(pixels)
-    assert got.shape == expected.shape == (6, fpn.MOST)
-    np.testing.assert_allclose(np.sort(got[4:].max(axis=0)), np.sort(expected[4:].max(axis=0)), atol=1e-3)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_stages_that_scope_and_film_head_look_at_are_there(runs, name, tmp_path):
-    model = onnx_edit.load(DETECTORS[name].export(runs / name / "weights/best.pt", tmp_path / "model.onnx", 64))
-    for stage in (DETECTORS[name].scope_stage, DETECTORS[name].film_stage):
-        onnx_edit.check_stage(model, stage)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -285,6 +268,13 @@ def test_what_a_run_learns_from_where_nothing_is_named():
     """YOLOv8 has networks to choose from, with published weights; the others are one network, at random or --start."""
     assert (Config().model, Config().name) == ("yolov8m.pt", "fracture_yolov8m")
     assert (Config(arch="fcos", start="x.pth").model, Config(arch="fcos").name) == ("", "fracture_fcos")
+
+
+def test_a_run_that_writes_into_a_file_shows_how_far_it_is(toy, tiny_dataset, tmp_path, capfd):
+    train(config("toy", tiny_dataset, tmp_path))
+    told = "".join(capfd.readouterr())
+    assert "Epoch 0: 100%" in told
+    assert "distance=" in told
 
 
 def test_a_run_learns_on_from_a_checkpoint(toy, tiny_dataset, tmp_path):

@@ -61,6 +61,7 @@ def train(
     """Train one network into its run's folder. Raises BadValue for weights of another architecture or other classes."""
     import torch
     from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import TQDMProgressBar
 
     if foreign := sorted(_LOSS_GAINS & config.settings.keys()):
         raise BadValue(f"--set: expected no gains of YOLOv8's loss for {architecture.name}, got {', '.join(foreign)}")
@@ -94,7 +95,7 @@ def train(
         max_epochs=config.epochs,
         accumulate_grad_batches=_batches_per_step(config),
         gradient_clip_val=_LONGEST_GRADIENT,
-        callbacks=[callback],
+        callbacks=[callback, TQDMProgressBar()],  # the one by rich, its default, writes nothing into a file
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -194,7 +195,9 @@ def task_class() -> Any:
             if not torch.isfinite(total):
                 told = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
                 raise BadValue(f"training: expected finite losses, got {told}; {_REMEDY}")
-            return {"loss": total, "parts": {name: value.detach() for name, value in losses.items()}}
+            parts = {name: value.detach() for name, value in losses.items()}
+            self.log_dict(parts, prog_bar=True, logger=False)
+            return {"loss": total, "parts": parts}
 
         def configure_optimizers(self) -> Any:
             # Norms and biases are not drawn to nothing: they are places, not sizes.
