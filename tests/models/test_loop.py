@@ -328,6 +328,22 @@ def test_hours_end_a_run_in_time(toy, tiny_dataset, tmp_path):
     assert 0 < epochs_run(run.folder) < 1000
 
 
+def test_a_resumed_run_keeps_its_hours(toy, tiny_dataset, tmp_path, monkeypatch):
+    from fracture.models.detectors.loop import callback
+
+    def stopped(*what):
+        save(*what)
+        raise RuntimeError("stopped after an epoch")
+
+    run, save = config("toy", tiny_dataset, tmp_path, epochs=1000, hours=3 / 3600, val_every=0), callback._save_whole
+    monkeypatch.setattr(callback, "_save_whole", stopped)
+    with pytest.raises(RuntimeError, match="stopped after an epoch"):
+        train(run)
+    monkeypatch.setattr(callback, "_save_whole", save)
+    train(replace(run, hours=None), resume=True)
+    assert 1 < epochs_run(run.folder) < 1000
+
+
 def test_losses_that_are_no_number_end_a_run(toy, tiny_dataset, tmp_path):
     toy.broken = True
     with pytest.raises(BadValue, match=r"expected finite losses, got distance nan; try a lower --learning-rate"):

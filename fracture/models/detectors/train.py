@@ -29,7 +29,8 @@ from fracture.models.detectors.table import detector
 def train(config: Config, *, resume: bool = False) -> list[Path]:
     """Train, writing weights and curves into the run's folder; give the best checkpoint of every member.
 
-    ``resume`` goes on from the last finished epoch of a run that was stopped. Raises MissingData without a dataset or a
+    ``resume`` goes on from the last finished epoch of a run that was stopped, in the hours that it was given unless
+    others are named. Raises MissingData without a dataset or a
     checkpoint to resume from, BadValue where the films are not harmonised.
     """
     kind = detector(config.arch)
@@ -37,7 +38,8 @@ def train(config: Config, *, resume: bool = False) -> list[Path]:
     if resume:
         if not can_resume(folder):
             raise MissingData(f"nothing to resume in {folder}")
-        config = replace(run_config(folder), hours=config.hours, runs=config.runs, device=config.device)
+        told = run_config(folder)
+        config = replace(told, hours=config.hours or told.hours, runs=config.runs, device=config.device)
         kind = detector(config.arch)
     elif can_resume(folder):
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
