@@ -78,25 +78,17 @@ def fit(described: NDArray[np.float64], fractured: NDArray[np.bool_], families: 
 
 
 def describe(
-    network: Path, films: Iterable[NDArray[np.uint8]], stage: str, classes: int, divisor: float = DIVISOR
-) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Give of each film, (H, W, 3) pixels, the (D,) mean of the stage's channels, and the score of its best candidate.
+    network: Path, films: Iterable[NDArray[np.uint8]], stage: str, divisor: float = DIVISOR
+) -> Iterator[NDArray[np.float64]]:
+    """Give of each film, (H, W, 3) pixels as the network is fed them, the (D,) mean of the stage's channels.
 
     ``network`` has no film head yet. Raises BadValue for one that has no stage of this name.
     """
-    import onnxruntime
-
     model = onnx_edit.load(network)
-    answer = model.graph.output[0].name
     _add_description(model, stage)
-    onnx_edit.show(model, _DESCRIPTION)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), onnx_edit.quiet_options(), providers=["CPUExecutionProvider"]
-    )
-    fed = session.get_inputs()[0].name
+    tell = onnx_edit.teller(model, _DESCRIPTION)
     for pixels in films:
-        described, raw = session.run([_DESCRIPTION, answer], {fed: network_tensor(pixels, divisor)})
-        yield described[0].astype(np.float64), float(raw[0, 4 : 4 + classes].max())
+        yield tell(network_tensor(pixels, divisor))[0].astype(np.float64)
 
 
 def embed(network: Path, head: FilmHead, stage: str, classes: int) -> None:

@@ -1,6 +1,6 @@
 """Nodes that are added to an exported network, by ONNX."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,37 @@ def constants(model: Any, values: Mapping[str, Any]) -> None:
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
 
 
-def show(model: Any, output: str) -> None:
-    """Make an output of an edge of float32."""
+def teller(model: Any, output: str) -> Callable[[Any], Any]:
+    """Give what tells one float32 edge of a network of a film, by ONNX Runtime, computing no more than that needs."""
+    import onnxruntime
     from onnx import TensorProto, helper
 
+    _keep(model.graph, output)
+    del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it would warn of weights that nothing needs now, and of an output within
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fed = session.get_inputs()[0].name
+    return lambda film: session.run([output], {fed: film})[0]
+
+
+def _keep(graph: Any, output: str) -> None:
+    """Leave the nodes that an output needs. ONNX lists nodes behind those that they need."""
+    needed, kept = {output}, []
+    for known in reversed(graph.node):
+        if needed.intersection(known.output):
+            needed.update(_needs(known))
+            kept.append(known)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+
+
+def _needs(known: Any) -> Iterator[str]:
+    yield from known.input
+    for attribute in known.attribute:
+        for inner in attribute.g.node:  # of a loop or a branch, which sees the edges outside
+            yield from _needs(inner)
 
 
 def take_answer(model: Any, new: str) -> str:
@@ -57,12 +83,3 @@ def check_stage(model: Any, stage: str) -> None:
     """Raise BadValue where no node of the network has an output of this name."""
     if not any(stage in known.output for known in model.graph.node):
         raise BadValue(f"network: expected the stage that its detector names, got none of {stage}")
-
-
-def quiet_options() -> Any:
-    """Give options by which ONNX Runtime does not warn of what an unusual output costs."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return options

@@ -16,6 +16,7 @@ from fracture.inference.reader import Reader
 from fracture.metrics.screening import auc
 from fracture.models import film_head
 from fracture.models.detectors.table import detector
+from fracture.models.runtime import OnnxNetwork
 
 FEWEST = 50
 """Fractured and normal train films, each, that a source must have to be learned from.
@@ -36,13 +37,14 @@ def embed_film_head(model: Path, reader: Reader, root: Path, records: Sequence[I
         return {}
     fractured = np.array([bool(film.fractured) for film in train])
 
-    def described(films: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def described(films: Sequence[ImageRecord]) -> NDArray[np.float64]:
         pixels = network_inputs(reader, [root / film.path for film in films])
-        told = list(progress(film_head.describe(model, pixels, stage, classes, reader.card.divisor), len(films)))
-        return np.array([one for one, _ in told]), np.array([best for _, best in told])
+        return np.array(list(progress(film_head.describe(model, pixels, stage, reader.card.divisor), len(films))))
 
-    head = film_head.fit(described(train)[0], fractured, families(train))
-    seen, best = described(val)
+    head = film_head.fit(described(train), fractured, families(train))
+    seen, network = described(val), OnnxNetwork(model, reader.card.divisor)
+    pixels = network_inputs(reader, [root / film.path for film in val])
+    best = np.array([network(film)[4 : 4 + classes].max() for film in progress(pixels, len(val))], np.float64)
     truth, groups = np.array([bool(film.fractured) for film in val]), [film.group_id or film.image_id for film in val]
     least = np.clip(best, 1e-6, 1 - 1e-6)
     with_film = 1 / (1 + (1 - least) / least * np.exp(-head.logits(seen)))

@@ -67,8 +67,8 @@ def compare(run: Path, further: Sequence[Path], away: Path | None, out: Path) ->
             (dataset.root if film.split in {"train", "val"} else stages[film.source]) / film.path for film in films
         ]
         pixels = network_inputs(reader, files)
-        told = film_head.describe(network, pixels, stage, len(card.classes), card.divisor)
-        return np.array([one for one, _ in progress(told, len(films))])
+        told = film_head.describe(network, pixels, stage, card.divisor)
+        return np.array(list(progress(told, len(films))))
 
     train = judged_films(films_of(records, "train"))
     seen, both = described(train), {film.image_id for film in of_both_kinds(train)}
