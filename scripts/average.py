@@ -9,8 +9,9 @@ from fracture.core.command import arguments, command, starting
 with starting():
     from fracture.core.errors import BadValue
     from fracture.core.files import write_json
-    from fracture.models.detectors.runs import AVERAGED, CONFIG, FINISHED, checkpoints, run_config
+    from fracture.models.detectors.runs import AVERAGED, checkpoints, run_config
     from fracture.models.detectors.table import detector
+    from fracture.models.runs import CONFIG, FINISHED
 
 
 @command

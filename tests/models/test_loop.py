@@ -25,14 +25,16 @@ from fracture.models import onnx_edit
 from fracture.models.detectors import table
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.films import harmonise_config_of, network_film
-from fracture.models.detectors.loop import checkpoint, films, fpn
+from fracture.models.detectors.loop import films, fpn
 from fracture.models.detectors.loop.architecture import row
 from fracture.models.detectors.loop.start import weights_file
-from fracture.models.detectors.loop.trainer import in_bfloat16
 from fracture.models.detectors.loop.validation import AP50, validate
-from fracture.models.detectors.runs import FINISHED, epochs_run
+from fracture.models.detectors.runs import epochs_run
 from fracture.models.detectors.table import DETECTORS, detector
 from fracture.models.detectors.train import train
+from fracture.models.loop import checkpoint
+from fracture.models.loop.trainer import in_bfloat16
+from fracture.models.runs import FINISHED
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.training.bundle import bundle
 from fracture.training.parity import parity_films
@@ -114,7 +116,7 @@ def test_three_engines_answer_with_the_same_boxes(name, tmp_path):
     import torch
 
     torch.manual_seed(0)
-    made = checkpoint.Checkpoint(name, ("hand", "wrist"), architecture(name).build(2).state_dict())
+    made = checkpoint.Checkpoint(name, {"classes": ["hand", "wrist"]}, architecture(name).build(2).state_dict())
     file = checkpoint.save(made, tmp_path / "net.pt")
     model = DETECTORS[name].export(file, tmp_path / "model.onnx", 64)
     reference = DETECTORS[name].network(file)
@@ -214,7 +216,7 @@ def test_a_killed_run_ends_as_one_that_was_not(tiny_dataset, tmp_path, toy):
     train(whole)
     code = (
         "import json, os, sys; sys.path.insert(0, sys.argv[2]); import toy; "
-        "from fracture.models.detectors.config import Config; from fracture.models.detectors.loop import callback; "
+        "from fracture.models.detectors.config import Config; from fracture.models.loop import callback; "
         "from fracture.models.detectors.train import train; toy.install(); saved = callback._save_whole; "
         "callback._save_whole = lambda *what: (saved(*what), os._exit(9)); train(Config(**json.loads(sys.argv[1])))"
     )
@@ -253,7 +255,7 @@ def test_a_checkpoint_of_yolov8_is_none_of_the_loops_and_the_other_way_round(run
 
 
 def test_a_checkpoint_of_other_classes_is_refused_by_name(toy, tiny_dataset, tmp_path):
-    made = checkpoint.Checkpoint("toy", ("wrist", "hand"), toy.build(2).state_dict())
+    made = checkpoint.Checkpoint("toy", {"classes": ["wrist", "hand"]}, toy.build(2).state_dict())
     file = checkpoint.save(made, tmp_path / "two.pt")
     with pytest.raises(BadValue, match=r"expected the classes \('fracture',\), got \('wrist', 'hand'\)"):
         train(config("toy", tiny_dataset, tmp_path, model=str(file)))
@@ -294,7 +296,7 @@ def test_a_finished_run_and_settings_of_another_network_are_refused(toy, tiny_da
 
 
 def test_a_run_ends_where_val_gains_no_more_and_keeps_the_best_epoch(toy, tiny_dataset, tmp_path, monkeypatch):
-    from fracture.models.detectors.loop import callback
+    from fracture.models.detectors.loop import train as loop_train
 
     told = iter([0.2, 0.5, 0.4, 0.3, 0.9])
     seen = []
@@ -303,7 +305,7 @@ def test_a_run_ends_where_val_gains_no_more_and_keeps_the_best_epoch(toy, tiny_d
         seen.append(answer(np.zeros((64, 64, 3), np.uint8)))
         return {AP50: next(told), "val/film_AUC": 0.5}
 
-    monkeypatch.setattr(callback, "validate", validate)
+    monkeypatch.setattr(loop_train, "validate", validate)
     run = config("toy", tiny_dataset, tmp_path, epochs=9, patience=2, learning_rate=0.1)
     [best] = train(run)
     assert epochs_run(run.folder) == 4
@@ -329,7 +331,7 @@ def test_hours_end_a_run_in_time(toy, tiny_dataset, tmp_path):
 
 
 def test_a_resumed_run_keeps_its_hours(toy, tiny_dataset, tmp_path, monkeypatch):
-    from fracture.models.detectors.loop import callback
+    from fracture.models.loop import callback
 
     def stopped(*what):
         save(*what)
@@ -478,12 +480,16 @@ def test_the_mean_of_runs_is_a_checkpoint_of_theirs(toy, tmp_path):
         net = toy.build(1)
         net.weight.data.fill_(value)
         files.append(
-            checkpoint.save(checkpoint.Checkpoint("toy", ("fracture",), net.state_dict()), tmp_path / f"{value}.pt")
+            checkpoint.save(
+                checkpoint.Checkpoint("toy", {"classes": ["fracture"]}, net.state_dict()), tmp_path / f"{value}.pt"
+            )
         )
     made = table.DETECTORS["toy"].average(files, tmp_path / "mean.pt")
     assert set(checkpoint.load(made, "toy").state["weight"].flatten().tolist()) == {2.0}
-    other = checkpoint.save(checkpoint.Checkpoint("toy", ("wrist",), toy.build(1).state_dict()), tmp_path / "wrist.pt")
-    with pytest.raises(BadValue, match="expected networks of the same classes"):
+    other = checkpoint.save(
+        checkpoint.Checkpoint("toy", {"classes": ["wrist"]}, toy.build(1).state_dict()), tmp_path / "wrist.pt"
+    )
+    with pytest.raises(BadValue, match="expected networks that tell of the same"):
         table.DETECTORS["toy"].average([*files, other], tmp_path / "mean.pt")
 
 

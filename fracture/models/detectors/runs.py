@@ -6,11 +6,7 @@ from typing import Any
 
 from fracture.core.errors import MissingData
 from fracture.models.detectors.config import Config
-
-CONFIG = "config.json"
-FINISHED = "finished.json"
-CURVES = "results.csv"
-"""Losses and val figures, a line an epoch; the first column counts the epochs."""
+from fracture.models.runs import CONFIG, FINISHED, count_epochs
 
 AVERAGED = "averaged.json"
 """Where a run is the mean of two: which, and the share of the second."""
@@ -75,6 +71,4 @@ def averaged_from(run: Path) -> dict[str, Any]:
 
 def epochs_run(run: Path) -> int:
     """Give how many epochs a run has finished, those of all its members together."""
-    curves = [member / CURVES for member in members(run)]
-    lines = [len(file.read_text(encoding="utf-8").splitlines()) for file in curves if file.is_file()]
-    return sum(max(0, count - 1) for count in lines)
+    return sum(count_epochs(member) for member in members(run))

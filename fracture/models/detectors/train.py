@@ -13,9 +13,6 @@ from fracture.models.detectors.config import Config
 from fracture.models.detectors.detector import Detector
 from fracture.models.detectors.films import harmonise_config_of, refuse_weak
 from fracture.models.detectors.runs import (
-    CONFIG,
-    CURVES,
-    FINISHED,
     can_resume,
     checkpoints,
     is_finished,
@@ -24,6 +21,7 @@ from fracture.models.detectors.runs import (
     run_config,
 )
 from fracture.models.detectors.table import detector
+from fracture.models.runs import CONFIG, CURVES, FINISHED
 
 
 def train(config: Config, *, resume: bool = False) -> list[Path]:

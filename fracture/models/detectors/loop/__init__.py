@@ -1,1 +1,1 @@
-"""One training loop, by Lightning, for detectors that are torch modules: the same films, deal and judge for each."""
+"""Detectors that are torch modules, as problems for `fracture.models.loop`: the same films, deal and judge for each."""

@@ -6,8 +6,11 @@ from functools import partial
 from typing import Any
 
 from fracture.models.detectors.detector import Detector
-from fracture.models.detectors.loop import checkpoint, export, trainer
+from fracture.models.detectors.loop import export
 from fracture.models.detectors.loop.films import STRIDE
+from fracture.models.detectors.loop.train import train
+from fracture.models.loop import checkpoint
+from fracture.models.loop.trainer import require
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,10 @@ class Architecture:
 def row(architecture: Architecture) -> Detector:
     """Give the architecture as a row of `fracture.models.detectors.table`."""
     return Detector(
-        trainer.require,
-        partial(trainer.train, architecture),
+        require,
+        partial(train, architecture),
         partial(export.export_onnx, architecture),
-        partial(checkpoint.average, architecture),
+        partial(checkpoint.average, architecture.name),
         partial(export.TorchNetwork, architecture),
         stride=STRIDE,
         starts=frozenset(architecture.weights),

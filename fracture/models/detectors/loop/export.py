@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fracture.core.files import write_bytes
 from fracture.models.detectors.halves import store_halves
-from fracture.models.detectors.loop import checkpoint
+from fracture.models.detectors.loop.module import module
 from fracture.models.network import network_tensor
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class TorchNetwork:
     name = "torch"
 
     def __init__(self, architecture: "Architecture", file: Path) -> None:
-        net, _ = checkpoint.module(architecture, file)
+        net, _ = module(architecture, file)
         self._answer = answering_class()(architecture, net)
         self._lock = threading.Lock()  # torchvision's anchors are kept in the module
 
@@ -71,7 +71,7 @@ def export_onnx(
     import onnx
     import torch
 
-    net, made = checkpoint.module(architecture, file)
+    net, classes = module(architecture, file)
     film = torch.zeros(1, 3, long_side_px, long_side_px - 32 if long_side_px > 32 else long_side_px)
     with TemporaryDirectory() as place, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # sizes that it takes for constants are the number of levels and of classes
@@ -89,7 +89,7 @@ def export_onnx(
         model = onnx.load(str(written))
     # What tracing cannot tell by itself: how many rows an answer has, and that a batch is one film.
     rows = model.graph.output[0].type.tensor_type.shape.dim[1]
-    rows.dim_value = 4 + len(made.classes)
+    rows.dim_value = 4 + len(classes)
     if half_weights:
         store_halves(model)
     onnx.checker.check_model(model)

@@ -14,6 +14,7 @@ from fracture.models.detectors.config import Config
 from fracture.models.detectors.films import EpochSampler, families_of, network_film
 from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.yolov8.dataset import films_of
+from fracture.models.loop.seeds import seed
 
 STRIDE = 32
 """What both sides of a film are padded to a multiple of, as the pyramid halves them five times."""
@@ -36,27 +37,16 @@ def train_loader(config: Config, dataset: Dataset, harmonise_config: HarmoniseCo
     )
 
 
-def clear_buffer(loader: Any) -> None:
-    """Let go of the films of the epoch before, from which a mosaic would be filled: after a kill they are not there."""
+def begin_epoch(loader: Any, plain: bool) -> None:
+    """Let go of the films of the epoch before, from which a mosaic would be filled: after a kill they are not there.
+
+    Where ``plain``, films come one by one from here on: whole films are what the network is asked about.
+    """
     films = loader.dataset
     films.ims = [None] * films.ni
     films.buffer.clear()
-
-
-def close_mosaic(loader: Any) -> None:
-    """Give films one by one from here on: whole films are what the network is asked about."""
-    loader.dataset.close_mosaic(loader.dataset.settings)
-
-
-def seed(number: int) -> None:
-    """Have all that augmentation draws follow from ``number``: an epoch is the same whether or not a run was killed."""
-    import random
-
-    import torch
-
-    random.seed(number)  # Ultralytics draws from all three
-    np.random.seed(number % 2**32)  # noqa: NPY002
-    torch.manual_seed(number)
+    if plain and films.settings.mosaic:
+        films.close_mosaic(films.settings)
 
 
 @dataclass(frozen=True)

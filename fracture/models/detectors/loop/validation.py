@@ -12,7 +12,7 @@ from fracture.models.detectors.config import Config
 from fracture.models.detectors.loop.films import ValFilm
 from fracture.models.network import check_answer, detections_from
 
-AP50, FILM_AUC = "val/AP50", "val/film_AUC"
+AP50, FILM_AUC = FIGURES = ("val/AP50", "val/film_AUC")
 
 
 def validate(

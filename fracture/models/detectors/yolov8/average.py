@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fracture.core.errors import MissingData
-from fracture.models.detectors.mean import mean
 from fracture.models.detectors.yolov8.quiet import ultralytics
+from fracture.models.mean import mean
 
 
 def average(files: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> Path:

@@ -2,28 +2,17 @@
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fracture.core.errors import BadValue
-from fracture.core.files import write_json
 from fracture.core.machine import cores
-from fracture.core.types import HarmoniseConfig
-from fracture.data.yolo import Dataset
-from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import some_films
-from fracture.models.detectors.loop import checkpoint, films
-from fracture.models.detectors.loop.callback import callback_class
-from fracture.models.detectors.loop.start import weights_file
-from fracture.models.detectors.runs import CONFIG
+from fracture.models.config import RunConfig
+from fracture.models.loop.callback import callback_class
+from fracture.models.loop.problem import Problem
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms
-
-if TYPE_CHECKING:
-    from fracture.models.detectors.loop.architecture import Architecture
 
 _RATE = 0.0003
 """AdamW's, where the run does not say."""
@@ -38,7 +27,6 @@ _MOMENTUM = 0.1
 """Of BatchNorm's statistics, as in torch."""
 
 _REMEDY = "try a lower --learning-rate"
-_LOSS_GAINS = {"box", "cls", "dfl"}
 
 
 def require() -> object:
@@ -50,45 +38,26 @@ def require() -> object:
     return lightning, torchvision
 
 
-def train(
-    architecture: "Architecture",
-    config: Config,
-    dataset: Dataset,
-    harmonise_config: HarmoniseConfig,
-    *,
-    resume: bool,
-) -> None:
-    """Train one network into its run's folder. Raises BadValue for weights of another architecture or other classes."""
+def fit(problem: Problem, config: RunConfig, films: Iterable[Any], *, resume: bool, gpu: int | None) -> None:
+    """Teach a network until its run ends, writing into its folder; ``films`` are those of ``restate``.
+
+    Raises BadValue where losses or gradients are no numbers.
+    """
     import torch
     from lightning.pytorch import Trainer
     from lightning.pytorch.callbacks import TQDMProgressBar
 
-    if foreign := sorted(_LOSS_GAINS & config.settings.keys()):
-        raise BadValue(f"--set: expected no gains of YOLOv8's loss for {architecture.name}, got {', '.join(foreign)}")
-    if config.model and Path(config.model).suffix != ".pt":
-        told = f"expected a .pt of {architecture.name}, got {config.model}; other weights to begin with go to --start"
-        raise BadValue(f"--model: {told}")
-    gpu = _gpu_of(config.device)
-    val = _val_films(config, dataset, harmonise_config)
-    folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / CONFIG, asdict(config))
-    films.seed(config.seed)
-    net = architecture.build(len(dataset.names))
-    if not resume:
-        _begin(architecture, net, config, dataset)
+    net, folder = problem.net, config.folder
     if gpu is None:
         torch.set_num_threads(cores())
         net.to(memory_format=torch.channels_last)
     if computes_bfloat16() if gpu is None else torch.cuda.is_bf16_supported():
-        for name in architecture.heavy:
+        for name in problem.heavy:
             in_bfloat16(net.get_submodule(name), "cpu" if gpu is None else "cuda")
-    # A process that augments takes a core away from one that learns; a GPU leaves them all.
-    loader = films.train_loader(config, dataset, harmonise_config, 0 if gpu is None else min(8, cores()))
-    callback = callback_class()(config, dataset.names, val, harmonise_config)
-    task = task_class()(architecture, net, config, math.ceil(len(loader) / _batches_per_step(config)), callback)
+    callback = callback_class()(config, problem)
+    task = task_class()(problem, config, callback)
     if config.restate and not resume:
-        restate_norms(task, some_films(dataset.splits["train"], config, harmonise_config))
+        restate_norms(task, films)
     loop = Trainer(
         accelerator="cpu" if gpu is None else "gpu",
         devices=1 if gpu is None else [gpu],
@@ -103,7 +72,8 @@ def train(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    loop.fit(task, loader, ckpt_path=folder / "weights" / "last.pt" if resume else None, weights_only=False)
+    last = folder / "weights" / "last.pt"
+    loop.fit(task, problem.loader, ckpt_path=last if resume else None, weights_only=False)
 
 
 def in_bfloat16(part: Any, device_type: str = "cpu") -> None:
@@ -126,32 +96,11 @@ def in_bfloat16(part: Any, device_type: str = "cpu") -> None:
     part.forward = computed
 
 
-def _val_films(config: Config, dataset: Dataset, harmonise_config: HarmoniseConfig) -> list[films.ValFilm]:
-    """Give the films that epochs are judged on. Raises BadValue where nothing can be told by them."""
-    if not config.val_every:
-        return []
-    found = list(films.val_films(config, dataset, harmonise_config)) if "val" in dataset.splits else []
-    if not any(len(film.boxes) for film in found):
-        raise BadValue(f"val: expected films with boxes, or --val-every 0, got none among {len(found)} films")
-    return found
-
-
-def _begin(architecture: "Architecture", net: Any, config: Config, dataset: Dataset) -> None:
-    """Give the network the weights that the run begins with; at random where it names none."""
-    if config.model:
-        made = checkpoint.load(Path(config.model), architecture.name)
-        if made.classes != dataset.names:
-            raise BadValue(f"{config.model}: expected the classes {dataset.names}, got {made.classes}")
-        net.load_state_dict(made.state)
-    elif config.start:
-        checkpoint.begin_with(architecture, net, weights_file(architecture, config.start))
-
-
-def _batches_per_step(config: Config) -> int:
+def _batches_per_step(config: RunConfig) -> int:
     return max(1, round(config.films_per_step / config.batch))
 
 
-def _gpu_of(device: str) -> int | None:
+def gpu_of(device: str) -> int | None:
     """Give the number of the GPU to train on, None for the CPU. Raises BadValue for one that is not there."""
     import torch
 
@@ -171,26 +120,24 @@ def task_class() -> Any:
     from lightning.pytorch import LightningModule
 
     class Task(LightningModule):  # type: ignore[misc, unused-ignore]  # Lightning's classes are untyped here
-        """A detector, its losses, and how it is taught: AdamW, a short warm-up, a cosine down to the last step."""
+        """A problem as Lightning takes it, and how it is taught: AdamW, a short warm-up, a cosine to the last step."""
 
-        def __init__(
-            self, architecture: "Architecture", net: Any, config: Config, steps_an_epoch: int, callback: Any
-        ) -> None:
+        def __init__(self, problem: Problem, config: RunConfig, callback: Any) -> None:
             super().__init__()
-            self.architecture = architecture
-            self.net = net
+            self.problem = problem
+            self.net = problem.net
             self.config = config
-            self.steps_an_epoch = steps_an_epoch
+            self.steps_an_epoch = math.ceil(len(problem.loader) / _batches_per_step(config))
             self.callback = callback
 
-        def forward(self, film: Any) -> Any:
-            return self.architecture.candidates(self.net, film)
+        def forward(self, films: Any) -> Any:
+            return self.problem.answer(self.net, films)
 
         def training_step(self, batch: Any, _: int) -> Any:
             pixels, targets = batch
             if self.device.type == "cpu":
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-            losses = self.architecture.losses(self.net, pixels, targets)
+            losses = self.problem.losses(self.net, pixels, targets)
             total = sum(losses.values())
             if not torch.isfinite(total):
                 told = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
@@ -199,10 +146,18 @@ def task_class() -> Any:
             self.log_dict(parts, prog_bar=True, logger=False)
             return {"loss": total, "parts": parts}
 
+        def on_train_epoch_start(self) -> None:
+            """Let the trunk rest for the first epochs, its statistics too: what is on top of it is at random yet."""
+            if self.problem.trunk:
+                rests = self.current_epoch < self.config.frozen_epochs
+                trunk = self.net.get_submodule(self.problem.trunk)
+                trunk.requires_grad_(not rests)
+                trunk.train(not rests)
+
         def configure_optimizers(self) -> Any:
             # Norms and biases are not drawn to nothing: they are places, not sizes.
-            weights = [value for value in self.net.parameters() if value.requires_grad and value.ndim > 1]
-            others = [value for value in self.net.parameters() if value.requires_grad and value.ndim <= 1]
+            weights = [value for value in self.net.parameters() if value.ndim > 1]
+            others = [value for value in self.net.parameters() if value.ndim <= 1]
             groups = [{"params": weights, "weight_decay": _WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
             return torch.optim.AdamW(groups, lr=self.config.learning_rate or _RATE)
 

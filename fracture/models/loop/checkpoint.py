@@ -1,24 +1,21 @@
 """Weights on disk: written whole, read without running code, and refused by name where they are another network's."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fracture.core.errors import BadValue, MissingData
-from fracture.models.detectors.mean import mean
-
-if TYPE_CHECKING:
-    from fracture.models.detectors.loop.architecture import Architecture
+from fracture.models.mean import mean
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained module: its architecture's name, its classes, and its state dict."""
+    """A trained module: its architecture's name, what its answer tells of (its ``classes``, say), its state dict."""
 
     arch: str
-    classes: tuple[str, ...]
+    told: Mapping[str, Any]
     state: Mapping[str, Any]
 
 
@@ -27,7 +24,7 @@ def save(made: Checkpoint, file: Path) -> Path:
     import torch
 
     state = {name: value.half() if value.is_floating_point() else value for name, value in made.state.items()}
-    content = {"arch": made.arch, "classes": list(made.classes), "state": state}
+    content = {**made.told, "arch": made.arch, "state": state}
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name("partial_" + file.name)
     torch.save(content, partial)
@@ -38,27 +35,21 @@ def save(made: Checkpoint, file: Path) -> Path:
 def load(file: Path, arch: str) -> Checkpoint:
     """Read a checkpoint of ours. Raises MissingData where it is not there, BadValue for one of another architecture."""
     content = _unpickled(file)
-    if not isinstance(content, dict) or not content.keys() >= {"arch", "classes", "state"}:
+    if not isinstance(content, dict) or not content.keys() >= {"arch", "state"}:
         raise BadValue(f"{file}: expected a checkpoint of {arch}, got a file that is none of this loop's")
     if content["arch"] != arch:
         raise BadValue(f"{file}: expected a checkpoint of {arch}, got one of {content['arch']}")
     state = {name: value.float() if value.is_floating_point() else value for name, value in content["state"].items()}
-    return Checkpoint(arch, tuple(content["classes"]), state)
+    return Checkpoint(arch, {name: value for name, value in content.items() if name not in {"arch", "state"}}, state)
 
 
-def module(architecture: "Architecture", file: Path) -> tuple[Any, Checkpoint]:
-    """Build the module that a checkpoint is of, with its weights, ready to answer."""
-    made = load(file, architecture.name)
-    net = architecture.build(len(made.classes))
-    net.load_state_dict(made.state)
-    return net.eval(), made
-
-
-def begin_with(architecture: "Architecture", net: Any, file: Path) -> int:
+def begin_with(
+    arch: str, net: Any, file: Path, fitting: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+) -> int:
     """Load every tensor of a state dict (.safetensors, .pt, .pth) whose name and shape fit; give how many did.
 
-    The state dict is the module's own, for whatever classes, or its backbone's. Raises BadValue where fewer than half
-    of the tensors that stand in the file fit: then it is another network's.
+    The state dict is the module's own, or one of which ``fitting`` gives the module's names. Raises BadValue where
+    fewer than half of the tensors that stand in the file fit: then it is another network's.
     """
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -68,28 +59,26 @@ def begin_with(architecture: "Architecture", net: Any, file: Path) -> int:
         given = _unpickled(file)
         given = given.get("state", given) if isinstance(given, dict) else {}
     own = net.state_dict()
-    fitting = {
+    fit = {
         name: value
-        for name, value in architecture.fitting(given).items()
+        for name, value in fitting(given).items()
         if name in own and own[name].shape == getattr(value, "shape", None)
     }
-    if not fitting or len(fitting) < len(given) / 2:
-        raise BadValue(f"{file}: expected weights for {architecture.name}, {len(fitting)} of {len(given)} tensors fit")
-    net.load_state_dict(fitting, strict=False)
-    return len(fitting)
+    if not fit or len(fit) < len(given) / 2:
+        raise BadValue(f"{file}: expected weights for {arch}, {len(fit)} of {len(given)} tensors fit")
+    net.load_state_dict(fit, strict=False)
+    return len(fit)
 
 
-def average(
-    architecture: "Architecture", files: Sequence[Path], out: Path, shares: Sequence[float] | None = None
-) -> Path:
+def average(arch: str, files: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> Path:
     """Write the `mean` of the checkpoints' weights; give its path. Raises BadValue for networks that are not alike."""
-    each = [(file, load(file, architecture.name)) for file in files]
+    each = [(file, load(file, arch)) for file in files]
     _, last = each[-1]
     for file, one in each:
-        if one.classes != last.classes:
-            raise BadValue(f"expected networks of the same classes, got {one.classes} in {file} and {last.classes}")
+        if one.told != last.told:
+            raise BadValue(f"expected networks that tell of the same, got {one.told} in {file} and {last.told}")
     mixed = mean([(file, one.state) for file, one in each], shares)
-    return save(Checkpoint(last.arch, last.classes, mixed), out)
+    return save(Checkpoint(last.arch, last.told, mixed), out)
 
 
 def _unpickled(file: Path) -> Any:

@@ -10,46 +10,37 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fracture.core.files import write_bytes, write_json
-from fracture.core.types import HarmoniseConfig
-from fracture.models.detectors.config import Config
-from fracture.models.detectors.loop import checkpoint, films
-from fracture.models.detectors.loop.checkpoint import Checkpoint
-from fracture.models.detectors.loop.export import answering_class
-from fracture.models.detectors.loop.validation import AP50, FILM_AUC, validate
-from fracture.models.detectors.runs import CURVES, FINISHED, epochs_run
-from fracture.models.network import network_tensor
+from fracture.models.config import RunConfig
+from fracture.models.loop import checkpoint
+from fracture.models.loop.checkpoint import Checkpoint
+from fracture.models.loop.problem import Problem
+from fracture.models.loop.seeds import seed
+from fracture.models.runs import CURVES, FINISHED, count_epochs
 
 
 @cache
 def callback_class() -> Any:
-    import torch
     from lightning.pytorch import Callback
 
     class RunCallback(Callback):  # type: ignore[misc, unused-ignore]  # Lightning's classes are untyped here
         """Deals each epoch, judges it on val, keeps last.pt and best.pt, writes a line of curves, ends the run."""
 
-        def __init__(
-            self, config: Config, classes: tuple[str, ...], val: Any, harmonise_config: HarmoniseConfig
-        ) -> None:
+        def __init__(self, config: RunConfig, problem: Problem) -> None:
             self.config = config
-            self.classes = classes
-            self.val = val
-            self.harmonise_config = harmonise_config
+            self.problem = problem
             self.best: tuple[float, int] = (-1.0, 0)
             self.spent_s = 0.0
             self.began = time.monotonic()
             self.losses: list[Mapping[str, float]] = []
-            self.whole_films = False
+            self.plain = False
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best, "spent_s": self.elapsed_s(), "whole_films": self.whole_films}
+            return {"best": self.best, "spent_s": self.elapsed_s(), "plain": self.plain}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = tuple(state_dict["best"]), state_dict["spent_s"]
-            self.whole_films = state_dict["whole_films"]
+            self.plain = state_dict["plain"]
 
         def elapsed_s(self) -> float:
             """Give the seconds that the run has learned, those before it was stopped and resumed included."""
@@ -61,12 +52,10 @@ def callback_class() -> Any:
         def on_train_epoch_start(self, trainer: Any, task: Any) -> None:
             loader = trainer.train_dataloader
             loader.sampler.epoch = trainer.current_epoch
-            films.seed(self.config.seed * 100_003 + trainer.current_epoch)
-            films.clear_buffer(loader)
-            settings = loader.dataset.settings
-            self.whole_films |= trainer.current_epoch >= self._epochs(trainer.current_epoch) - settings.close_mosaic
-            if self.whole_films and settings.mosaic:
-                films.close_mosaic(loader)
+            seed(self.config.seed * 100_003 + trainer.current_epoch)
+            left = self._epochs(trainer.current_epoch) - trainer.current_epoch
+            self.plain |= left <= self.problem.plain_epochs
+            self.problem.begin_epoch(loader, self.plain)
             self.losses = []
 
         def _epochs(self, done: int) -> float:
@@ -82,33 +71,28 @@ def callback_class() -> Any:
         def on_train_epoch_end(self, trainer: Any, task: Any) -> None:
             epoch, every = trainer.current_epoch + 1, self.config.val_every
             last = epoch >= self.config.epochs or self.share_of_hours() >= 1
-            judged = bool(every) and (last or epoch % every == 0)
+            judged = self.problem.judge is not None and bool(every) and (last or epoch % every == 0)
             figures = self._judged(task) if judged else {}
             # An epoch between two judgements can never be the best; where none is judged the latest is.
-            reached = figures.get(AP50, math.nan) if every else float(epoch)
+            reached = figures.get(self.problem.figures[0], math.nan) if every else float(epoch)
             better = reached > self.best[0] or (last and self.best[1] == 0)
             if better:
                 self.best = (reached, epoch)
-                made = Checkpoint(self.config.arch, self.classes, _on_cpu(task.net.state_dict()))
+                made = Checkpoint(self.problem.arch, self.problem.told, _on_cpu(task.net.state_dict()))
                 checkpoint.save(made, self.config.folder / "weights" / "best.pt")
             if judged and epoch - self.best[1] >= (self.config.patience or math.inf):
                 last = trainer.should_stop = True
             self._note(epoch, task.rate(), figures)
             if last:  # before last.pt: a kill between them would have a run that has ended learn on
-                told = {"epochs": epochs_run(self.config.folder), "date": datetime.now(UTC).date().isoformat()}
+                told = {"epochs": count_epochs(self.config.folder), "date": datetime.now(UTC).date().isoformat()}
                 write_json(self.config.folder / FINISHED, told)
             _save_whole(trainer, self.config.folder / "weights" / "last.pt")
 
-        def _judged(self, task: Any) -> dict[str, float]:
-            answering = answering_class()(task.architecture, task.net)
-
-            def answer(pixels: Any) -> Any:
-                with torch.inference_mode():
-                    film = torch.from_numpy(network_tensor(pixels)).to(task.device)
-                    return np.asarray(answering(film)[0].float().cpu().numpy(), dtype=np.float32)
-
+        def _judged(self, task: Any) -> Mapping[str, float]:
+            assert self.problem.judge is not None
+            task.net.eval()
             try:
-                return validate(answer, self.val, len(self.classes), self.config, self.harmonise_config)
+                return self.problem.judge(task.net)
             finally:
                 task.net.train()
 
@@ -118,7 +102,7 @@ def callback_class() -> Any:
                 f"train/{name}": sum(one[name] for one in self.losses) / len(self.losses) for name in self.losses[0]
             }
             line: dict[str, Any] = {"epoch": epoch, "time": round(self.elapsed_s(), 1), **means}
-            line |= {AP50: "", FILM_AUC: "", **figures, "lr": rate}
+            line |= {**dict.fromkeys(self.problem.figures, ""), **figures, "lr": rate}
             file = self.config.folder / CURVES
             known = list(csv.DictReader(file.open(encoding="utf-8"))) if file.is_file() else []
             rows = [row for row in known if int(row["epoch"]) < epoch]
