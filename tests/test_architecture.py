@@ -103,7 +103,7 @@ DECODE_HERE = {
     "fracture/data/workers.py": "what the processes for it call",
     "fracture/inference/reader.py": "for whoever reads a film of their own",
     "fracture/models/detectors/yolov8/dataset.py": "films that preprocess wrote",
-    "fracture/models/detectors/films.py": "likewise",
+    "fracture/models/films.py": "likewise",
     "fracture/evaluation/confounders.py": "films that a sandbox decoded for their scores",
 }
 """Who may call the decoder, and why: over a stranger's film it may end the process it runs in."""

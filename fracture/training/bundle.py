@@ -18,9 +18,9 @@ from fracture.evaluation.predict import dataset_id, load_records
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.detectors.films import harmonise_config_of
 from fracture.models.detectors.runs import averaged_from, checkpoints, epochs_run, finished_on, run_config
 from fracture.models.detectors.table import detector
+from fracture.models.films import harmonise_config_of
 from fracture.models.merge import SideBySide, merge
 from fracture.models.runtime import OnnxNetwork
 from fracture.training import measure

@@ -18,7 +18,7 @@ from fracture.inference.reader import Reader
 from fracture.metrics.calibration import fit
 from fracture.models import card as cards
 from fracture.models.card import INT8, ModelCard
-from fracture.models.detectors.films import harmonise_config_of
+from fracture.models.films import harmonise_config_of
 from fracture.models.runtime import OpenVinoNetwork
 from fracture.training.scope import embed_scope
 

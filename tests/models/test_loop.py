@@ -24,7 +24,6 @@ from fracture.inference.reader import Reader
 from fracture.models import onnx_edit
 from fracture.models.detectors import table
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import harmonise_config_of, network_film
 from fracture.models.detectors.loop import films, fpn
 from fracture.models.detectors.loop.architecture import row
 from fracture.models.detectors.loop.start import weights_file
@@ -32,6 +31,7 @@ from fracture.models.detectors.loop.validation import AP50, validate
 from fracture.models.detectors.runs import epochs_run
 from fracture.models.detectors.table import DETECTORS, detector
 from fracture.models.detectors.train import train
+from fracture.models.films import harmonise_config_of, network_film
 from fracture.models.loop import checkpoint
 from fracture.models.loop.trainer import in_bfloat16
 from fracture.models.runs import FINISHED

@@ -16,8 +16,8 @@ from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models import scope as scopes
 from fracture.models.card import INT8
-from fracture.models.detectors.films import harmonise_config_of
 from fracture.models.detectors.yolov8.export import SCOPE_STAGE
+from fracture.models.films import harmonise_config_of
 from fracture.training.measure import _prepared_otherwise, measure
 
 pytest.importorskip("onnx", reason="a scope is embedded with the full set of packages")

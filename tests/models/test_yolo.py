@@ -27,7 +27,6 @@ from fracture.models import card as cards
 from fracture.models.card import SHIPPED
 from fracture.models.detectors import shipped, table
 from fracture.models.detectors.config import AUGMENTATION, Config, settings
-from fracture.models.detectors.films import EpochSampler, harmonise_config_of
 from fracture.models.detectors.runs import FINISHED, can_resume, epochs_run, is_finished, run_config
 from fracture.models.detectors.train import train
 from fracture.models.detectors.yolov8 import trainer
@@ -36,6 +35,7 @@ from fracture.models.detectors.yolov8.export import TorchNetwork, export_onnx
 from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.trainer import train_in_bfloat16, trainer_class
 from fracture.models.detectors.yolov8.weights import load_matching
+from fracture.models.films import EpochSampler, harmonise_config_of
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.training import bundle as making
 from fracture.training.bundle import bundle, trained

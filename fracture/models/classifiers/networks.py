@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fracture.core.errors import BadValue
-from fracture.models.detectors.yolov8.quiet import ultralytics
+from fracture.models.detectors.yolov8.backbone import backbone
 from fracture.models.heads import Head
 
 STRIDE = 32
@@ -117,20 +117,10 @@ def _cnn() -> tuple[Any, int]:
     return Sequential(*blocks), before
 
 
-def _yolov8(size: str) -> tuple[Any, int]:
-    """Give the backbone of a YOLOv8, up to where its neck begins; its stem takes one channel."""
-    ultralytics()
-    import torch
-    from ultralytics.nn.tasks import DetectionModel
-
-    layers = list(DetectionModel(f"yolov8{size}.yaml", ch=1, nc=1, verbose=False).model[:10])
-    return torch.nn.Sequential(*layers), layers[-1].cv2.conv.out_channels
-
-
 NETWORKS: Mapping[str, Callable[[], tuple[Any, int]]] = MappingProxyType(
     {
-        "yolov8n": partial(_yolov8, "n"),
-        "yolov8s": partial(_yolov8, "s"),
+        "yolov8n": partial(backbone, "n", 1),
+        "yolov8s": partial(backbone, "s", 1),
         "densenet121": partial(_timm, "densenet121"),
         "densenet169": partial(_timm, "densenet169"),
         "resnet50": partial(_timm, "resnet50"),

@@ -11,7 +11,6 @@ from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset, load_dataset
 from fracture.models.detectors.config import Config
 from fracture.models.detectors.detector import Detector
-from fracture.models.detectors.films import harmonise_config_of, refuse_weak
 from fracture.models.detectors.runs import (
     can_resume,
     checkpoints,
@@ -21,6 +20,7 @@ from fracture.models.detectors.runs import (
     run_config,
 )
 from fracture.models.detectors.table import detector
+from fracture.models.films import harmonise_config_of, refuse_weak
 from fracture.models.runs import CONFIG, CURVES, FINISHED
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fracture.core.types import HarmoniseConfig, ModelInput
 from fracture.data.yolo import Dataset
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import EpochSampler, families_of, network_film
-from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.yolov8.dataset import films_of
+from fracture.models.films import EpochSampler, families_of, network_film
+from fracture.models.loader import loader_class
 from fracture.models.loop.seeds import seed
 
 STRIDE = 32

@@ -15,12 +15,12 @@ from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset
 from fracture.models.detectors.config import Config
-from fracture.models.detectors.films import some_films
 from fracture.models.detectors.loop import films
 from fracture.models.detectors.loop.export import answering_class
 from fracture.models.detectors.loop.module import begin_with_checkpoint
 from fracture.models.detectors.loop.start import weights_file
 from fracture.models.detectors.loop.validation import FIGURES, validate
+from fracture.models.films import some_films
 from fracture.models.loop import checkpoint
 from fracture.models.loop.problem import Problem
 from fracture.models.loop.seeds import seed

@@ -24,12 +24,12 @@ from fracture.core.machine import cores
 from fracture.core.types import HarmoniseConfig
 from fracture.data.yolo import Dataset
 from fracture.models.detectors.config import SETTINGS, Config
-from fracture.models.detectors.films import EpochSampler, families_of, some_films
-from fracture.models.detectors.loader import loader_class
 from fracture.models.detectors.runs import epochs_run
 from fracture.models.detectors.yolov8.dataset import film_dataset
 from fracture.models.detectors.yolov8.quiet import ultralytics
 from fracture.models.detectors.yolov8.weights import load_matching
+from fracture.models.films import EpochSampler, families_of, some_films
+from fracture.models.loader import loader_class
 from fracture.models.runs import CONFIG, FINISHED
 from fracture.models.runtime import computes_bfloat16
 from fracture.models.start import restate_norms

@@ -15,7 +15,7 @@ from fracture.data import manifest
 from fracture.data.yolo import Dataset
 from fracture.imaging.decode import decode
 from fracture.imaging.harmonise import harmonise, network_pixels
-from fracture.models.detectors.config import Config
+from fracture.models.config import RunConfig
 from fracture.models.network import network_tensor
 
 
@@ -31,12 +31,14 @@ def harmonise_config_of(dataset: Dataset) -> HarmoniseConfig:
     return HarmoniseConfig.stored(json.loads(stored.pop()))
 
 
-def network_film(file: Path, long_side_px: int, harmonise_config: HarmoniseConfig) -> ModelInput:
-    """Give a harmonised film as the network is fed it when it is served."""
-    return network_pixels(harmonise(decode(file.read_bytes()), harmonise_config), long_side_px)
+def network_film(
+    file: Path, long_side_px: int, harmonise_config: HarmoniseConfig, stride: int | None = 32
+) -> ModelInput:
+    """Give a harmonised film as the network is fed it when it is served, or with a ``stride`` of None unpadded."""
+    return network_pixels(harmonise(decode(file.read_bytes()), harmonise_config), long_side_px, stride=stride)
 
 
-def some_films(folder: Path, config: Config, harmonise_config: HarmoniseConfig) -> Iterator[Any]:
+def some_films(folder: Path, config: RunConfig, harmonise_config: HarmoniseConfig) -> Iterator[Any]:
     """Give the run's ``restate`` films of a folder as (1, 3, H, W) tensors: the first of a shuffle by its seed."""
     import torch
 

@@ -1,0 +1,286 @@
+"""Film classifiers: heads and what they make of labels, networks, films as they are served, a run, and its export."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracture.core.errors import BadValue, BrokenAnswer, MissingData
+from fracture.core.types import ImageRecord
+from fracture.data import manifest
+from fracture.data.yolo import load_dataset
+from fracture.models.classifiers.config import ClassifierConfig
+from fracture.models.classifiers.export import TorchClassifier, export_onnx
+from fracture.models.classifiers.films import film_set_class
+from fracture.models.classifiers.losses import losses
+from fracture.models.classifiers.networks import NETWORKS, STRIDE, build
+from fracture.models.classifiers.train import train
+from fracture.models.classifiers.weights import fitting
+from fracture.models.film_answer import film_answer
+from fracture.models.films import harmonise_config_of, network_film
+from fracture.models.heads import Head, heads_for
+from fracture.models.loop import checkpoint
+from fracture.models.runs import FINISHED
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+
+pytest.importorskip("timm", reason="training needs the full set of packages")
+HEADS = (Head("fracture", ("fracture",)), Head("region", ("hand", "leg")))
+
+
+def film(image_id="s/1", **fields):
+    told = {"path": "x.png", "source": "s", "size_px": (10, 10), "regions": frozenset({"hand"})}
+    return ImageRecord(image_id=image_id, **told | fields)
+
+
+class TestHeads:
+    def test_silence_is_no_normal_film(self):
+        fracture, region = HEADS
+        assert fracture.target(film(fractured=True)).tolist() == [1]
+        assert fracture.target(film(fractured=False)).tolist() == [0]
+        assert np.isnan(fracture.target(film())).all()
+        assert np.isnan(region.target(film(regions=frozenset({"unknown"})))).all()
+        assert region.target(film(regions=frozenset({"hand", "leg"}))).tolist() == [1, 1]
+
+    def test_a_region_that_no_train_film_has_is_not_known(self):
+        assert np.isnan(HEADS[1].target(film(regions=frozenset({"hip"})))).all()
+
+    def test_abnormal_is_not_fracture(self):
+        head = Head("abnormal", ("abnormal",))
+        assert head.target(film(abnormal=True)).tolist() == [1]
+        assert np.isnan(head.target(film(fractured=True))).all()
+
+    def test_classes_are_those_of_train_and_exclude_each_other_where_no_film_has_two(self):
+        films = [film(), film(regions=frozenset({"leg"}))]
+        assert heads_for(["region"], films)[0] == Head("region", ("hand", "leg"), exclusive=True)
+        both = heads_for(["region"], [*films, film(regions=frozenset({"hand", "leg"}))])[0]
+        assert both == Head("region", ("hand", "leg"))
+
+    def test_types_are_told_by_an_attribute(self):
+        films = [film(attributes={"fracture_type": name}) for name in ("spiral", "oblique", "spiral")]
+        [head] = heads_for(["type"], [*films, film()])
+        assert head == Head("type", ("oblique", "spiral"), exclusive=True)
+        assert head.target(films[0]).tolist() == [0, 1]
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            (["fracture", "fracture"], "each once"),
+            ([], "each once, got none"),
+            (["colour"], "expected some of fracture, abnormal, region, type, got 'colour'"),
+            (["abnormal"], "head abnormal: expected train films that are labelled otherwise than each other, got none"),
+            (["fracture"], "got 2 labelled films that all say no"),
+        ],
+    )
+    def test_what_cannot_be_learned_is_refused(self, names, told):
+        with pytest.raises(BadValue, match=told):
+            heads_for(names, [film(fractured=False), film(fractured=False)])
+
+    def test_probabilities(self):
+        assert HEADS[0].probabilities(np.array([0.0])).tolist() == [0.5]
+        one_of = replace(HEADS[1], exclusive=True).probabilities(np.array([[1.0, 1.0], [800.0, 0.0]]))
+        np.testing.assert_allclose(one_of, [[0.5, 0.5], [1, 0]], atol=1e-12)
+
+
+class TestLosses:
+    def test_what_is_not_known_counts_nothing(self):
+        import torch
+
+        told = torch.tensor([[0.3, 1.0, -1.0], [2.0, 0.0, 0.5]], requires_grad=True)
+        known = torch.tensor([[1.0, math.nan, math.nan], [math.nan, 1.0, 0.0]])
+        found = losses(HEADS, told, known, torch.ones(3))
+        assert float(found["fracture"]) == pytest.approx(math.log1p(math.exp(-0.3)))
+        expected = (math.log(2) + math.log1p(math.exp(0.5))) / 2
+        assert float(found["region"]) == pytest.approx(expected)
+        sum(found.values()).backward()
+        assert told.grad[1, 0] == 0
+        assert (told.grad[0, 1:] == 0).all()
+
+    def test_a_batch_of_unlabelled_films_teaches_nothing(self):
+        import torch
+
+        told = torch.zeros(2, 3, requires_grad=True)
+        total = sum(losses(HEADS, told, torch.full((2, 3), math.nan), torch.ones(3)).values())
+        total.backward()
+        assert float(total) == 0
+        assert (told.grad == 0).all()
+
+    def test_classes_that_exclude_each_other(self):
+        import torch
+
+        head = Head("region", ("hand", "leg"), exclusive=True)
+        found = losses([head], torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]]), torch.ones(2))
+        assert float(found["region"]) == pytest.approx(math.log1p(math.exp(-2)))
+
+    def test_focus_takes_weight_from_what_is_told_well(self):
+        import torch
+
+        films = torch.tensor([[3.0]]), torch.tensor([[1.0]]), torch.ones(1)
+        plain, focused = (float(losses(HEADS[:1], *films, focal=focal)["fracture"]) for focal in (False, True))
+        assert focused == pytest.approx(plain * (1 - 1 / (1 + math.exp(-3))) ** 2)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_answers_a_grey_film_with_a_map_for_each_class(name):
+    import torch
+
+    torch.manual_seed(0)
+    net = build(name, HEADS).eval()
+    with torch.inference_mode():
+        assert net(torch.rand(2, 1, 96, 64)).shape == (2, 3, 96 // STRIDE, 64 // STRIDE)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(BadValue, match=r"expected one of yolov8n, yolov8s, densenet121, .*, got 'vgg16'"):
+        build("vgg16", HEADS)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "resnet50", "hybrid"])
+def test_a_stem_of_three_channels_is_summed_to_one(name, tmp_path):
+    """On grey films the network answers with what the one for colours answers on three equal channels."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    from fracture.models.detectors.yolov8.backbone import backbone
+
+    torch.manual_seed(0)
+    if name == "yolov8n":
+        colour, _ = backbone("n", 3)
+        state = {f"model.{name}": value for name, value in colour.state_dict().items()}
+    else:
+        inner = "densenet121" if name == "hybrid" else name
+        colour = timm.create_model(inner, num_classes=0, global_pool="")
+        state = colour.state_dict() | {"fc.weight": torch.zeros(3, 4)}
+    save_file({name: value.contiguous().clone() for name, value in state.items()}, tmp_path / "net.safetensors")
+    net = build(name, HEADS).eval()
+    from functools import partial
+
+    checkpoint.begin_with(name, net, tmp_path / "net.safetensors", partial(fitting, name))
+    features = net.features[0] if name == "hybrid" else net.features
+    film = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        expected = colour.eval()(film.expand(1, 3, 64, 64))
+        torch.testing.assert_close(features(film), expected, atol=1e-4, rtol=1e-3)
+
+
+def config(dataset, runs, **changes):
+    small = {"arch": "cnn", "imgsz": 64, "batch": 4, "films_per_step": 4, "epochs": 2, "device": "cpu", "name": "run"}
+    return ClassifierConfig(data=str(dataset), runs=str(runs), **small | changes)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_dataset, tmp_path_factory):
+    made = config(tiny_dataset, tmp_path_factory.mktemp("classified"))
+    train(made)
+    return made
+
+
+def test_train_films_are_those_that_are_served(run, tiny_dataset):
+    dataset = load_dataset(Path(tiny_dataset))
+    prepared = harmonise_config_of(dataset)
+    films = [film for film in manifest.load(dataset.root) if film.split == "train"]
+    seen = film_set_class()(dataset.root, films, HEADS, run, prepared, augment=False)
+    for number, record in enumerate(films):
+        served = network_film(dataset.root / record.path, 64, prepared, stride=64).pixels
+        pixels, known = seen[number]
+        np.testing.assert_array_equal(np.rint(pixels.numpy()[0] * 255), served[:, :, 0])
+        assert known[0] == float(record.fractured)
+
+
+def test_augmented_films_stay_films(run, tiny_dataset):
+    import torch
+
+    torch.manual_seed(0)
+    dataset = load_dataset(Path(tiny_dataset))
+    films = [film for film in manifest.load(dataset.root) if film.split == "train"]
+    asked = replace(run, other_looks=1.0)
+    seen = film_set_class()(dataset.root, films, HEADS, asked, harmonise_config_of(dataset), augment=True)
+    one, other = seen[0][0], seen[0][0]
+    assert one.shape == other.shape == (1, 64, 64)
+    assert not torch.equal(one, other)
+    assert 0 <= float(one.min()) < float(one.max()) <= 1
+
+
+def test_a_run_leaves_weights_curves_and_its_configuration(run):
+    first, second = csv.DictReader((run.folder / "results.csv").open())
+    assert (first["epoch"], second["epoch"]) == ("1", "2")
+    assert {"train/fracture", "train/region", "val/fracture_AUC", "val/region_AUC"} <= first.keys()
+    assert json.loads((run.folder / FINISHED).read_text())["epochs"] == 2
+    assert json.loads((run.folder / "config.json").read_text())["task"] == "classify"
+
+
+def test_three_engines_answer_alike_and_maps_have_the_logits_for_their_mean(run, tmp_path, pixels):
+    best = run.folder / "weights/best.pt"
+    reference = TorchClassifier("cnn", best)
+    exported = export_onnx("cnn", best, tmp_path / "model.onnx", 64)
+    expected = reference(pixels)
+    classes = sum(len(head.classes) for head in reference.heads)
+    assert expected.shape == (classes, 1 + (64 // STRIDE) ** 2)
+    for engine in (OnnxNetwork, OpenVinoNetwork):
+        np.testing.assert_allclose(engine(exported)(pixels), expected, atol=1e-3)
+    answer = film_answer(expected, reference.heads)
+    assert 0 < answer.probabilities["fracture"]["fracture"] < 1
+    assert answer.maps["fracture"]["fracture"].shape == (2, 2)
+
+
+@pytest.fixture
+def pixels():
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64, 1), dtype=np.uint8)
+    return np.repeat(grey, 3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (np.zeros((2, 5)), "expected 3 classes of a logit and a square map, got 2 x 5"),
+        (np.zeros((3, 4)), "got 3 x 4"),
+        (np.zeros((3, 1)), "got 3 x 1"),
+        (np.full((3, 5), np.nan), "finite numbers"),
+        (np.eye(3, 5), "expected logits that are the means of maps"),
+    ],
+)
+def test_an_answer_that_is_none_is_refused(raw, told):
+    with pytest.raises(BrokenAnswer, match=told):
+        film_answer(raw.astype(np.float32), HEADS)
+
+
+def test_the_trunk_rests_while_the_heads_begin(tiny_dataset, tmp_path):
+    import torch
+
+    frozen = config(tiny_dataset, tmp_path, epochs=1, frozen_epochs=1, val_every=0, learning_rate=0.01)
+    torch.manual_seed(0)
+    best = checkpoint.load(train(frozen), "cnn").state
+    free = checkpoint.load(train(replace(frozen, name="free", frozen_epochs=0)), "cnn").state
+    trunk = [name for name in best if name.startswith("features.") and name.endswith("running_mean")]
+    assert all((best[name] == 0).all() for name in trunk)
+    assert not all((free[name] == 0).all() for name in trunk)
+    assert not torch.equal(best["heads.weight"], free["heads.weight"])
+
+
+def test_a_run_that_was_stopped_goes_on(tiny_dataset, tmp_path, monkeypatch):
+    import torch
+
+    from fracture.models.loop import callback
+
+    def stopped(*what):
+        save(*what)
+        raise RuntimeError("stopped after an epoch")
+
+    save = callback._save_whole
+    whole, killed = (config(tiny_dataset, tmp_path, name=name, val_every=0, other_looks=0.5) for name in "ab")
+    train(whole)
+    monkeypatch.setattr(callback, "_save_whole", stopped)
+    with pytest.raises(RuntimeError, match="stopped after an epoch"):
+        train(killed)
+    monkeypatch.setattr(callback, "_save_whole", save)
+    with pytest.raises(BadValue, match="holds a run already"):
+        train(killed)
+    train(killed, resume=True)
+    one, two = (torch.load(its.folder / "weights/last.pt", weights_only=False)["state_dict"] for its in (whole, killed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(MissingData, match="nothing to resume"):
+        train(config(tiny_dataset, tmp_path, name="none"), resume=True)
