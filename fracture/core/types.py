@@ -276,8 +276,20 @@ class Detections:
         return float(self.score[0]) if len(self) else 0.0
 
 
-BEST_BOX = "best box"
-"""What makes a film's score where nothing else does."""
+BEST_BOX, CLASSIFIER = "best box", "classifier"
+"""What makes a film's score: its best box where nothing else does, or a network that looks at the film as a whole."""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """What each place of a film adds to its score: (rows, columns) logits, and the map from film pixels to places."""
+
+    values: NDArray[np.float32]
+    from_film: FrameMap
+
+    def __post_init__(self) -> None:
+        _check(self.values.ndim == 2 and self.values.size > 0, "heat map shape", "(rows, columns)", self.values.shape)
+        freeze(self.values)
 
 
 @dataclass(frozen=True)
@@ -303,7 +315,8 @@ class FilmScore:
 class Prediction:
     """The answer for one film: every box down to a low score, and what made it.
 
-    ``film`` is the film-level score of a network that gives one; without it the best box's is the film's.
+    ``film`` is the film-level score of a network that gives one; without it the best box's is the film's. ``heat`` is
+    where such a network sees what its score is made of.
     """
 
     film_px: tuple[int, int]
@@ -312,6 +325,7 @@ class Prediction:
     harmonise_id: str
     flags: frozenset[str] = frozenset()
     film: FilmScore | None = None
+    heat: HeatMap | None = None
 
     def __post_init__(self) -> None:
         if self.film is not None and self.film.made_by == BEST_BOX:

@@ -7,12 +7,13 @@ import numpy as np
 from fracture.core.errors import MissingData
 from fracture.core.files import file_hash
 from fracture.core.machine import Opened
-from fracture.core.types import ModelInput, Prediction, Radiograph
+from fracture.core.types import Detections, ModelInput, Prediction, Radiograph
 from fracture.imaging.decode import MAX_PIXELS, decode
 from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
+from fracture.models.film_answer import film_answer, film_score
 from fracture.models.network import Network, check_answer, detections_from
 from fracture.models.runtime import open_network, runs_int8
 from fracture.models.scope import FLAG
@@ -82,7 +83,7 @@ class Reader:
     def _of_checkpoint(
         cls, card: ModelCard, checkpoint: Path, folder: Path, backend: str | None, precision: str
     ) -> "Reader":
-        from fracture.models.detectors.table import detector
+        from fracture.models.table import checkpoint_network
 
         opened = file_hash(checkpoint) if checkpoint.is_file() else ""
         if opened not in card.files.values():
@@ -94,7 +95,7 @@ class Reader:
             exported = next(name for name in card.files if name.endswith(".onnx"))
             return cls._opened(folder / exported, backend, precision)
         # So is the scope: a checkpoint tells no film that is outside.
-        return cls(card, detector(card.arch).network(checkpoint), folder, opened, scoped=False)
+        return cls(card, checkpoint_network(card, checkpoint), folder, opened, scoped=False)
 
     def read(self, data: bytes, *, window: int = 0, max_pixels: int = MAX_PIXELS) -> Prediction:
         """Read the one film in a file. Raises the refusals of `fracture.imaging.decode`."""
@@ -111,12 +112,16 @@ class Reader:
         opened it: the network's threads are not there.
         """
         self._home.check()
-        answer, classes = self.network(film.pixels), len(self.card.classes)
-        check_answer(answer, classes, self.card.members, scoped=self.scoped)
+        answer, card = self.network(film.pixels), self.card
+        found, told, heat = Detections.empty(), None, None
+        if card.heads:
+            told, heat = film_score(film_answer(answer, card.heads, scoped=self.scoped), film)
+        else:
+            check_answer(answer, len(card.classes), card.members, scoped=self.scoped)
+            found = detections_from(answer[: 4 + len(card.classes)], film, card.nms_iou, card.members)
         if NO_LIMB in flags or (self.scoped and not answer[-1, 0] <= 1):
             flags |= {FLAG}
-        found = detections_from(answer[: 4 + classes], film, self.card.nms_iou, self.card.members)
-        return Prediction(film.film_px, found, self.card.model_id, film.harmonise_id, flags)
+        return Prediction(film.film_px, found, card.model_id, film.harmonise_id, flags, told, heat)
 
     def warm_up(self) -> None:
         """Read an empty film of the most frequent size, so that the first real film need not wait for one-time work."""

@@ -21,11 +21,12 @@ import numpy as np
 from fracture.clinical.status import Said, Status, Thresholds
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash, write_bytes
-from fracture.core.types import BEST_BOX, Estimate, HarmoniseConfig, OperatingPoint, Prediction
+from fracture.core.types import BEST_BOX, CLASSIFIER, Estimate, HarmoniseConfig, OperatingPoint, Prediction
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
 from fracture.imaging.harmonise import PAD_VALUE
 from fracture.metrics.calibration import Calibration
+from fracture.models.heads import Head
 from fracture.models.network import DIVISOR
 
 NAME = "card.json"
@@ -53,10 +54,12 @@ class ModelCard:
     it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by (see
     `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped. ``members``
     is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name in
-    `fracture.models.detectors.table`, ``film_score`` what gives a film its score: the best box, as yet. ``calibration``
-    turns that score into a probability, where it was fitted. ``measured`` holds figures with the command that made
-    them, ``training`` how the weights came to be, ``intended`` the films it is meant for: those it was trained on, by
-    region, source and age, and the regions that none of them is labelled with.
+    `fracture.models.detectors.table`, or of `fracture.models.classifiers.networks` where the network is a film
+    classifier: it has ``heads`` and no ``classes``, as it gives no boxes. ``film_score`` is what gives a film its
+    score: the best box, or the classifier. ``calibration`` turns that score into a probability, where it was fitted.
+    ``measured`` holds figures with the command that made them, ``training`` how the weights came to be,
+    ``intended`` the films it is meant for: those it was trained on, by region, source and age, and the regions that
+    none of them is labelled with.
     """
 
     model_id: str
@@ -78,6 +81,7 @@ class ModelCard:
     pad_value: int = PAD_VALUE
     divisor: float = DIVISOR
     film_score: str = BEST_BOX
+    heads: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, expected: str) -> None:
@@ -86,7 +90,8 @@ class ModelCard:
 
         named = bool(self.classes) and all(isinstance(name, str) and name for name in self.classes)
         distinct = named and len(set(self.classes)) == len(self.classes)
-        check(isinstance(self.classes, tuple) and distinct, "classes", "a list of names, each once")
+        boxed = isinstance(self.classes, tuple) and (distinct or (bool(self.heads) and not self.classes))
+        check(boxed, "classes", "a list of names, each once")
         for name in ("long_side_px", "stride", "members"):
             check(_is_whole(getattr(self, name), 1), name, "1 or more, a whole number")
         multiple = not self.long_side_px % self.stride
@@ -99,8 +104,8 @@ class ModelCard:
             check(isinstance(getattr(self, name), dict), name, "an object")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
-        # No network gives a film a score of its own yet: a card that promises one would be read by its best box.
-        check(self.film_score == BEST_BOX, "film_score", repr(BEST_BOX))
+        made_by = CLASSIFIER if self.heads else BEST_BOX
+        check(self.film_score == made_by, "film_score", repr(made_by))
 
     @property
     def scoped(self) -> bool:
@@ -215,6 +220,7 @@ def load(folder: Path) -> ModelCard:
             raise BadValue(f"{path}: expected card schema {_SCHEMA}")
         if isinstance(content["classes"], list):  # of a text each letter would be a class
             content["classes"] = tuple(content["classes"])
+        content["heads"] = tuple(Head.stored(head) for head in content.get("heads", ()))
         content["harmonise"] = HarmoniseConfig.stored(content["harmonise"])
         content["operating_points"] = tuple(operating_point(point) for point in content["operating_points"])
         if content.get("calibration"):

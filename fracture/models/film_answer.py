@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BrokenAnswer
-from fracture.models.heads import Head
+from fracture.core.types import CLASSIFIER, FilmScore, FrameMap, HeatMap, ModelInput
+from fracture.models.heads import FRACTURE, REGION, Head
 from fracture.models.network import check_numbers
 
 _ROUNDING = 0.02
@@ -34,13 +35,17 @@ class FilmAnswer:
     maps: dict[str, dict[str, NDArray[np.float32]]]
 
 
-def film_answer(raw: NDArray[np.float32], heads: Sequence[Head]) -> FilmAnswer:
-    """Read a classifier's answer. Raises BrokenAnswer for one that is not of these heads."""
+def film_answer(raw: NDArray[np.float32], heads: Sequence[Head], *, scoped: bool = False) -> FilmAnswer:
+    """Read a classifier's answer. Raises BrokenAnswer for one that is not of these heads.
+
+    ``scoped`` tells that the last row is the film's distance from the network's scope, which is left out.
+    """
     classes = sum(len(head.classes) for head in heads)
     side = isqrt(max(0, raw.shape[1] - 1)) if raw.ndim == 2 else 0
-    if raw.ndim != 2 or raw.shape[0] != classes or side < 1 or side * side != raw.shape[1] - 1:
+    if raw.ndim != 2 or raw.shape[0] != classes + scoped or side < 1 or side * side != raw.shape[1] - 1:
         got = " x ".join(map(str, raw.shape))
         raise BrokenAnswer(f"the network's answer: expected {classes} classes of a logit and a square map, got {got}")
+    raw = raw[:classes]
     check_numbers(raw)
     logits, maps = raw[:, 0], raw[:, 1:].reshape(classes, side, side)
     apart = np.abs(maps.mean(axis=(1, 2)) - logits)
@@ -54,3 +59,17 @@ def film_answer(raw: NDArray[np.float32], heads: Sequence[Head]) -> FilmAnswer:
         probabilities[head.name] = dict(zip(head.classes, shares.tolist(), strict=True))
         each[head.name] = dict(zip(head.classes, maps[rows.start : rows.stop], strict=True))
     return FilmAnswer(probabilities, each)
+
+
+def film_score(answer: FilmAnswer, film: ModelInput) -> tuple[FilmScore, HeatMap]:
+    """Give a film's score, that of its fracture head, with the regions where a head tells them; and its heat map.
+
+    Raises BrokenAnswer where no head tells fractures: abnormal is not fractured.
+    """
+    if FRACTURE not in answer.probabilities:
+        raise BrokenAnswer(f"heads: expected one of {FRACTURE}, got {', '.join(answer.probabilities)}")
+    values = answer.maps[FRACTURE][FRACTURE]
+    cell = FrameMap(values.shape[1] / film.pixels.shape[1], values.shape[0] / film.pixels.shape[0])
+    regions = answer.probabilities.get(REGION, {})
+    score = FilmScore(answer.probabilities[FRACTURE][FRACTURE], CLASSIFIER, regions)
+    return score, HeatMap(values, film.from_film.then(cell))

@@ -3,16 +3,20 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fracture.commands import train as training_command
 from fracture.core.errors import BadValue, BrokenAnswer, MissingData
-from fracture.core.types import ImageRecord
+from fracture.core.types import FrameMap, ImageRecord, ModelInput, Radiograph
 from fracture.data import manifest
 from fracture.data.yolo import load_dataset
+from fracture.inference.reader import Reader
 from fracture.models.classifiers.config import ClassifierConfig
 from fracture.models.classifiers.export import TorchClassifier, export_onnx
 from fracture.models.classifiers.films import film_set_class
@@ -20,12 +24,13 @@ from fracture.models.classifiers.losses import losses
 from fracture.models.classifiers.networks import NETWORKS, STRIDE, build
 from fracture.models.classifiers.train import train
 from fracture.models.classifiers.weights import fitting
-from fracture.models.film_answer import film_answer
+from fracture.models.film_answer import FilmAnswer, film_answer, film_score
 from fracture.models.films import harmonise_config_of, network_film
 from fracture.models.heads import Head, heads_for
 from fracture.models.loop import checkpoint
 from fracture.models.runs import FINISHED
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+from fracture.training.bundle_classifier import bundle
 
 pytest.importorskip("timm", reason="training needs the full set of packages")
 HEADS = (Head("fracture", ("fracture",)), Head("region", ("hand", "leg")))
@@ -284,3 +289,60 @@ def test_a_run_that_was_stopped_goes_on(tiny_dataset, tmp_path, monkeypatch):
     assert all(torch.equal(one[name], two[name]) for name in one)
     with pytest.raises(MissingData, match="nothing to resume"):
         train(config(tiny_dataset, tmp_path, name="none"), resume=True)
+
+
+class TestBundle:
+    @pytest.fixture(scope="class")
+    def card(self, run):
+        return bundle(run.folder)
+
+    def test_a_run_becomes_a_bundle_that_is_read_without_torch(self, card, run, tiny_dataset):
+        assert card.heads[0].name == "fracture"
+        assert card.film_score == "classifier"
+        assert card.operating_points
+        assert card.measured["parity"]["largest_logit_difference"] < 0.02
+        dataset = load_dataset(Path(tiny_dataset))
+        file = next(dataset.root / film.path for film in manifest.load(dataset.root) if film.split == "val")
+        code = (
+            "import sys; from pathlib import Path; from fracture.inference.reader import Reader; "
+            "told = Reader.load(Path(sys.argv[1])).read(Path(sys.argv[2]).read_bytes()); "
+            "assert not {'torch', 'timm', 'lightning', 'ultralytics'} & sys.modules.keys(); "
+            "print(told.film_score.value, len(told.detections), told.film_score.made_by)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, run.folder, file], check=True, capture_output=True, text=True
+        )
+        value, boxes, made_by = done.stdout.split()
+        assert (boxes, made_by) == ("0", "classifier")
+        by_checkpoint = Reader.load(run.folder / "weights/best.pt").read(file.read_bytes())
+        assert by_checkpoint.film_score.value == pytest.approx(float(value), abs=0.01)
+        assert set(by_checkpoint.film_score.regions) == set(card.heads[1].classes)
+
+    def test_a_heat_map_lies_on_the_film(self, card, run):
+        """The middle of a film is the middle of its map, however the film was padded to a square."""
+        told = Reader.load(run.folder).read_film(Radiograph(np.random.default_rng(0).random((200, 100), np.float32)))
+        assert told.heat.values.shape == (2, 2)
+        np.testing.assert_allclose(
+            told.heat.from_film.forward(np.array([[50.0, 100, 50, 100]])), [[1, 1, 1, 1]], atol=0.02
+        )
+        assert 1 / (1 + np.exp(-told.heat.values.mean())) == pytest.approx(told.film_score.value, abs=1e-4)
+
+    def test_a_card_that_promises_another_score_is_refused(self, card):
+        with pytest.raises(BadValue, match="film_score: expected 'classifier', got 'best box'"):
+            replace(card, film_score="best box")
+        with pytest.raises(BadValue, match="classes: expected a list of names"):
+            replace(card, heads=(), film_score="best box")
+
+    def test_a_classifier_of_abnormal_films_gives_no_score_of_fractures(self, card, pixels):
+        answer = FilmAnswer({"abnormal": {"abnormal": 0.9}}, {"abnormal": {"abnormal": np.zeros((2, 2), np.float32)}})
+        with pytest.raises(BrokenAnswer, match="heads: expected one of fracture, got abnormal"):
+            film_score(answer, ModelInput(pixels, (64, 64), FrameMap(), "h"))
+
+
+def test_the_command_trains_and_bundles(tiny_dataset, tmp_path, monkeypatch, capsys):
+    asked = ["--task", "classify", "--arch", "cnn", "--heads", "fracture", "--imgsz", "64", "--batch", "4"]
+    asked += ["--films-per-step", "4", "--epochs", "1", "--device", "cpu", "--data", str(tiny_dataset)]
+    monkeypatch.setattr(sys, "argv", ["train", *asked, "--runs", str(tmp_path), "--name", "mine"])
+    assert training_command.main() == 0
+    assert f"bundle: {tmp_path}/mine/model.onnx and card.json" in capsys.readouterr().out
+    assert Reader.load(tmp_path / "mine").card.heads == (Head("fracture", ("fracture",)),)

@@ -7,6 +7,7 @@ from typing import Any
 from fracture.core.errors import MissingData
 from fracture.models.detectors.config import Config
 from fracture.models.runs import CONFIG, FINISHED, count_epochs
+from fracture.models.runs import finished_on as folder_finished_on
 
 AVERAGED = "averaged.json"
 """Where a run is the mean of two: which, and the share of the second."""
@@ -51,8 +52,7 @@ def finished_on(run: Path) -> str | None:
     """Give the day a run's training came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
     if not is_finished(run):
         return None
-    said = [json.loads((member / FINISHED).read_text(encoding="utf-8")) for member in members(run)]
-    return max((one["date"] for one in said if "date" in one), default=None)
+    return max(filter(None, map(folder_finished_on, members(run))), default=None)
 
 
 def can_resume(run: Path) -> bool:
