@@ -94,7 +94,7 @@ def test_heavy_libraries_stay_at_home(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
-    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib", "nncf", "lightning"}
+    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib", "nncf", "lightning", "timm"}
     assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
 
 
