@@ -22,6 +22,7 @@ from fracture.imaging.harmonise import encode_png, harmonise
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
+from fracture.models.heads import Head
 from fracture.phantom import draw_film
 from fracture.predictions import coco
 from fracture.training.bundle import add_hashes, known_by
@@ -93,6 +94,24 @@ def evaluated(root, tmp_path):
 
 
 RECALL = {"ask": Ask(0.75)}
+
+
+class WholeFilm(Corner):
+    """Says as much of the whole film, and where it comes from, and gives no box."""
+
+    def __call__(self, pixels):
+        score = super().__call__(pixels)[4, 0]
+        return np.full((1, 5), np.log(score / (1 - score)), np.float32)
+
+
+def test_a_film_classifier_is_judged_by_its_films_as_a_detector_is(evaluated):
+    card = replace(CARD, classes=(), heads=(Head("fracture", ("fracture",)),), film_score="classifier")
+    report, beside = evaluated(reader=Reader(card, WholeFilm()), **RECALL), evaluated("boxes", **RECALL)
+    assert report["model"]["film_score"] == "classifier"
+    assert report["film"]["auc"] == beside["film"]["auc"]
+    at, boxed = (one["film"]["at"]["target recall 0.75"] for one in (report, beside))
+    assert at["counts"] == boxed["counts"]
+    assert at["threshold"] == pytest.approx(boxed["threshold"])
 
 
 def test_thresholds_come_from_val_and_figures_from_test(evaluated):
