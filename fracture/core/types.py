@@ -276,8 +276,8 @@ class Detections:
         return float(self.score[0]) if len(self) else 0.0
 
 
-BEST_BOX, CLASSIFIER = "best box", "classifier"
-"""What makes a film's score: its best box where nothing else does, or a network that looks at the film as a whole."""
+BEST_BOX, CLASSIFIER, FUSION = "best box", "classifier", "fusion"
+"""What makes a film's score: its best box where nothing else does, a network that looks at the whole film, or both."""
 
 
 @dataclass(frozen=True)

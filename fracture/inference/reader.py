@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fracture.core.errors import MissingData
+from fracture.core.errors import BrokenAnswer, MissingData
 from fracture.core.files import file_hash
 from fracture.core.machine import Opened
 from fracture.core.types import Detections, ModelInput, Prediction, Radiograph
@@ -13,7 +14,7 @@ from fracture.imaging.dicom import NO_LIMB
 from fracture.imaging.harmonise import harmonise, network_pixels
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.film_answer import film_answer, film_score
+from fracture.models.film_answer import STRIDE, film_answer, film_score, rows_of
 from fracture.models.network import Network, check_answer, detections_from
 from fracture.models.runtime import open_network, runs_int8
 from fracture.models.scope import FLAG
@@ -113,15 +114,29 @@ class Reader:
         """
         self._home.check()
         answer, card = self.network(film.pixels), self.card
+        boxes, of_film, scope = self._parts(answer)
         found, told, heat = Detections.empty(), None, None
+        if card.classes:
+            check_answer(np.concatenate([boxes, scope]), len(card.classes), card.members, scoped=self.scoped)
+            found = detections_from(boxes, film, card.nms_iou, card.members)
         if card.heads:
-            told, heat = film_score(film_answer(answer, card.heads, scoped=self.scoped), film)
-        else:
-            check_answer(answer, len(card.classes), card.members, scoped=self.scoped)
-            found = detections_from(answer[: 4 + len(card.classes)], film, card.nms_iou, card.members)
-        if NO_LIMB in flags or (self.scoped and not answer[-1, 0] <= 1):
+            fused = found.best_score if card.classes else None
+            told, heat = film_score(film_answer(of_film, card.heads), film, fused)
+        if NO_LIMB in flags or (self.scoped and not scope[0, 0] <= 1):
             flags |= {FLAG}
         return Prediction(film.film_px, found, card.model_id, film.harmonise_id, flags, told, heat)
+
+    def _parts(self, answer: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Take an answer apart: the rows of its boxes, those of the film as a whole, and that of the scope."""
+        card = self.card
+        rows = (4 + len(card.classes) if card.classes else 0, rows_of(card.heads), int(self.scoped))
+        if card.heads and (answer.ndim != 2 or answer.shape[0] != sum(rows)):
+            told = f"{rows[0]} for boxes, {rows[1]} for the film, {rows[2]} for its scope"
+            got = " x ".join(map(str, answer.shape))
+            raise BrokenAnswer(f"the network's answer: expected {sum(rows)} rows, {told}, got {got}")
+        boxes, of_film, scope = np.split(answer, [rows[0], rows[0] + rows[1]])
+        # A fusion has as many columns as candidates; those of the film's map are the first.
+        return boxes, of_film[..., : 1 + (card.long_side_px // STRIDE) ** 2], scope
 
     def warm_up(self) -> None:
         """Read an empty film of the most frequent size, so that the first real film need not wait for one-time work."""

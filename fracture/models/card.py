@@ -21,7 +21,7 @@ import numpy as np
 from fracture.clinical.status import Said, Status, Thresholds
 from fracture.core.errors import BadValue, MissingData
 from fracture.core.files import file_hash, write_bytes
-from fracture.core.types import BEST_BOX, CLASSIFIER, Estimate, HarmoniseConfig, OperatingPoint, Prediction
+from fracture.core.types import BEST_BOX, CLASSIFIER, FUSION, Estimate, HarmoniseConfig, OperatingPoint, Prediction
 from fracture.data import manifest
 from fracture.data.duplicates import Trace
 from fracture.imaging.harmonise import PAD_VALUE
@@ -50,16 +50,16 @@ _PARTIAL, _WHOLE = "bundle.partial", "bundle.whole"
 class ModelCard:
     """What is known about one set of weights.
 
-    ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized to
-    it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by (see
-    `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped. ``members``
-    is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name in
-    `fracture.models.detectors.table`, or of `fracture.models.classifiers.networks` where the network is a film
-    classifier: it has ``heads`` and no ``classes``, as it gives no boxes. ``film_score`` is what gives a film its
-    score: the best box, or the classifier. ``calibration`` turns that score into a probability, where it was fitted.
-    ``measured`` holds figures with the command that made them, ``training`` how the weights came to be,
-    ``intended`` the films it is meant for: those it was trained on, by region, source and age, and the regions that
-    none of them is labelled with.
+    ``files`` maps a file name to its SHA-256. ``long_side_px`` is the network's scale: a film's long side is resized
+    to it, then padded with ``pad_value`` to a multiple of ``stride``; ``divisor`` is what its pixels are divided by
+    (see `fracture.models.network`). ``nms_iou`` is the overlap above which the weaker of two boxes is dropped.
+    ``members`` is the number of networks in the one file, whose boxes are fused. ``arch`` is the architecture's name
+    in `fracture.models.detectors.table`, or of `fracture.models.classifiers.networks` where the network is a film
+    classifier: it has ``heads`` and no ``classes``, as it gives no boxes; with both it is a fusion. ``film_score`` is
+    what gives a film its score: the best box, the classifier or the fusion. ``calibration`` turns that score into a
+    probability, where it was fitted. ``measured`` holds figures with the command that made them, ``training`` how the
+    weights came to be, ``intended`` the films it is meant for: those it was trained on, by region, source and age,
+    and the regions that none of them is labelled with.
     """
 
     model_id: str
@@ -104,7 +104,7 @@ class ModelCard:
             check(isinstance(getattr(self, name), dict), name, "an object")
         if not self.files:
             raise BadValue("files: expected at least one weights file, got none")
-        made_by = CLASSIFIER if self.heads else BEST_BOX
+        made_by = (FUSION if self.classes else CLASSIFIER) if self.heads else BEST_BOX
         check(self.film_score == made_by, "film_score", repr(made_by))
 
     @property

@@ -8,6 +8,9 @@ others what each place of the film adds, row by row of a square map, whose mean 
 logits (`fracture.models.heads.Head.probabilities`) is done here. A network that knows its scope answers with one more
 row, the last, as a detector's does.
 
+A detector that is fused with a classifier (`fracture.models.fusion`) has these rows behind those of its boxes, filled
+up to as many columns as it has candidates.
+
 Source: B. Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, for the maps.
 """
 
@@ -19,9 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BrokenAnswer
-from fracture.core.types import CLASSIFIER, FilmScore, FrameMap, HeatMap, ModelInput
+from fracture.core.types import CLASSIFIER, FUSION, FilmScore, FrameMap, HeatMap, ModelInput
 from fracture.models.heads import FRACTURE, REGION, Head
 from fracture.models.network import check_numbers
+
+STRIDE = 32
+"""How many px of the square's side make one place of a map."""
 
 _ROUNDING = 0.02
 """How far a logit may lie from the mean of its map, as a share of the map's largest value: 8 bits round."""
@@ -35,17 +41,18 @@ class FilmAnswer:
     maps: dict[str, dict[str, NDArray[np.float32]]]
 
 
-def film_answer(raw: NDArray[np.float32], heads: Sequence[Head], *, scoped: bool = False) -> FilmAnswer:
-    """Read a classifier's answer. Raises BrokenAnswer for one that is not of these heads.
+def rows_of(heads: Sequence[Head]) -> int:
+    """Give how many rows of an answer are these heads'."""
+    return sum(len(head.classes) for head in heads)
 
-    ``scoped`` tells that the last row is the film's distance from the network's scope, which is left out.
-    """
-    classes = sum(len(head.classes) for head in heads)
+
+def film_answer(raw: NDArray[np.float32], heads: Sequence[Head]) -> FilmAnswer:
+    """Read a classifier's answer. Raises BrokenAnswer for one that is not of these heads."""
+    classes = rows_of(heads)
     side = isqrt(max(0, raw.shape[1] - 1)) if raw.ndim == 2 else 0
-    if raw.ndim != 2 or raw.shape[0] != classes + scoped or side < 1 or side * side != raw.shape[1] - 1:
+    if raw.ndim != 2 or raw.shape[0] != classes or side < 1 or side * side != raw.shape[1] - 1:
         got = " x ".join(map(str, raw.shape))
         raise BrokenAnswer(f"the network's answer: expected {classes} classes of a logit and a square map, got {got}")
-    raw = raw[:classes]
     check_numbers(raw)
     logits, maps = raw[:, 0], raw[:, 1:].reshape(classes, side, side)
     apart = np.abs(maps.mean(axis=(1, 2)) - logits)
@@ -61,15 +68,20 @@ def film_answer(raw: NDArray[np.float32], heads: Sequence[Head], *, scoped: bool
     return FilmAnswer(probabilities, each)
 
 
-def film_score(answer: FilmAnswer, film: ModelInput) -> tuple[FilmScore, HeatMap]:
+def film_score(answer: FilmAnswer, film: ModelInput, fused: float | None = None) -> tuple[FilmScore, HeatMap]:
     """Give a film's score, that of its fracture head, with the regions where a head tells them; and its heat map.
 
-    Raises BrokenAnswer where no head tells fractures: abnormal is not fractured.
+    ``fused`` is the score of its best box where that was fused with the head's. Raises BrokenAnswer where no head tells
+    fractures: abnormal is not fractured.
     """
     if FRACTURE not in answer.probabilities:
         raise BrokenAnswer(f"heads: expected one of {FRACTURE}, got {', '.join(answer.probabilities)}")
     values = answer.maps[FRACTURE][FRACTURE]
-    cell = FrameMap(values.shape[1] / film.pixels.shape[1], values.shape[0] / film.pixels.shape[0])
+    height, width = film.pixels.shape[:2]
+    side = max(height, width)  # a fused classifier is given the detector's film, padded to a square
+    square = FrameMap(shift_x=float((side - width) // 2), shift_y=float((side - height) // 2))
+    cell = FrameMap(values.shape[1] / side, values.shape[0] / side)
     regions = answer.probabilities.get(REGION, {})
-    score = FilmScore(answer.probabilities[FRACTURE][FRACTURE], CLASSIFIER, regions)
-    return score, HeatMap(values, film.from_film.then(cell))
+    told = answer.probabilities[FRACTURE][FRACTURE]
+    score = FilmScore(told, CLASSIFIER, regions) if fused is None else FilmScore(fused, FUSION, regions)
+    return score, HeatMap(values, film.from_film.then(square).then(cell))

@@ -21,10 +21,10 @@ from fracture.models.classifiers.config import ClassifierConfig
 from fracture.models.classifiers.export import TorchClassifier, export_onnx
 from fracture.models.classifiers.films import film_set_class
 from fracture.models.classifiers.losses import losses
-from fracture.models.classifiers.networks import NETWORKS, STRIDE, build
+from fracture.models.classifiers.networks import NETWORKS, build
 from fracture.models.classifiers.train import train
 from fracture.models.classifiers.weights import fitting
-from fracture.models.film_answer import FilmAnswer, film_answer, film_score
+from fracture.models.film_answer import STRIDE, FilmAnswer, film_answer, film_score
 from fracture.models.films import harmonise_config_of, network_film
 from fracture.models.heads import Head, heads_for
 from fracture.models.loop import checkpoint

@@ -15,9 +15,6 @@ from fracture.core.errors import BadValue
 from fracture.models.detectors.yolov8.backbone import backbone
 from fracture.models.heads import Head
 
-STRIDE = 32
-"""How many px of a film's side make one place of the map."""
-
 
 def build(arch: str, heads: Sequence[Head]) -> Any:
     """Make a network with weights at random. Raises BadValue for a name that is none."""

@@ -1,0 +1,120 @@
+"""A detector and a film classifier in one file: scores moved as said, the film's rows behind those of the boxes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fracture.core.errors import BadValue
+from fracture.core.files import file_hash
+from fracture.inference.reader import Reader
+from fracture.models import card as cards
+from fracture.models.card import SHIPPED
+from fracture.models.classifiers.export import answering_class
+from fracture.models.classifiers.networks import build
+from fracture.models.film_answer import film_answer
+from fracture.models.fusion import Fusion, fuse
+from fracture.models.heads import Head
+from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+
+pytest.importorskip("torch", reason="making a classifier needs the full set of packages")
+HEADS = (Head("region", ("hand", "leg")), Head("fracture", ("fracture",)))
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Give the file of a classifier with weights at random, large enough that films differ."""
+    import torch
+
+    torch.manual_seed(0)
+    net = build("cnn", HEADS)
+    torch.nn.init.normal_(net.heads.weight, std=0.5)
+    file = tmp_path_factory.mktemp("classifier") / "model.onnx"
+    film = torch.zeros(1, 3, SIDE, SIDE)
+    torch.onnx.export(answering_class()(net), (film,), str(file), dynamo=False, opset_version=18)
+    return file
+
+
+@pytest.fixture
+def pixels():
+    return np.repeat(np.random.default_rng(0).integers(0, 255, (SIDE, 96, 1), dtype=np.uint8), 3, axis=2)
+
+
+def square(pixels):
+    gap = SIDE - pixels.shape[1]
+    return np.pad(pixels, ((0, 0), (gap // 2, gap - gap // 2), (0, 0)), constant_values=114)
+
+
+def fused(classifier, tmp_path, fusion):
+    fuse(SHIPPED / "model.onnx", classifier, tmp_path / "model.onnx", fusion, 1, (3, 2))
+    return tmp_path / "model.onnx"
+
+
+@pytest.mark.parametrize("engine", [OnnxNetwork, OpenVinoNetwork])
+@pytest.mark.parametrize(
+    "fusion",
+    [Fusion(alpha=0.3), Fusion("logistic", box_weight=0.8, film_weight=0.5, offset=-0.2)],
+    ids=["product", "logistic"],
+)
+def test_scores_are_moved_by_what_the_classifier_says_of_the_square_film(engine, fusion, classifier, tmp_path, pixels):
+    plain, told = engine(SHIPPED / "model.onnx")(pixels), engine(classifier)(square(pixels))
+    answer = engine(fused(classifier, tmp_path, fusion))(pixels)
+    p = film_answer(told, HEADS).probabilities["fracture"]["fracture"]
+    np.testing.assert_allclose(answer[:4], plain[:4], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(answer[4], fusion.scores(plain[4].astype(np.float64), np.float64(p)), atol=1e-4)
+    np.testing.assert_allclose(answer[5:8, : told.shape[1]], told, atol=1e-3)
+    assert (answer[5:8, told.shape[1] :] == 0).all()
+    np.testing.assert_allclose(answer[8], plain[5], rtol=1e-3)  # the scope is still the last
+
+
+def test_an_alpha_of_1_changes_no_bit(classifier, tmp_path, pixels):
+    plain = OnnxNetwork(SHIPPED / "model.onnx")(pixels)
+    np.testing.assert_array_equal(OnnxNetwork(fused(classifier, tmp_path, Fusion()))(pixels)[:5], plain[:5])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9, 1.0])
+def test_a_product_never_raises_a_score(alpha):
+    rng = np.random.default_rng(0)
+    boxes, films = rng.random(1000), rng.random(1000)
+    assert (Fusion(alpha=alpha).scores(boxes, films) <= boxes).all()
+
+
+def test_a_fusion_is_read_with_boxes_a_film_score_and_a_heat_map(classifier, tmp_path):
+    file = fused(classifier, tmp_path, Fusion(alpha=0.5))
+    card = replace(
+        cards.load(SHIPPED),
+        files={file.name: file_hash(file)},
+        long_side_px=SIDE,
+        heads=HEADS,
+        film_score="fusion",
+    )
+    cards.save(card, tmp_path)
+    from fracture.data import samples
+
+    told = Reader.load(tmp_path).read((samples.FOLDER / samples.FILES[0]).read_bytes())
+    assert told.film.made_by == "fusion"
+    assert told.film.value == told.detections.best_score > 0
+    assert set(told.film.regions) == {"hand", "leg"}
+    width, height = told.film_px
+    middle = told.heat.from_film.forward(np.array([[width / 2, height / 2] * 2]))
+    np.testing.assert_allclose(middle, [[2, 2, 2, 2]], atol=0.05)  # of 4 places a side
+
+
+def test_a_second_classifier_is_refused(classifier, tmp_path):
+    file = fused(classifier, tmp_path, Fusion())
+    with pytest.raises(BadValue, match="expected a detector without a classifier"):
+        fuse(file, classifier, tmp_path / "twice.onnx", Fusion(), 1, (3, 2))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"kind": "sum"}, "expected product or logistic, got 'sum'"),
+        ({"alpha": 1.1}, "an alpha of 0 to 1, got 1.1"),
+        ({"kind": "logistic", "box_weight": 0.0}, "a weight of boxes above 0, got 0"),
+    ],
+)
+def test_what_is_no_fusion_is_refused(wrong, told):
+    with pytest.raises(BadValue, match=told):
+        Fusion(**wrong)
