@@ -51,7 +51,7 @@ class Fusion:
         """Give the moved scores of boxes, each on a film of this probability."""
         if self.kind == PRODUCT:
             return boxes * (self.alpha + (1 - self.alpha) * films)
-        told = self.box_weight * _logit(boxes) + self.film_weight * _logit(films) + self.offset
+        told = self.box_weight * logit(boxes) + self.film_weight * logit(films) + self.offset
         return np.asarray(1 / (1 + np.exp(-told)))
 
 
@@ -171,6 +171,7 @@ def _add_rows(model: Any, told: str, answer: str) -> None:
     )
 
 
-def _logit(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def logit(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the logits of shares of 0 to 1, the ends taken for a millionth inside."""
     inside = np.clip(shares, _LEAST, 1 - _LEAST)
     return np.asarray(np.log(inside / (1 - inside)))

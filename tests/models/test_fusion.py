@@ -1,21 +1,31 @@
 """A detector and a film classifier in one file: scores moved as said, the film's rows behind those of the boxes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fracture.core.errors import BadValue
 from fracture.core.files import file_hash
+from fracture.core.types import Detections, FilmScore, ImageRecord
+from fracture.data import manifest, samples
+from fracture.data.yolo import load_dataset
+from fracture.evaluation.cases import Cases
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import SHIPPED
+from fracture.models.classifiers.config import ClassifierConfig
 from fracture.models.classifiers.export import answering_class
 from fracture.models.classifiers.networks import build
+from fracture.models.classifiers.train import train as train_classifier
 from fracture.models.film_answer import film_answer
-from fracture.models.fusion import Fusion, fuse
+from fracture.models.fusion import Fusion, fuse, logit
 from fracture.models.heads import Head
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
+from fracture.training.bundle import bundle
+from fracture.training.bundle_classifier import bundle as bundle_classifier
+from fracture.training.fuse import about, choose, fuse_bundles
 
 pytest.importorskip("torch", reason="making a classifier needs the full set of packages")
 HEADS = (Head("region", ("hand", "leg")), Head("fracture", ("fracture",)))
@@ -90,8 +100,6 @@ def test_a_fusion_is_read_with_boxes_a_film_score_and_a_heat_map(classifier, tmp
         film_score="fusion",
     )
     cards.save(card, tmp_path)
-    from fracture.data import samples
-
     told = Reader.load(tmp_path).read((samples.FOLDER / samples.FILES[0]).read_bytes())
     assert told.film.made_by == "fusion"
     assert told.film.value == told.detections.best_score > 0
@@ -118,3 +126,95 @@ def test_a_second_classifier_is_refused(classifier, tmp_path):
 def test_what_is_no_fusion_is_refused(wrong, told):
     with pytest.raises(BadValue, match=told):
         Fusion(**wrong)
+
+
+class TestChoosing:
+    """What val says of a fusion: films as two networks have read them, scores made up."""
+
+    @pytest.fixture
+    def val(self):
+        """Give a detector's cases: 60 fractured films of 300, told half well."""
+        rng = np.random.default_rng(0)
+        truth = np.arange(300) % 5 == 0
+        return truth, cases_of(truth, 1 / (1 + np.exp(-rng.normal(1.2 * truth - 2)))), rng
+
+    @pytest.mark.parametrize("kind", ["product", "logistic"])
+    def test_noise_is_not_believed(self, kind, val):
+        truth, boxes, rng = val
+        chosen = choose(kind, boxes, cases_of(truth, rng.random(len(truth))))
+        assert chosen.fusion == Fusion()
+        assert chosen.difference.value == 0
+
+    @pytest.mark.parametrize("kind", ["product", "logistic"])
+    def test_what_the_boxes_do_not_know_is(self, kind, val):
+        truth, boxes, rng = val
+        chosen = choose(kind, boxes, cases_of(truth, 1 / (1 + np.exp(-rng.normal(2.5 * truth)))))
+        assert chosen.fusion.kind == kind
+        assert chosen.fusion.alpha < 1 or chosen.fusion.film_weight > 0.1
+        assert chosen.fused.value - chosen.alone.value == pytest.approx(chosen.difference.value)
+        assert chosen.difference.low > 0
+
+    def test_the_logistic_fusion_is_the_minimum_of_its_loss(self, val):
+        """A step in any direction costs."""
+        truth, boxes, rng = val
+        film = cases_of(truth, 1 / (1 + np.exp(-rng.normal(2.5 * truth))))
+        found = choose("logistic", boxes, film).fusion
+
+        def loss(box_weight, film_weight, offset):
+            told = box_weight * logit(boxes.scores) + film_weight * logit(film.scores) + offset
+            each = np.logaddexp(0, np.where(truth, -told, told))
+            return (each[truth].mean() + each[~truth].mean()) / 2 + 0.01 * (
+                (box_weight - 1) ** 2 + film_weight**2 + offset**2
+            )
+
+        at = np.array([found.box_weight, found.film_weight, found.offset])
+        for step in 0.01 * np.vstack([np.eye(3), -np.eye(3)]):
+            assert loss(*(at + step)) > loss(*at)
+
+    def test_films_that_only_one_has_read_are_refused(self, val):
+        _, boxes, _ = val
+        with pytest.raises(BadValue, match="films that detector and classifier have both read"):
+            choose("product", boxes, boxes.taken(range(200)))
+
+
+def cases_of(truth, scores):
+    records = tuple(
+        ImageRecord(f"t/{number}", f"{number}.png", "t", (10, 10), frozenset({"hand"}), fractured=bool(one))
+        for number, one in enumerate(truth)
+    )
+    films = tuple(FilmScore(float(score), "classifier") for score in scores)
+    return Cases("val", records, (Detections.empty(),) * len(truth), {}, records, films=films)
+
+
+def test_two_bundles_become_one(tiny_run, tiny_dataset, tmp_path):
+    root = load_dataset(Path(tiny_dataset)).root
+    bundle(tiny_run)
+    config = ClassifierConfig(
+        arch="cnn",
+        imgsz=64,
+        batch=4,
+        films_per_step=4,
+        epochs=1,
+        device="cpu",
+        name="film",
+        data=str(tiny_dataset),
+        runs=str(tmp_path),
+    )
+    train_classifier(config)
+    bundle_classifier(config.folder)
+    card = fuse_bundles(tiny_run, config.folder, root, tmp_path / "both")
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["card.json", "films.csv", "model.onnx"]
+    assert card.film_score == "fusion"
+    assert card.measured["scope"] == cards.load(tiny_run).measured["scope"]
+    assert about(card)[0].startswith("product: alpha ")
+    film = next(root / one.path for one in manifest.load(root) if one.split == "val")
+    told, alone = (Reader.load(folder).read(film.read_bytes()) for folder in (tmp_path / "both", tiny_run))
+    assert told.film.made_by == "fusion"
+    assert len(told.detections) == len(alone.detections)
+    assert (told.detections.score <= alone.detections.score + 1e-6).all()
+    with pytest.raises(BadValue, match="expected a detector that is no fusion yet first"):
+        fuse_bundles(tmp_path / "both", config.folder, root, tmp_path / "twice")
+    with pytest.raises(BadValue, match="expected a classifier of fractures second"):
+        fuse_bundles(tiny_run, tiny_run, root, tmp_path / "twice")
+    with pytest.raises(BadValue, match="one long side, got films of 512 and 64 px"):
+        fuse_bundles(SHIPPED, config.folder, root, tmp_path / "twice")
