@@ -1,4 +1,4 @@
-"""Your own films (COCO, Pascal VOC, YOLO, or folders named by class) -> a stage of films, labels and a manifest."""
+"""Your own films (COCO, Pascal VOC, YOLO, a table, or folders named by class) -> a stage of films and a manifest."""
 
 from fracture.core.command import starting
 

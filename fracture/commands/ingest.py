@@ -1,4 +1,4 @@
-"""Your own films (COCO, Pascal VOC, YOLO, or folders named by class) -> a stage of films, labels and a manifest."""
+"""Your own films (COCO, Pascal VOC, YOLO, a table, or folders named by class) -> a stage of films and a manifest."""
 
 import argparse
 from pathlib import Path
@@ -17,7 +17,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=Path, required=True, help="the folder of films, with films.csv if there is one"
     )
-    parser.add_argument("--annotations", type=Path, help="a COCO json, or the folder of label files; not with folders")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        help="a COCO json, a table of film labels (csv), or the folder of label files; not with folders",
+    )
     parser.add_argument("--out", type=Path, required=True, help="the stage to write")
     parser.add_argument("--name", required=True, help="what to call this set, such as clinic-a")
     parser.add_argument("--empty", choices=("normal", "unknown"), default="normal", help="what a film without boxes is")

@@ -169,6 +169,15 @@ def read_sidecar(films: Films) -> dict[str, Facts]:
     path = films.folder / SIDECAR
     if not path.is_file():
         return {}
+    return {film: read_facts(row, where) for film, (where, row) in read_rows(films, path).items()}
+
+
+def read_rows(films: Films, path: Path, labels: Sequence[str] = ()) -> dict[str, tuple[str, dict[str, str]]]:
+    """Read a table of films: by film, where its row stands and its cells by column, in small letters.
+
+    ``labels`` are columns that it may have although they mean something in a manifest. Raises BadValue with row and
+    column where a row is not of its columns, or names no film, several, or one again.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
         head = text.partition("\n")[0]
@@ -179,8 +188,8 @@ def read_sidecar(films: Films) -> dict[str, Facts]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadValue(f"{path}: expected a table in UTF-8, its cells separated by ',' or ';', got {error}") from error
     columns = [column.strip().lower() for column in columns]
-    _check_columns(columns, path)
-    found: dict[str, Facts] = {}
+    _check_columns(columns, path, labels)
+    found: dict[str, tuple[str, dict[str, str]]] = {}
     for number, cells in enumerate(rows, start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -196,7 +205,7 @@ def read_sidecar(films: Films) -> dict[str, Facts]:
             raise BadValue(f"{where}, column file: {error}") from error
         if film in found:
             raise BadValue(f"{where}, column file: expected every film once, got {film!r} again")
-        found[film] = read_facts(row, where)
+        found[film] = where, row
     return found
 
 
@@ -221,8 +230,8 @@ def read_facts(row: Mapping[str, str], where: str) -> Facts:
     )
 
 
-def _check_columns(columns: Sequence[str], path: Path) -> None:
-    known = {field.name for field in fields(Facts)} - {"attributes"} | {"region"}
+def _check_columns(columns: Sequence[str], path: Path, labels: Sequence[str]) -> None:
+    known = {field.name for field in fields(Facts)} - {"attributes"} | {"region", *labels}
     taken = sorted(set(columns) & ((set(COLUMNS) - known) | _WRITTEN_BY_INGEST))
     if taken:
         raise BadValue(f"{path}: the names {', '.join(taken)} mean something else in a manifest; rename these columns")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fracture.core.errors import BadValue
 from fracture.data.ingest import Claim, Provenance
-from fracture.data.sources import class_folders, coco, voc, yolo_folders
+from fracture.data.sources import class_folders, coco, csv_labels, voc, yolo_folders
 
-FORMATS = ("coco", "voc", "yolo", "folders")
+FORMATS = ("coco", "voc", "yolo", "csv", "folders")
 
 
 def claims(
@@ -30,6 +30,8 @@ def claims(
         return class_folders.claims(images, about)
     if kind == "coco":
         return coco.claims(images, annotations, about)
+    if kind == "csv":
+        return csv_labels.claims(images, annotations, about)
     if kind == "voc":
         return voc.claims(images, annotations, about)
     return yolo_folders.claims(images, annotations, about, data_yaml)
