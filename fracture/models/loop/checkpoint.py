@@ -34,7 +34,7 @@ def save(made: Checkpoint, file: Path) -> Path:
 
 def load(file: Path, arch: str) -> Checkpoint:
     """Read a checkpoint of ours. Raises MissingData where it is not there, BadValue for one of another architecture."""
-    content = _unpickled(file)
+    content = unpickled(file)
     if not isinstance(content, dict) or not content.keys() >= {"arch", "state"}:
         raise BadValue(f"{file}: expected a checkpoint of {arch}, got a file that is none of this loop's")
     if content["arch"] != arch:
@@ -56,7 +56,7 @@ def begin_with(
 
         given: Mapping[str, Any] = load_file(file)
     else:
-        given = _unpickled(file)
+        given = unpickled(file)
         given = given.get("state", given) if isinstance(given, dict) else {}
     own = net.state_dict()
     fit = {
@@ -81,7 +81,7 @@ def average(arch: str, files: Sequence[Path], out: Path, shares: Sequence[float]
     return save(Checkpoint(last.arch, last.told, mixed), out)
 
 
-def _unpickled(file: Path) -> Any:
+def unpickled(file: Path) -> Any:
     """Read what torch wrote; only tensors and plain values are, so no file can run code."""
     import pickle
 
