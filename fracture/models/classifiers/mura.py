@@ -32,10 +32,12 @@ def weights(area: str, cache: Path, release: str = RELEASE) -> Path:
 
     Raises MissingData where it cannot be had, BadValue where the file in the cache is not the one that came.
     """
-    file = download(f"{release.rstrip('/')}/{FILES[area]}", cache / FILES[area])
-    expected, found = records(cache)[file.name]["sha256"], file_hash(file)
-    if found != expected:
-        raise BadValue(f"{file}: expected SHA-256 {expected}, as it was downloaded, got {found}; delete it")
+    file = cache / FILES[area]
+    known = records(cache).get(file.name, {}) if file.is_file() else {}
+    if not known:
+        return download(f"{release.rstrip('/')}/{file.name}", file)
+    if (found := file_hash(file)) != known["sha256"]:
+        raise BadValue(f"{file}: expected SHA-256 {known['sha256']}, as it was downloaded, got {found}; delete it")
     return file
 
 
