@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fracture.clinical.status import Said, Thresholds, said_of
 from fracture.core.errors import BadValue
-from fracture.core.types import BEST_BOX, SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
+from fracture.core.types import BEST_BOX, CLASSIFIER, SPLITS, Detections, FilmScore, ImageRecord, Prediction, Refusal
 
 EVERY_FILM = "all"
 """The split that holds every film which is not set aside."""
@@ -69,9 +69,16 @@ class Cases:
         ]
 
     @property
-    def boxed(self) -> "Cases":
-        """Keep the films whose boxes can be judged: normal ones, and fractured ones whose fractures a person drew."""
+    def drawn(self) -> "Cases":
+        """Keep normal films, and fractured ones whose fractures a person drew."""
         return self.where(lambda record: record.fractured is False or (bool(record.boxes) and not record.weak))
+
+    @property
+    def boxed(self) -> "Cases":
+        """Keep the films whose boxes can be judged: those `drawn`, and answered by what gives boxes at all."""
+        drawn = self.drawn
+        films = drawn.films or (None,) * len(drawn.records)
+        return drawn.taken([i for i, film in enumerate(films) if film is None or film.made_by != CLASSIFIER])
 
     @property
     def boxes(self) -> list[NDArray[np.float64]]:

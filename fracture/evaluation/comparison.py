@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fracture.core.errors import BadValue
-from fracture.core.types import Estimate, OperatingPoint
+from fracture.core.types import CLASSIFIER, Estimate, OperatingPoint
 from fracture.evaluation.cases import Cases
 from fracture.metrics.comparison import Difference, delong_test, mcnemar, paired_bootstrap, unpaired_difference
 from fracture.metrics.detection import HEADLINES, ap_estimates, headline_ap, match
@@ -61,6 +61,8 @@ def _areas(ours: Cases, theirs: Cases) -> Iterator[dict[str, Any]]:
 
 
 def _boxes(ours: Cases, theirs: Cases, seed: int, resamples: int) -> Iterator[dict[str, Any]]:
+    if CLASSIFIER in {ours.made_by, theirs.made_by}:
+        return  # one of them gives no boxes
     boxed = [cases.boxed for cases in (ours, theirs)]
     matches = [match(cases.detections, cases.boxes) for cases in boxed]
     groups = boxed[0].groups

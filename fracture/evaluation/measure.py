@@ -119,7 +119,7 @@ def patient_of(record: ImageRecord) -> str | None:
 
 def counts(cases: Cases) -> dict[str, Any]:
     """Count what the figures are made of, as the report's ``data`` has it."""
-    boxes = [(record, box) for record in cases.boxed.records for box in record.boxes or ()]
+    boxes = [(record, box) for record in cases.drawn.records for box in record.boxes or ()]
     shares = [(x1 - x0) * (y1 - y0) / (r.size_px[0] * r.size_px[1]) for r, (x0, y0, x1, y1) in boxes]
     fractured = int(cases.fractured.sum())
     return {

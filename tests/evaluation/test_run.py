@@ -104,14 +104,22 @@ class WholeFilm(Corner):
         return np.full((1, 5), np.log(score / (1 - score)), np.float32)
 
 
-def test_a_film_classifier_is_judged_by_its_films_as_a_detector_is(evaluated):
+def test_a_film_classifier_is_judged_by_its_films_as_a_detector_is(evaluated, tmp_path):
     card = replace(CARD, classes=(), heads=(Head("fracture", ("fracture",)),), film_score="classifier")
-    report, beside = evaluated(reader=Reader(card, WholeFilm()), **RECALL), evaluated("boxes", **RECALL)
+    beside = evaluated("boxes", **RECALL)
+    compared = {"compare": tmp_path / "boxes/report.json"}
+    report = evaluated(reader=Reader(card, WholeFilm()), **RECALL, **compared)
     assert report["model"]["film_score"] == "classifier"
     assert report["film"]["auc"] == beside["film"]["auc"]
     at, boxed = (one["film"]["at"]["target recall 0.75"] for one in (report, beside))
     assert at["counts"] == boxed["counts"]
     assert at["threshold"] == pytest.approx(boxed["threshold"])
+    assert report["box"]["ap50"]["value"] is None
+    assert report["data"] == beside["data"]
+    assert "not estimable" in text(report)
+    area, *others = report["comparison"]["rows"]
+    assert (area["name"], area["difference"]["value"]) == ("film AUC", 0)
+    assert all(" at " in row["name"] for row in others)
 
 
 def test_thresholds_come_from_val_and_figures_from_test(evaluated):

@@ -28,11 +28,15 @@ def bundling(monkeypatch, tmp_path):
     told, seen = Told(), SimpleNamespace(fitted=[], embedded=[])
     rng = np.random.default_rng(0)
 
-    def describe(model, films, stage, classes, divisor):
-        assert (stage, classes, divisor) == (STAGE, 1, 255.0)
+    def describe(model, films, stage, divisor):
+        assert (stage, divisor) == (STAGE, 255.0)
         for film in films:
             says = film.fractured if told.film_knows else rng.random() < 0.5
-            yield np.array([rng.normal() + 2 * says, 1.0]), float(film.fractured if told.box_knows else rng.random())
+            yield np.array([rng.normal() + 2 * says, 1.0])
+
+    def boxes(film):
+        """Answer with two boxes, one of them sure of nothing."""
+        return np.array([[1, 1]] * 4 + [[0, film.fractured if told.box_knows else rng.random()]])
 
     def fit(described, fractured, families):
         seen.fitted.append((len(described), int(fractured.sum()), families))
@@ -42,6 +46,7 @@ def bundling(monkeypatch, tmp_path):
     monkeypatch.setattr(heads, "describe", describe)
     monkeypatch.setattr(heads, "fit", fit)
     monkeypatch.setattr(heads, "embed", lambda *what: seen.embedded.append(what))
+    monkeypatch.setattr(film_head, "OnnxNetwork", lambda model, divisor: boxes)
     monkeypatch.setattr(film_head, "detector", lambda arch: SimpleNamespace(film_stage=STAGE))
     reader = SimpleNamespace(card=SimpleNamespace(arch="x", classes=("fracture",), divisor=255.0, members=1))
 
