@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "bundle": "make a training run servable",
         "evaluate": "evaluate a model on a split of a dataset",
         "compare": "draw what several models see on one film",
+        "explain": "draw where the score of a film comes from",
         "benchmark": "judge several models alike on the same films",
         "completion": "print what a shell needs to complete these commands",
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fracture.clinical.status import Certainty, Said, Status, Thresholds
 from fracture.core.errors import BadValue
-from fracture.core.types import Detections, Prediction
+from fracture.core.types import Detections, HeatMap, Prediction
 from fracture.core.words import counted
 
 Pixels = NDArray[np.uint8]
@@ -27,6 +27,11 @@ _BAR = (18, 22, 28)
 _TEXT = (235, 238, 242)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MIN_SIDE_PX = 900
+_FAINT_LOGITS = 4.0
+"""What a place must add to be drawn at its brightest, where no other adds more."""
+
+_COVER = 0.6
+"""How much of the film the brightest place of a heat map hides."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,32 @@ def together(film: NDArray[np.uint8], models: Sequence[Drawn]) -> Pixels:
     lines = [_in_words(one) for one in models]
     bar = _legend(canvas.shape[1], [*lines, NOT_A_DEVICE], [look for _, look in both])
     return np.asarray(np.vstack([canvas, bar]), dtype=np.uint8)
+
+
+def heated(film: NDArray[np.uint8], heat: HeatMap, lines: Sequence[str]) -> Pixels:
+    """Lay a heat map onto ``film``, (H, W) uint8: the brighter, the more a place adds to the film's score.
+
+    What takes away from it is not drawn. The brightest place is the strongest, but on a film where none is strong it
+    stays faint. ``lines`` go into the legend below.
+    """
+    canvas, scale = _enlarged(film)
+    share = np.clip(heat_on_film(heat, (canvas.shape[1], canvas.shape[0]), scale), 0, None)
+    share /= max(_FAINT_LOGITS, float(share.max()))
+    bright = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    cover = (_COVER * share)[:, :, None]
+    mixed = (canvas * (1 - cover) + bright * cover).astype(np.uint8)
+    bar = _legend(canvas.shape[1], [*lines, NOT_A_DEVICE])
+    return np.asarray(np.vstack([mixed, bar]), dtype=np.uint8)
+
+
+def heat_on_film(heat: HeatMap, size_px: tuple[int, int], scale: float = 1.0) -> NDArray[np.float32]:
+    """Give a heat map's logits at every pixel of a film of (width, height) that was scaled by ``scale``, (H, W)."""
+    across, down = heat.from_film.scale_x / scale, heat.from_film.scale_y / scale
+    # A pixel and a place are both known by their middle.
+    shift_x, shift_y = (across - 1) / 2 + heat.from_film.shift_x, (down - 1) / 2 + heat.from_film.shift_y
+    matrix = np.array([[across, 0, shift_x], [0, down, shift_y]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(heat.values, matrix, size_px, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _in_words(one: Drawn) -> str:

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.commands import explain as explain_command
 from fracture.commands import train as training_command
 from fracture.core.errors import BadValue, BrokenAnswer, MissingData
-from fracture.core.types import FrameMap, ImageRecord, ModelInput, Radiograph
-from fracture.data import manifest
+from fracture.core.types import FrameMap, HeatMap, ImageRecord, ModelInput, Radiograph
+from fracture.data import manifest, samples
 from fracture.data.yolo import load_dataset
+from fracture.imaging.render import heat_on_film, heated
 from fracture.inference.reader import Reader
+from fracture.models.card import SHIPPED
 from fracture.models.classifiers.config import ClassifierConfig
-from fracture.models.classifiers.export import TorchClassifier, export_onnx
+from fracture.models.classifiers.export import TorchClassifier, export_onnx, module
 from fracture.models.classifiers.films import film_set_class
 from fracture.models.classifiers.losses import losses
 from fracture.models.classifiers.networks import NETWORKS, build
@@ -346,3 +349,52 @@ def test_the_command_trains_and_bundles(tiny_dataset, tmp_path, monkeypatch, cap
     assert training_command.main() == 0
     assert f"bundle: {tmp_path}/mine/model.onnx and card.json" in capsys.readouterr().out
     assert Reader.load(tmp_path / "mine").card.heads == (Head("fracture", ("fracture",)),)
+
+
+class TestExplain:
+    def test_the_picture_is_brightest_where_the_film_adds_most(self):
+        grey = np.full((900, 600), 40, np.uint8)
+        values = np.zeros((4, 4), np.float32)
+        values[1, 2] = 9.0
+        # The film was padded to a square of 900 px: 150 px on either side, places of 225 px.
+        heat = HeatMap(values, FrameMap(1, 1, 150, 0).then(FrameMap(4 / 900, 4 / 900)))
+        logits = heat_on_film(heat, (600, 900))
+        assert logits.shape == (900, 600)
+        assert np.unravel_index(logits.argmax(), logits.shape) == pytest.approx((1.5 * 225, 2.5 * 225 - 150), abs=1)
+        assert logits[0, 0] == 0
+        picture = heated(grey, heat, ["why"]).astype(int).sum(axis=2)
+        assert picture[337, 412] > picture[700, 50] == 3 * 40
+
+    def test_a_film_where_nothing_adds_much_stays_as_it_is(self):
+        grey = np.full((900, 900), 40, np.uint8)
+        heat = HeatMap(np.full((4, 4), -3, np.float32), FrameMap(4 / 900, 4 / 900))
+        assert (heated(grey, heat, [])[:900] == 40).all()
+
+    def test_the_map_is_grad_cams(self, run):
+        """Against gradients: for a head of one layer on pooled features both are one, but for the offset and a sum."""
+        import torch
+
+        net, heads = module("cnn", run.folder / "weights/best.pt")
+        film = torch.rand(1, 1, 64, 64)
+        features = net.features(film).detach().requires_grad_(True)
+        net.heads(features).mean(dim=(2, 3))[0, 0].backward()
+        weights = features.grad.sum(dim=(2, 3), keepdim=True)
+        cam = (weights * features).sum(dim=1)[0].detach().numpy()
+        ours = net(film)[0, 0].detach().numpy()
+        assert heads[0].name == "fracture"
+        assert np.corrcoef(cam.ravel(), ours.ravel())[0, 1] > 0.99
+
+    def test_the_command_writes_a_picture_and_an_array(self, run, tmp_path, monkeypatch, capsys):
+        bundle(run.folder)
+        film = samples.FOLDER / samples.FILES[0]
+        given = [film, "--weights", run.folder, "--out", tmp_path / "heat.png", "--array", tmp_path / "heat.npy"]
+        monkeypatch.setattr(sys, "argv", ["explain", *map(str, given)])
+        assert explain_command.main() == 0
+        told = Reader.load(run.folder).read(film.read_bytes())
+        assert f"film score {told.film_score.value:.3f}" in capsys.readouterr().out
+        width, height = told.film_px
+        assert np.load(tmp_path / "heat.npy").shape == (height, width)
+        assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
+        monkeypatch.setattr(sys, "argv", ["explain", str(film), "--weights", str(SHIPPED)])
+        assert explain_command.main() == 2
+        assert "got a detector, which has no heat map" in capsys.readouterr().err
