@@ -38,6 +38,7 @@ HOMES = {
     "nncf": {"fracture/models/quantise.py"},
     "timm": {"fracture/models"},
     "lightning": {"fracture/models"},
+    "optuna": {"fracture/training/tuning.py"},
     "matplotlib": {"fracture/evaluation/report/figures.py", _ULTRALYTICS},
     "fastapi": {"fracture/service", "bench/plain_service.py"},
     "uvicorn": {"fracture/service", "fracture/commands/serve.py", "bench/plain_service.py"},
@@ -94,7 +95,18 @@ def test_heavy_libraries_stay_at_home(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("fracture/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_only_when_used(file: Path) -> None:
-    heavy = {"torch", "torchvision", "ultralytics", "safetensors", "onnx", "matplotlib", "nncf", "lightning", "timm"}
+    heavy = {
+        "torch",
+        "torchvision",
+        "ultralytics",
+        "safetensors",
+        "onnx",
+        "matplotlib",
+        "nncf",
+        "lightning",
+        "timm",
+        "optuna",
+    }
     assert not heavy & {module.split(".")[0] for module in _imports(file, top_level_only=True)}
 
 

@@ -1,6 +1,6 @@
 """Train a film classifier on a dataset's films, boxes or not, as a problem for `fracture.models.loop`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +32,15 @@ from fracture.models.loop.trainer import fit, gpu_of, require
 from fracture.models.runs import CONFIG
 
 
-def train(config: ClassifierConfig, *, resume: bool = False) -> Path:
+def train(
+    config: ClassifierConfig,
+    *,
+    resume: bool = False,
+    ends: Callable[[int, Mapping[str, float]], bool] | None = None,
+) -> Path:
     """Train into the run's folder; give the best checkpoint. ``resume`` goes on from the last finished epoch.
+
+    ``ends`` is that of `Problem`.
 
     Raises MissingData without a dataset, weights or a checkpoint to resume from, BadValue where the films were not
     harmonised or teach a head nothing, or weights are another network's.
@@ -74,6 +81,7 @@ def train(config: ClassifierConfig, *, resume: bool = False) -> Path:
         tuple(f"val/{head.name}_AUC" for head in heads),
         heavy=("features",),
         trunk="features",
+        ends=ends,
     )
     fit(problem, config, _some(make(films=train_films, augment=False), config), resume=resume, gpu=gpu)
     return best

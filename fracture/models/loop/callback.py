@@ -80,7 +80,8 @@ def callback_class() -> Any:
                 self.best = (reached, epoch)
                 made = Checkpoint(self.problem.arch, self.problem.told, _on_cpu(task.net.state_dict()))
                 checkpoint.save(made, self.config.folder / "weights" / "best.pt")
-            if judged and epoch - self.best[1] >= (self.config.patience or math.inf):
+            gains_no_more = judged and epoch - self.best[1] >= (self.config.patience or math.inf)
+            if gains_no_more or (judged and self.problem.ends and self.problem.ends(epoch, figures)):
                 last = trainer.should_stop = True
             self._note(epoch, task.rate(), figures)
             if last:  # before last.pt: a kill between them would have a run that has ended learn on

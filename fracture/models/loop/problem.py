@@ -14,7 +14,8 @@ class Problem:
     gives what the network says of films. ``loader`` deals batches of films and targets; ``begin_epoch`` is called with
     it and whether films are given as they are from here on, which is so for the last ``plain_epochs``. ``judge`` gives
     the ``figures`` on val, of which the first tells the best epoch; it is called with the network in eval mode, and is
-    None where a run is never judged. ``heavy`` names the parts of the network that may be computed in bfloat16, and
+    None where a run is never judged. ``ends`` says by an epoch's number and figures whether the run ends with it,
+    beside what its configuration says. ``heavy`` names the parts of the network that may be computed in bfloat16, and
     ``trunk`` the part that rests while the others begin to learn (``frozen_epochs`` of a run).
     """
 
@@ -30,3 +31,4 @@ class Problem:
     plain_epochs: int = 0
     heavy: tuple[str, ...] = ()
     trunk: str | None = None
+    ends: Callable[[int, Mapping[str, float]], bool] | None = None
