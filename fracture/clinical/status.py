@@ -32,7 +32,7 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from fracture.core.errors import BadValue
-from fracture.core.types import BEST_BOX, FilmScore, OperatingPoint, Prediction
+from fracture.core.types import BEST_BOX, FUSION, FilmScore, OperatingPoint, Prediction
 
 Certainty = Literal["definite", "suspicious"]
 
@@ -163,7 +163,7 @@ def of_film(
     score reaches ``flagged_from``.
     """
     box = scores[0] if len(scores) else None
-    whole = None if film is None or film.made_by == BEST_BOX else film.value
+    whole = None if film is None or film.made_by in {BEST_BOX, FUSION} else film.value  # a fusion's is its best box's
     box_says, whole_says = (_says(score, thresholds) for score in (box, whole))
     box_decides = whole is None or _RANK[box_says] > _RANK[whole_says]
     best = box if box_decides else whole

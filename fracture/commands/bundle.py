@@ -11,7 +11,9 @@ from fracture.core.command import arguments, command
 from fracture.core.words import counted
 from fracture.data.yolo import load_dataset
 from fracture.evaluation.report import schema
+from fracture.models.classifiers.runs import is_classifier
 from fracture.training.bundle import add_hashes, bundle
+from fracture.training.bundle_classifier import bundle as bundle_classifier
 from fracture.training.int8 import bundle_int8
 from fracture.training.measure import add_test, measure
 
@@ -39,7 +41,11 @@ def main() -> int:
     """Parse flags, bundle or measure again, print what the card says; 2 if it cannot be done."""
     interface = parser()
     args = interface.parse_args()
-    if args.run:
+    if args.run and is_classifier(args.run):
+        if args.long_side:
+            interface.error("--long-side is for detectors: a classifier reads films at the scale that it learned at")
+        card = bundle_classifier(args.run)
+    elif args.run:
         card = bundle(args.run, long_side_px=args.long_side)
     elif args.tested:
         if args.test_report is None:

@@ -33,10 +33,15 @@ def add(parser: argparse.ArgumentParser, default: RunConfig) -> None:
     add("--batch", type=int, default=default.batch, help="films in memory at once")
     add("--films-per-step", type=int, default=default.films_per_step, help="films between two steps")
     add("--learning-rate", type=float, default=default.learning_rate, help="AdamW's; chosen if 0")
-    add("--name", help="name of the run, a folder in --runs; fracture_ and the architecture if not named")
+    add("--name", help="name of the run, a folder in --runs; made of the architecture's if not named")
     add("--patience", type=int, default=default.patience, help="epochs without gain before stopping, 0: never")
     add("--hours", type=float, help="end after this long, the schedule fitted to it")
-    add("--normals", type=float, default=default.normals, help="normal films per fractured, 0 for all")
+    add(
+        "--normals",
+        type=float,
+        default=default.normals,
+        help="normal films per fractured one in an epoch, 0 for all of them",
+    )
     add("--val-every", type=int, default=default.val_every, help="validate every so many epochs, 0: never")
     add("--seed", type=int, default=default.seed, help="the seed of all that is drawn by lot")
     add("--restate", type=int, default=0, help="train films in whose statistics the weights to begin with are restated")

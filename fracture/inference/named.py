@@ -56,7 +56,8 @@ def opened(models: Sequence[Named], classes: Sequence[str] | None = None) -> lis
     expected, whose = (tuple(classes), "the dataset") if classes else (readers[0].card.classes, models[0].name)
     for one, reader in zip(models, readers, strict=True):
         if reader.card.classes != expected:
-            wanted, got = ", ".join(expected), ", ".join(reader.card.classes)
+            wanted = ", ".join(expected) or "none, as a film classifier has"
+            got = ", ".join(reader.card.classes) or "a film classifier, which gives no boxes"
             raise BadValue(f"--model {one.name}: expected the classes of {whose}, {wanted}; got {got}")
     return readers
 

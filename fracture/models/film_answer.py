@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fracture.core.errors import BrokenAnswer
 from fracture.core.types import CLASSIFIER, FUSION, FilmScore, FrameMap, HeatMap, ModelInput
-from fracture.models.heads import FRACTURE, REGION, Head
+from fracture.models.heads import OF_FILMS, REGION, Head
 from fracture.models.network import check_numbers
 
 STRIDE = 32
@@ -71,17 +71,18 @@ def film_answer(raw: NDArray[np.float32], heads: Sequence[Head]) -> FilmAnswer:
 def film_score(answer: FilmAnswer, film: ModelInput, fused: float | None = None) -> tuple[FilmScore, HeatMap]:
     """Give a film's score, that of its fracture head, with the regions where a head tells them; and its heat map.
 
-    ``fused`` is the score of its best box where that was fused with the head's. Raises BrokenAnswer where no head tells
-    fractures: abnormal is not fractured.
+    Without a fracture head it is that of abnormal films, which need not be fractured. ``fused`` is the score of its
+    best box where that was fused with the head's. Raises BrokenAnswer where no head gives a score.
     """
-    if FRACTURE not in answer.probabilities:
-        raise BrokenAnswer(f"heads: expected one of {FRACTURE}, got {', '.join(answer.probabilities)}")
-    values = answer.maps[FRACTURE][FRACTURE]
+    name = next((name for name in OF_FILMS if name in answer.probabilities), None)
+    if name is None:
+        raise BrokenAnswer(f"heads: expected {' or '.join(OF_FILMS)}, got {', '.join(answer.probabilities)}")
+    values = answer.maps[name][name]
     height, width = film.pixels.shape[:2]
     side = max(height, width)  # a fused classifier is given the detector's film, padded to a square
     square = FrameMap(shift_x=float((side - width) // 2), shift_y=float((side - height) // 2))
     cell = FrameMap(values.shape[1] / side, values.shape[0] / side)
     regions = answer.probabilities.get(REGION, {})
-    told = answer.probabilities[FRACTURE][FRACTURE]
+    told = answer.probabilities[name][name]
     score = FilmScore(told, CLASSIFIER, regions) if fused is None else FilmScore(fused, FUSION, regions)
     return score, HeatMap(values, film.from_film.then(square).then(cell))

@@ -17,7 +17,7 @@ from fracture.core.errors import BadValue
 from fracture.core.files import write_bytes
 from fracture.imaging.harmonise import PAD_VALUE
 from fracture.models import onnx_edit
-from fracture.models.network import DIVISOR
+from fracture.models.network import DIVISOR, SCORE_FLOOR
 
 PRODUCT, LOGISTIC = "product", "logistic"
 _BOXES, _PREFIX = "fusion_boxes", "classifier_"
@@ -29,12 +29,12 @@ class Fusion:
     """How the probability p that a film shows a fracture moves the score s of a box on it.
 
     ``product``: s becomes s (alpha + (1 - alpha) p), which is never more; with an ``alpha`` of 1 it stays as it is.
-    ``logistic``: logit(s) becomes box_weight logit(s) + film_weight logit(p) + offset.
+    ``logistic``: logit(s) becomes logit(s) + film_weight logit(p) + offset, of boxes that are no noise
+    (`fracture.models.network.SCORE_FLOOR`).
     """
 
     kind: str = PRODUCT
     alpha: float = 1.0
-    box_weight: float = 1.0
     film_weight: float = 0.0
     offset: float = 0.0
 
@@ -43,16 +43,13 @@ class Fusion:
             raise BadValue(f"fusion: expected {PRODUCT} or {LOGISTIC}, got {self.kind!r}")
         if not 0 <= self.alpha <= 1:
             raise BadValue(f"fusion: expected an alpha of 0 to 1, got {self.alpha:g}")
-        if not self.box_weight > 0:
-            # Else a surer box would be a less sure one.
-            raise BadValue(f"fusion: expected a weight of boxes above 0, got {self.box_weight:g}")
 
     def scores(self, boxes: NDArray[np.float64], films: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the moved scores of boxes, each on a film of this probability."""
         if self.kind == PRODUCT:
             return boxes * (self.alpha + (1 - self.alpha) * films)
-        told = self.box_weight * logit(boxes) + self.film_weight * logit(films) + self.offset
-        return np.asarray(1 / (1 + np.exp(-told)))
+        told = logit(boxes) + self.film_weight * logit(films) + self.offset
+        return np.where(boxes >= SCORE_FLOOR, 1 / (1 + np.exp(-told)), boxes)
 
 
 def fuse(detector: Path, classifier: Path, target: Path, fusion: Fusion, classes: int, rows: Sequence[int]) -> None:
@@ -138,7 +135,7 @@ def _add_fusion(model: Any, told: str, fusion: Fusion, classes: int, row: int) -
             "fusion_least": np.float32(_LEAST),
             "fusion_most": np.float32(1 - _LEAST),
             "fusion_one": np.float32(1),
-            "fusion_box_weight": np.float32(fusion.box_weight),
+            "fusion_floor": np.float32(SCORE_FLOOR),
             "fusion_film_weight": np.float32(fusion.film_weight),
             "fusion_offset": np.float32(fusion.offset),
         }
@@ -146,11 +143,12 @@ def _add_fusion(model: Any, told: str, fusion: Fusion, classes: int, row: int) -
         node("Sub", ["fusion_one", "fusion_inside"], "fusion_against")
         node("Div", ["fusion_inside", "fusion_against"], "fusion_odds")
         node("Log", ["fusion_odds"], "fusion_logits")
-        node("Mul", ["fusion_logits", "fusion_box_weight"], "fusion_of_boxes")
         node("Mul", ["fusion_film_logit", "fusion_film_weight"], "fusion_of_film")
-        node("Add", ["fusion_of_boxes", "fusion_of_film"], "fusion_both")
+        node("Add", ["fusion_logits", "fusion_of_film"], "fusion_both")
         node("Add", ["fusion_both", "fusion_offset"], "fusion_sum")
-        node("Sigmoid", ["fusion_sum"], "fusion_moved")
+        node("Sigmoid", ["fusion_sum"], "fusion_all_moved")
+        node("GreaterOrEqual", ["fusion_scores", "fusion_floor"], "fusion_no_noise")
+        node("Where", ["fusion_no_noise", "fusion_all_moved", "fusion_scores"], "fusion_moved")
     onnx_edit.constants(model, constants)
 
 

@@ -15,6 +15,9 @@ from fracture.core.errors import BadValue
 from fracture.core.types import REGIONS, ImageRecord
 
 FRACTURE, ABNORMAL, REGION, TYPE = "fracture", "abnormal", "region", "type"
+OF_FILMS = (FRACTURE, ABNORMAL)
+"""The heads that may give a film its score, the first of them that a network has."""
+
 UNKNOWN = "unknown"
 """The region of a film whose region nobody noted."""
 
@@ -59,6 +62,15 @@ class Head:
             return 1 / (1 + np.exp(-wide))
         shares = np.exp(wide - wide.max(axis=-1, keepdims=True))
         return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
+
+
+def deciding(heads: Sequence[Head]) -> tuple[str, int]:
+    """Name the head that gives a film its score, and say which row of an answer is its. Raises BadValue without one."""
+    rows = [name for head in heads for name in head.classes]
+    for name in OF_FILMS:
+        if any(head.name == name for head in heads):
+            return name, rows.index(name)
+    raise BadValue(f"heads: expected {' or '.join(OF_FILMS)}, got {', '.join(head.name for head in heads)}")
 
 
 def _one_of(name: str, told: bool | None) -> frozenset[str] | None:

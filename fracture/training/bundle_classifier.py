@@ -69,7 +69,9 @@ def bundle(run: Path, *, version: str = __version__) -> ModelCard:
         films = cards.save_films(splits_of(records), known_by(records, dataset.root, card), made)
         files = card.files | {file.name: file_hash(file) for file in (films, model)}
         card = replace(card, files=files, measured={"parity": parity})
-        card = measured(card, Reader(card, exported.network, run), dataset.root, run)
+        reader = Reader(card, exported.network, run)
+        reader.warm_up()  # a film that it cannot answer would be taken for one that cannot be read
+        card = measured(card, reader, dataset.root, run)
         cards.save(card, made)
     return card
 

@@ -42,6 +42,8 @@ def bundle_int8(folder: Path, root: Path, *, most_drop: float = 0.005, least_gai
     network that serves. Raises MissingData for a bundle without an ONNX file, BadValue as `measure` does.
     """
     card = cards.load(folder)
+    if card.heads:
+        raise BadValue(f"{card.model_id}: expected a detector to quantise, got a {card.film_score} of films")
     records = load_records(root)
     check_val(folder, records)
     exported = [folder / name for name in card.files if name.endswith(".onnx") and (folder / name).is_file()]

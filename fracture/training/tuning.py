@@ -97,9 +97,16 @@ def _run(study: Any, trial: Any, base: ClassifierConfig, space: Space) -> None:
         return pruned.is_file()
 
     if not (config.folder / FINISHED).is_file():
-        train(config, resume=(config.folder / "weights" / "last.pt").is_file(), ends=ends)
-    state = optuna.trial.TrialState.PRUNED if pruned.is_file() else optuna.trial.TrialState.COMPLETE
-    study.tell(trial, best_of(config), state=state)
+        try:
+            train(config, resume=(config.folder / "weights" / "last.pt").is_file(), ends=ends)
+        except BadValue as error:  # such as losses that are no numbers
+            print(f"{config.name} failed: {error}")
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return
+    if pruned.is_file():
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    else:
+        study.tell(trial, best_of(config))
 
 
 def _suggested(trial: Any, name: str, choice: Range | tuple[Any, ...]) -> Any:

@@ -61,6 +61,21 @@ def test_a_label_is_a_class_of_which_the_flags_say_what_it_means(tmp_path):
     assert found["set/1"].attributes["fracture_type"] == "spiral"
 
 
+def test_films_csv_beside_the_table_counts_too(tmp_path):
+    """Else films of one patient would be dealt to train and to test."""
+    folder = films(tmp_path / "films", "1.png", "2.png")
+    (folder / "films.csv").write_text("file,patient_id,region\n1.png,p1,hand\n2.png,p1,\n")
+    found = read(folder, "file,fractured,region\n1.png,1,\n2.png,0,wrist\n")
+    assert [(claim.patient_id, claim.regions) for claim in found.values()] == [("p1", {"hand"}), ("p1", {"wrist"})]
+    with pytest.raises(BadValue, match=r"row 2: expected what films.csv says of '1.png' too, got patient_id 'p2'"):
+        read(folder, "file,fractured,patient_id\n1.png,1,p2\n")
+
+
+def test_unknown_is_no_normal_film(tmp_path):
+    found = read(films(tmp_path / "films", "1.png", "2.png"), "file,label\n1.png,Unknown\n2.png,broken\n")
+    assert [claim.fractured for claim in found.values()] == [None, True]
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -79,11 +94,12 @@ def test_what_contradicts_itself_is_set_aside_with_its_reason(tmp_path, row, pro
     ("text", "told"),
     [
         ("file,fractured\n1.png,maybe\n", "row 2, column fractured: expected 1 or 0, .*, got 'maybe'"),
-        ("file,region\n1.png,hand\n", "expected a column out of fractured, abnormal, label, got region"),
+        ("file,region\n1.png,hand\n", "expected a column out of fractured, abnormal, label, got file, region"),
         ("file,fractured\n1.png,1\n1.png,0\n", "row 3, column file: expected every film once"),
         ("file,fractured,split\n1.png,1,train\n", "the names split mean something else in a manifest"),
         ("file,label\n1.png,whole\n", "expected fracture classes out of"),
         ("film,fractured\n1.png,1\n", "expected a column file"),
+        ("file,region\n", "expected a column out of fractured, abnormal, label, got file, region"),
     ],
 )
 def test_a_table_that_says_nothing_that_can_be_read_is_refused(tmp_path, text, told):

@@ -6,11 +6,13 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fracture.commands import bundle as bundle_command
 from fracture.commands import explain as explain_command
 from fracture.commands import train as training_command
 from fracture.core.errors import BadValue, BrokenAnswer, MissingData
@@ -25,8 +27,9 @@ from fracture.models.classifiers.export import TorchClassifier, export_onnx, mod
 from fracture.models.classifiers.films import film_set_class
 from fracture.models.classifiers.losses import losses
 from fracture.models.classifiers.networks import NETWORKS, build
-from fracture.models.classifiers.train import train
+from fracture.models.classifiers.train import _dealt, _weights, train
 from fracture.models.classifiers.weights import fitting
+from fracture.models.detectors.runs import run_config as detectors_run_config
 from fracture.models.film_answer import STRIDE, FilmAnswer, film_answer, film_score
 from fracture.models.films import harmonise_config_of, network_film
 from fracture.models.heads import Head, heads_for
@@ -146,33 +149,59 @@ def test_an_unknown_network_is_refused_with_the_known_ones():
         build("vgg16", HEADS)
 
 
-@pytest.mark.parametrize("name", ["yolov8n", "resnet50", "hybrid"])
-def test_a_stem_of_three_channels_is_summed_to_one(name, tmp_path):
-    """On grey films the network answers with what the one for colours answers on three equal channels."""
+@pytest.mark.parametrize("name", ["yolov8n", "resnet50", "efficientnet_b0", "hybrid"])
+def test_a_network_in_colour_answers_the_same_of_grey_films(name, tmp_path):
+    """A whole detector's weights, or timm's of ImageNet: the features of three equal channels are those of one.
+
+    Where timm's learned from colours less their mean, divided by their spread, that is in the stem and its norm.
+    """
     import timm
     import torch
     from safetensors.torch import save_file
 
-    from fracture.models.detectors.yolov8.backbone import backbone
+    from fracture.models.detectors.yolov8.quiet import ultralytics
 
     torch.manual_seed(0)
+    film = torch.rand(1, 1, 128, 128)
     if name == "yolov8n":
-        colour, _ = backbone("n", 3)
-        state = {f"model.{name}": value for name, value in colour.state_dict().items()}
+        ultralytics()
+        from ultralytics.nn.tasks import DetectionModel
+
+        whole = DetectionModel("yolov8n.yaml", nc=80, verbose=False).eval()
+        colour, fed = torch.nn.Sequential(*list(whole.model[:10])), film.expand(1, 3, 128, 128)
     else:
         inner = "densenet121" if name == "hybrid" else name
-        colour = timm.create_model(inner, num_classes=0, global_pool="")
-        state = colour.state_dict() | {"fc.weight": torch.zeros(3, 4)}
-    save_file({name: value.contiguous().clone() for name, value in state.items()}, tmp_path / "net.safetensors")
+        whole = timm.create_model(inner, num_classes=7).eval()
+        colour = whole.forward_features
+        mean, spread = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        fed = (film - mean) / spread
+    file = tmp_path / "net.safetensors"
+    save_file({name: value.contiguous().clone() for name, value in whole.state_dict().items()}, file)
     net = build(name, HEADS).eval()
-    from functools import partial
-
-    checkpoint.begin_with(name, net, tmp_path / "net.safetensors", partial(fitting, name))
+    checkpoint.begin_with(name, net, file, partial(fitting, name))
     features = net.features[0] if name == "hybrid" else net.features
-    film = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        expected = colour.eval()(film.expand(1, 3, 64, 64))
-        torch.testing.assert_close(features(film), expected, atol=1e-4, rtol=1e-3)
+        expected, got = colour(fed), features(film)
+    # A film's rim is padded with nothing before it is normalised there, and here behind it.
+    assert np.corrcoef(expected.ravel(), got.ravel())[0, 1] > (0.999 if name == "yolov8n" else 0.9)
+
+
+def test_a_stem_is_exact_within_the_film():
+    """Of a network of ImageNet: the stem and the norm behind it, but for the rim."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    whole = timm.create_model("resnet50", num_classes=0).eval()
+    whole.bn1.running_mean += torch.rand(64)
+    film = torch.rand(1, 1, 64, 64)
+    mean, spread = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    net = build("resnet50", HEADS).eval()
+    net.load_state_dict(fitting("resnet50", whole.state_dict()), strict=False)
+    with torch.inference_mode():
+        expected = whole.bn1(whole.conv1((film - mean) / spread))
+        got = net.features.bn1(net.features.conv1(film))
+    torch.testing.assert_close(got[:, :, 2:-2, 2:-2], expected[:, :, 2:-2, 2:-2], atol=1e-4, rtol=1e-3)
 
 
 def config(dataset, runs, **changes):
@@ -292,6 +321,41 @@ def test_a_run_that_was_stopped_goes_on(tiny_dataset, tmp_path, monkeypatch):
     assert all(torch.equal(one[name], two[name]) for name in one)
     with pytest.raises(MissingData, match="nothing to resume"):
         train(config(tiny_dataset, tmp_path, name="none"), resume=True)
+    assert train(killed, resume=True) == killed.folder / "weights/best.pt"  # it has ended, and learns no more
+    again = torch.load(killed.folder / "weights/last.pt", weights_only=False)["state_dict"]
+    assert all(torch.equal(again[name], two[name]) for name in two)
+
+
+def test_val_that_cannot_tell_the_best_epoch_is_refused_before_a_run_begins(tiny_dataset, tmp_path, monkeypatch):
+    def load(root):
+        return [replace(film, fractured=False, boxes=()) if film.split == "val" else film for film in read(root)]
+
+    read = manifest.load
+    monkeypatch.setattr("fracture.models.classifiers.train.manifest.load", load)
+    with pytest.raises(BadValue, match="val: expected films that the first head, fracture, tells apart"):
+        train(config(tiny_dataset, tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_weigh_alike_where_a_run_asks_for_that(tiny_dataset, tmp_path):
+    heads = (HEADS[0], Head("region", ("hand", "leg", "hip"), exclusive=True))
+    films = [film(fractured=n < 2, regions=frozenset({("hand", "leg", "hip")[min(2, n // 5)]})) for n in range(20)]
+    weights = _weights(heads, films, config(tiny_dataset, tmp_path, balance="weights"))
+    assert weights[0] * 2 == 18
+    np.testing.assert_allclose(weights[1:] * np.array([5, 5, 10]), 20 / 3, rtol=1e-5)
+    assert (_weights(heads, films, config(tiny_dataset, tmp_path, balance="none")) == 1).all()
+
+
+def test_films_without_the_first_heads_label_are_no_negative_ones(tiny_dataset, tmp_path):
+    films = [film(fractured=True), film(fractured=False), film()]
+    dealt, weighed = (config(tiny_dataset, tmp_path, balance=balance) for balance in ("deal", "weights"))
+    assert _dealt(HEADS[0], films, dealt) == films[:2]
+    assert _dealt(HEADS[0], films, weighed) == films
+
+
+def test_heads_that_give_a_film_no_score_are_refused():
+    with pytest.raises(BadValue, match="--heads: expected fracture or abnormal among them, got region"):
+        ClassifierConfig(heads=("region",))
 
 
 class TestBundle:
@@ -336,10 +400,22 @@ class TestBundle:
         with pytest.raises(BadValue, match="classes: expected a list of names"):
             replace(card, heads=(), film_score="best box")
 
-    def test_a_classifier_of_abnormal_films_gives_no_score_of_fractures(self, card, pixels):
-        answer = FilmAnswer({"abnormal": {"abnormal": 0.9}}, {"abnormal": {"abnormal": np.zeros((2, 2), np.float32)}})
-        with pytest.raises(BrokenAnswer, match="heads: expected one of fracture, got abnormal"):
-            film_score(answer, ModelInput(pixels, (64, 64), FrameMap(), "h"))
+    def test_the_fracture_head_gives_the_score_and_without_one_that_of_abnormal_films(self, card, pixels):
+        nothing = np.zeros((2, 2), np.float32)
+        said = {name: {name: chance} for name, chance in (("abnormal", 0.9), ("fracture", 0.2), ("region", 0.5))}
+        film = ModelInput(pixels, (64, 64), FrameMap(), "h")
+        for names, value in ((("abnormal", "fracture"), 0.2), (("abnormal",), 0.9)):
+            answer = FilmAnswer({name: said[name] for name in names}, {name: {name: nothing} for name in names})
+            assert film_score(answer, film)[0].value == value
+        with pytest.raises(BrokenAnswer, match="heads: expected fracture or abnormal, got region"):
+            film_score(FilmAnswer({"region": said["region"]}, {"region": {"region": nothing}}), film)
+
+    def test_the_bundle_command_knows_whose_run_it_is(self, card, run, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["bundle", "--run", str(run.folder)])
+        assert bundle_command.main() == 0
+        assert "largest_logit_difference" in capsys.readouterr().out
+        with pytest.raises(BadValue, match="expected a detector's run, got one to classify"):
+            detectors_run_config(run.folder)
 
 
 def test_the_command_trains_and_bundles(tiny_dataset, tmp_path, monkeypatch, capsys):

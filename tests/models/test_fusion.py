@@ -25,7 +25,7 @@ from fracture.models.heads import Head
 from fracture.models.runtime import OnnxNetwork, OpenVinoNetwork
 from fracture.training.bundle import bundle
 from fracture.training.bundle_classifier import bundle as bundle_classifier
-from fracture.training.fuse import about, choose, fuse_bundles
+from fracture.training.fuse import _splits, about, choose, fuse_bundles
 
 pytest.importorskip("torch", reason="making a classifier needs the full set of packages")
 HEADS = (Head("region", ("hand", "leg")), Head("fracture", ("fracture",)))
@@ -64,7 +64,7 @@ def fused(classifier, tmp_path, fusion):
 @pytest.mark.parametrize("engine", [OnnxNetwork, OpenVinoNetwork])
 @pytest.mark.parametrize(
     "fusion",
-    [Fusion(alpha=0.3), Fusion("logistic", box_weight=0.8, film_weight=0.5, offset=-0.2)],
+    [Fusion(alpha=0.3), Fusion("logistic", film_weight=0.5, offset=-0.2)],
     ids=["product", "logistic"],
 )
 def test_scores_are_moved_by_what_the_classifier_says_of_the_square_film(engine, fusion, classifier, tmp_path, pixels):
@@ -109,6 +109,22 @@ def test_a_fusion_is_read_with_boxes_a_film_score_and_a_heat_map(classifier, tmp
     np.testing.assert_allclose(middle, [[2, 2, 2, 2]], atol=0.05)  # of 4 places a side
 
 
+def test_noise_is_no_surer_for_a_suspicious_film():
+    fusion = Fusion("logistic", film_weight=5.0)
+    moved = fusion.scores(np.array([0.0, 0.0005, 0.002]), np.array([0.99, 0.99, 0.99]))
+    assert moved[:2].tolist() == [0.0, 0.0005]
+    assert moved[2] > 0.5
+
+
+def test_what_one_of_two_learned_from_is_no_test_of_both():
+    assert _splits({"a": "test", "b": "val", "c": "test"}, {"a": "train", "b": "test", "d": "train"}) == {
+        "a": "train",
+        "b": "val",
+        "c": "test",
+        "d": "train",
+    }
+
+
 def test_a_second_classifier_is_refused(classifier, tmp_path):
     file = fused(classifier, tmp_path, Fusion())
     with pytest.raises(BadValue, match="expected a detector without a classifier"):
@@ -120,7 +136,6 @@ def test_a_second_classifier_is_refused(classifier, tmp_path):
     [
         ({"kind": "sum"}, "expected product or logistic, got 'sum'"),
         ({"alpha": 1.1}, "an alpha of 0 to 1, got 1.1"),
-        ({"kind": "logistic", "box_weight": 0.0}, "a weight of boxes above 0, got 0"),
     ],
 )
 def test_what_is_no_fusion_is_refused(wrong, told):
@@ -142,34 +157,42 @@ class TestChoosing:
     def test_noise_is_not_believed(self, kind, val):
         truth, boxes, rng = val
         chosen = choose(kind, boxes, cases_of(truth, rng.random(len(truth))))
-        assert chosen.fusion == Fusion()
-        assert chosen.difference.value == 0
+        assert (chosen.fusion, chosen.kept) == (Fusion(), False)
+        assert chosen.difference.low <= 0
 
     @pytest.mark.parametrize("kind", ["product", "logistic"])
     def test_what_the_boxes_do_not_know_is(self, kind, val):
         truth, boxes, rng = val
         chosen = choose(kind, boxes, cases_of(truth, 1 / (1 + np.exp(-rng.normal(2.5 * truth)))))
-        assert chosen.fusion.kind == kind
+        assert (chosen.fusion.kind, chosen.kept) == (kind, True)
         assert chosen.fusion.alpha < 1 or chosen.fusion.film_weight > 0.1
         assert chosen.fused.value - chosen.alone.value == pytest.approx(chosen.difference.value)
         assert chosen.difference.low > 0
 
-    def test_the_logistic_fusion_is_the_minimum_of_its_loss(self, val):
-        """A step in any direction costs."""
+    def test_a_logistic_fusion_is_that_of_a_plain_regression(self, val):
+        """The weight beside the boxes' is where no other tells these films apart by a smaller loss."""
         truth, boxes, rng = val
         film = cases_of(truth, 1 / (1 + np.exp(-rng.normal(2.5 * truth))))
         found = choose("logistic", boxes, film).fusion
+        sign, share = np.where(truth, 1, -1), np.where(truth, 0.5 / truth.sum(), 0.5 / (~truth).sum())
 
-        def loss(box_weight, film_weight, offset):
-            told = box_weight * logit(boxes.scores) + film_weight * logit(film.scores) + offset
-            each = np.logaddexp(0, np.where(truth, -told, told))
-            return (each[truth].mean() + each[~truth].mean()) / 2 + 0.01 * (
-                (box_weight - 1) ** 2 + film_weight**2 + offset**2
+        def loss(weight):
+            told = logit(boxes.scores) + weight * logit(film.scores)
+            each = ((a, b) for a in np.linspace(0.1, 3, 60) for b in np.linspace(-3, 9, 121))
+            return min(
+                share @ np.logaddexp(0, -sign * (a * told + b)) + 0.01 * a * a * (1 + weight * weight) for a, b in each
             )
 
-        at = np.array([found.box_weight, found.film_weight, found.offset])
-        for step in 0.01 * np.vstack([np.eye(3), -np.eye(3)]):
-            assert loss(*(at + step)) > loss(*at)
+        at = loss(found.film_weight)
+        assert at < loss(found.film_weight * 1.3)
+        assert at < loss(found.film_weight / 1.3)
+        assert found.offset == pytest.approx(-found.film_weight * logit(film.scores).mean())
+
+    def test_what_is_chosen_is_judged_by_films_that_had_no_part_in_it(self, val):
+        """A classifier that knows val's films by heart, and no others, would pass where they judge themselves."""
+        truth, boxes, rng = val
+        gains = [choose("product", boxes, cases_of(truth, rng.random(len(truth)))).difference.value for _ in range(20)]
+        assert np.mean(gains) < 0.002
 
     def test_films_that_only_one_has_read_are_refused(self, val):
         _, boxes, _ = val
@@ -212,9 +235,11 @@ def test_two_bundles_become_one(tiny_run, tiny_dataset, tmp_path):
     assert told.film.made_by == "fusion"
     assert len(told.detections) == len(alone.detections)
     assert (told.detections.score <= alone.detections.score + 1e-6).all()
-    with pytest.raises(BadValue, match="expected a detector that is no fusion yet first"):
+    with pytest.raises(BadValue, match="holds a bundle already"):
+        fuse_bundles(tiny_run, config.folder, root, tmp_path / "both")
+    with pytest.raises(BadValue, match="a detector first, got what scores films by its fusion"):
         fuse_bundles(tmp_path / "both", config.folder, root, tmp_path / "twice")
-    with pytest.raises(BadValue, match="expected a classifier of fractures second"):
+    with pytest.raises(BadValue, match="a film classifier second, got what scores films by its best box"):
         fuse_bundles(tiny_run, tiny_run, root, tmp_path / "twice")
-    with pytest.raises(BadValue, match="one long side, got films of 512 and 64 px"):
+    with pytest.raises(BadValue, match="prepared alike, got HarmoniseConfig"):
         fuse_bundles(SHIPPED, config.folder, root, tmp_path / "twice")

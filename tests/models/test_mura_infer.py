@@ -128,6 +128,7 @@ def test_a_file_changed_to_another_of_its_size_is_refused(infer, release, tmp_pa
     assert "as it was downloaded, got" in told
 
 
+@pytest.mark.long  # it tries again for a while
 def test_without_a_network_it_says_so(infer):
     status, out, told = infer("--weights-url", "http://127.0.0.1:9")
     assert (status, out) == (2, "")
@@ -177,3 +178,14 @@ def test_a_classifier_of_ours_answers_too(infer, tiny_dataset, tmp_path):
     assert status == 0
     image = Path(sys.argv[sys.argv.index("--image") + 1])
     assert f"prob_fracture={Reader.load(config.folder).read(image.read_bytes()).film_score.value:.4f}\n" in out
+
+
+def test_a_detector_is_no_classifier(infer):
+    from fracture.models.card import SHIPPED
+
+    status, out, told = infer("--ckpt", SHIPPED)
+    assert (status, out) == (2, "")
+    assert "expected a film classifier's bundle, got a detector's" in told
+    status, out, told = infer("--ckpt", SHIPPED / "there_is_none.pth")
+    assert (status, out) == (2, "")
+    assert "no weights at" in told

@@ -175,8 +175,8 @@ def read_sidecar(films: Films) -> dict[str, Facts]:
 def read_rows(films: Films, path: Path, labels: Sequence[str] = ()) -> dict[str, tuple[str, dict[str, str]]]:
     """Read a table of films: by film, where its row stands and its cells by column, in small letters.
 
-    ``labels`` are columns that it may have although they mean something in a manifest. Raises BadValue with row and
-    column where a row is not of its columns, or names no film, several, or one again.
+    ``labels`` are columns that it may have although they mean something in a manifest, one of them at least. Raises
+    BadValue with row and column where a row is not of its columns, or names no film, several, or one again.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -235,6 +235,8 @@ def _check_columns(columns: Sequence[str], path: Path, labels: Sequence[str]) ->
     taken = sorted(set(columns) & ((set(COLUMNS) - known) | _WRITTEN_BY_INGEST))
     if taken:
         raise BadValue(f"{path}: the names {', '.join(taken)} mean something else in a manifest; rename these columns")
+    if labels and not set(columns) & set(labels):
+        raise BadValue(f"{path}: expected a column out of {', '.join(labels)}, got {', '.join(columns)}")
     if "file" not in columns or "" in columns or len(set(columns)) < len(columns):
         raise BadValue(f"{path}: expected a column file and a name of its own for every column, got {columns}")
 

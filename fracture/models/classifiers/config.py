@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fracture.core.errors import BadValue
 from fracture.models.config import RunConfig
-from fracture.models.heads import FRACTURE, NAMES, REGION
+from fracture.models.heads import FRACTURE, NAMES, OF_FILMS, REGION
 
 LOSSES = ("cross-entropy", "focal")
 BALANCES = ("deal", "weights", "none")
@@ -15,10 +15,11 @@ class ClassifierConfig(RunConfig):
     """One training run of a film classifier.
 
     ``heads`` are names of `fracture.models.heads`; by the first one the best epoch is chosen. ``loss`` is one of
-    `LOSSES`. ``balance`` says how the rarer kind of films is made up for: ``deal`` gives an epoch ``normals`` negative
-    films per positive one of the first head, others each time; ``weights`` gives all films, and positive ones of each
-    class the weight that makes both kinds count alike; ``none`` gives all films as they are. ``turn``, ``zoom`` and
-    ``shift`` are the most that a train film is turned (degrees), scaled and moved (shares of 1) by.
+    `LOSSES`. ``balance`` says how the rarer kind of films is made up for: ``deal`` gives an epoch ``normals``
+    negative films per positive one of the first head, others each time, and none of which that head's label is not
+    known; ``weights`` gives all films, and positive ones of each class the weight that makes both kinds count alike;
+    ``none`` gives all films as they are. ``turn``, ``zoom`` and ``shift`` are the most that a train film is turned
+    (degrees), scaled and moved (shares of 1) by; half of the films are ``mirrored``.
     """
 
     arch: str = "yolov8s"
@@ -42,6 +43,8 @@ class ClassifierConfig(RunConfig):
         if not self.heads or len(set(self.heads)) != len(self.heads) or not set(self.heads) <= set(NAMES):
             told = ", ".join(self.heads) or "none"
             raise BadValue(f"--heads: expected some of {', '.join(NAMES)}, each once, got {told}")
+        if not set(self.heads) & set(OF_FILMS):
+            raise BadValue(f"--heads: expected {' or '.join(OF_FILMS)} among them, got {', '.join(self.heads)}")
         for what, value, known in (("loss", self.loss, LOSSES), ("balance", self.balance, BALANCES)):
             if value not in known:
                 raise BadValue(f"--{what}: expected one of {', '.join(known)}, got {value!r}")

@@ -78,14 +78,14 @@ def mixer_class() -> Any:
         def forward(self, features: Any) -> Any:
             narrow = self.narrow(features)
             n, width, rows, columns = narrow.shape
-            placed = narrow + places(width, rows, columns, narrow)
+            placed = narrow.float() + places(width, rows, columns, narrow.device)  # bfloat16 would round the places
             mixed = self.layers(placed.flatten(2).transpose(1, 2))
             return mixed.transpose(1, 2).reshape(n, width, rows, columns)
 
     return Mixer
 
 
-def places(width: int, rows: int, columns: int, like: Any) -> Any:
+def places(width: int, rows: int, columns: int, device: Any = None) -> Any:
     """Give what tells places apart, (1, width, rows, columns): sines and cosines of their row and their column.
 
     Source: A. Vaswani et al., Attention Is All You Need, NeurIPS 2017, section 3.5, along each axis.
@@ -93,9 +93,9 @@ def places(width: int, rows: int, columns: int, like: Any) -> Any:
     import torch
 
     quarter = width // 4
-    pace = 10_000.0 ** (-torch.arange(quarter, dtype=like.dtype, device=like.device) / quarter)
-    down = torch.arange(rows, dtype=like.dtype, device=like.device)[None, :, None] * pace[:, None, None]
-    across = torch.arange(columns, dtype=like.dtype, device=like.device)[None, None, :] * pace[:, None, None]
+    pace = 10_000.0 ** (-torch.arange(quarter, dtype=torch.float32, device=device) / quarter)
+    down = torch.arange(rows, dtype=torch.float32, device=device)[None, :, None] * pace[:, None, None]
+    across = torch.arange(columns, dtype=torch.float32, device=device)[None, None, :] * pace[:, None, None]
     whole = (quarter, rows, columns)
     parts = [down.sin().expand(whole), down.cos().expand(whole), across.sin().expand(whole), across.cos().expand(whole)]
     return torch.cat(parts)[None]

@@ -29,7 +29,7 @@ from fracture.models.loop import checkpoint
 from fracture.models.loop.problem import Problem
 from fracture.models.loop.seeds import seed
 from fracture.models.loop.trainer import fit, gpu_of, require
-from fracture.models.runs import CONFIG
+from fracture.models.runs import CONFIG, FINISHED
 
 
 def train(
@@ -51,6 +51,8 @@ def train(
         if not last.is_file():
             raise MissingData(f"nothing to resume in {folder}")
         told = run_config(folder)
+        if (folder / FINISHED).is_file():
+            return best  # bundling it may still be to do
         config = replace(told, hours=config.hours or told.hours, runs=config.runs, device=config.device)
     elif last.is_file():
         raise BadValue(f"{folder} holds a run already; name another one or resume it")
@@ -59,6 +61,8 @@ def train(
     records = manifest.load(dataset.root)
     films = {part: [film for film in records if film.split == part] for part in ("train", "val")}
     heads = heads_for(config.heads, films["train"])
+    if config.val_every:
+        _check_val(heads[0], films["val"])
     require()
     gpu = gpu_of(config.device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,14 +72,16 @@ def train(
     if config.start and not resume:
         checkpoint.begin_with(config.arch, net, Path(config.start), partial(fitting, config.arch))
     make = partial(film_set_class(), dataset.root, heads=heads, config=config, harmonise_config=harmonise_config)
-    train_films = films["train"]
+    train_films = _dealt(heads[0], films["train"], config)
     problem = Problem(
         config.arch,
         {"heads": [asdict(head) for head in heads]},
         net,
         partial(_losses, heads, config.loss == "focal", _weights(heads, train_films, config)),
         lambda network, pixels: network(pixels),
-        _loader(make(films=train_films, augment=True), heads[0], train_films, config, 0 if gpu is None else cores()),
+        _loader(
+            make(films=train_films, augment=True), heads[0], train_films, config, 0 if gpu is None else min(8, cores())
+        ),
         lambda *_: None,
         partial(_judged, heads, films["val"], make(films=films["val"], augment=False)) if config.val_every else None,
         tuple(f"val/{head.name}_AUC" for head in heads),
@@ -101,16 +107,36 @@ def _weights(heads: Sequence[Head], films: Sequence[ImageRecord], config: Classi
     known = targets(heads, films)
     if config.balance != "weights":
         return np.ones(known.shape[1], np.float32)
-    positive = np.nansum(known, axis=0)
-    labelled = (~np.isnan(known)).sum(axis=0)
-    return np.asarray((labelled - positive) / np.maximum(positive, 1), np.float32)
+    positive, labelled = np.maximum(np.nansum(known, axis=0), 1), (~np.isnan(known)).sum(axis=0)
+    classes = np.repeat([len(head.classes) for head in heads], [len(head.classes) for head in heads])
+    exclusive = np.repeat([head.exclusive for head in heads], [len(head.classes) for head in heads])
+    share = np.where(exclusive, labelled / (classes * positive), (labelled - positive) / positive)
+    return np.asarray(share, np.float32)
+
+
+def _check_val(first: Head, val: Sequence[ImageRecord]) -> None:
+    """Raise BadValue where val cannot tell the best epoch: it needs films of both kinds for the first head."""
+    known = targets([first], val)
+    told = known[~np.isnan(known).any(axis=1)] if len(val) else np.zeros((0, len(first.classes)))
+    if not any(0 < column.sum() < len(column) for column in told.T):
+        raise BadValue(
+            f"val: expected films that the first head, {first.name}, tells apart, or --val-every 0; got {len(told)} "
+            f"labelled ones of {len(val)}, all of one kind"
+        )
+
+
+def _dealt(first: Head, films: Sequence[ImageRecord], config: ClassifierConfig) -> list[ImageRecord]:
+    """Give the films that a run learns from: those that the first head's label is known of, where it deals them."""
+    if config.balance != "deal":
+        return list(films)
+    return [film for film in films if not np.isnan(first.target(film)).any()]
 
 
 def _loader(films: Any, first: Head, records: Sequence[ImageRecord], config: ClassifierConfig, workers: int) -> Any:
     """Give batches, an epoch dealt by the first head's label; a head of several classes deals all films."""
     positive = [len(first.classes) == 1 and bool(first.target(film)[0] == 1) for film in records]
     normals = config.normals if config.balance == "deal" else 0.0
-    families = [film.attributes.get("family", film.image_id) for film in records]
+    families = [f"{film.source}/{film.attributes.get('family', film.image_id)}" for film in records]
     return loader_class()(
         films,
         batch_size=config.batch,

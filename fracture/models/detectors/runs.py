@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fracture.core.errors import MissingData
+from fracture.core.errors import BadValue, MissingData
 from fracture.models.detectors.config import Config
 from fracture.models.runs import CONFIG, FINISHED, count_epochs
 from fracture.models.runs import finished_on as folder_finished_on
@@ -14,10 +14,16 @@ AVERAGED = "averaged.json"
 
 
 def run_config(run: Path) -> Config:
-    """Give the configuration a run was started with. Raises MissingData where the folder is no run."""
+    """Give the configuration a run was started with.
+
+    Raises MissingData where the folder is no run, BadValue where it is no detector's.
+    """
     if not (run / CONFIG).is_file():
         raise MissingData(f"{run} is no run: it has no {CONFIG}")
-    return Config(**json.loads((run / CONFIG).read_text(encoding="utf-8")))
+    content = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    if "task" in content:
+        raise BadValue(f"{run}: expected a detector's run, got one to {content['task']}")
+    return Config(**content)
 
 
 def members(run: Path) -> list[Path]:

@@ -40,7 +40,7 @@ def callback_class() -> Any:
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = tuple(state_dict["best"]), state_dict["spent_s"]
-            self.plain = state_dict["plain"]
+            self.plain = state_dict.get("plain", state_dict.get("whole_films", False))  # its name before
 
         def elapsed_s(self) -> float:
             """Give the seconds that the run has learned, those before it was stopped and resumed included."""
@@ -75,14 +75,14 @@ def callback_class() -> Any:
             figures = self._judged(task) if judged else {}
             # An epoch between two judgements can never be the best; where none is judged the latest is.
             reached = figures.get(self.problem.figures[0], math.nan) if every else float(epoch)
-            better = reached > self.best[0] or (last and self.best[1] == 0)
-            if better:
+            better = reached > self.best[0]
+            gains_no_more = judged and not better and epoch - self.best[1] >= (self.config.patience or math.inf)
+            if gains_no_more or (judged and self.problem.ends and self.problem.ends(epoch, figures)):
+                last = trainer.should_stop = True
+            if better or (last and self.best[1] == 0):
                 self.best = (reached, epoch)
                 made = Checkpoint(self.problem.arch, self.problem.told, _on_cpu(task.net.state_dict()))
                 checkpoint.save(made, self.config.folder / "weights" / "best.pt")
-            gains_no_more = judged and epoch - self.best[1] >= (self.config.patience or math.inf)
-            if gains_no_more or (judged and self.problem.ends and self.problem.ends(epoch, figures)):
-                last = trainer.should_stop = True
             self._note(epoch, task.rate(), figures)
             if last:  # before last.pt: a kill between them would have a run that has ended learn on
                 told = {"epochs": count_epochs(self.config.folder), "date": datetime.now(UTC).date().isoformat()}

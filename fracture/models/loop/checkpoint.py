@@ -49,7 +49,7 @@ def begin_with(
     """Load every tensor of a state dict (.safetensors, .pt, .pth) whose name and shape fit; give how many did.
 
     The state dict is the module's own, or one of which ``fitting`` gives the module's names. Raises BadValue where
-    fewer than half of the tensors that stand in the file fit: then it is another network's.
+    fewer than half of those tensors fit: then it is another network's.
     """
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -58,14 +58,12 @@ def begin_with(
     else:
         given = unpickled(file)
         given = given.get("state", given) if isinstance(given, dict) else {}
-    own = net.state_dict()
+    own, named = net.state_dict(), fitting(given)
     fit = {
-        name: value
-        for name, value in fitting(given).items()
-        if name in own and own[name].shape == getattr(value, "shape", None)
+        name: value for name, value in named.items() if name in own and own[name].shape == getattr(value, "shape", None)
     }
-    if not fit or len(fit) < len(given) / 2:
-        raise BadValue(f"{file}: expected weights for {arch}, {len(fit)} of {len(given)} tensors fit")
+    if not fit or len(fit) < len(named) / 2:
+        raise BadValue(f"{file}: expected weights for {arch}, {len(fit)} of {len(named)} tensors fit")
     net.load_state_dict(fit, strict=False)
     return len(fit)
 
