@@ -17,7 +17,7 @@ help:
 	@echo "make test    run every test (installs the full set)"
 	@echo "make check   format, lint, types, architecture"
 	@echo "make demo    the whole line, raw films to evaluation, on synthetic films (installs the full set)"
-	@echo "make train-default   the recipe of the model that ships: FracAtlas, downloaded if it is not in data/, and RF100 where it is there"
+	@echo "make train-default   two of the three rounds by which the shipped model was trained: FracAtlas, downloaded, and RF100 where it is there"
 	@echo "make site    the static site in site/, ready to publish"
 	@echo "make sbom    sbom.json: every package of the service with version and licence (CycloneDX), for scanners"
 	@echo "make bench   measure this machine; FILMS=folder harmonises films of your own"
