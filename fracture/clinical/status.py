@@ -163,7 +163,8 @@ def of_film(
     score reaches ``flagged_from``.
     """
     box = scores[0] if len(scores) else None
-    whole = None if film is None or film.made_by in {BEST_BOX, FUSION} else film.value  # a fusion's is its best box's
+    of_box = film is None or film.made_by == BEST_BOX or (film.made_by == FUSION and film.value == box)
+    whole = None if film is None or of_box else film.value
     box_says, whole_says = (_says(score, thresholds) for score in (box, whole))
     box_decides = whole is None or _RANK[box_says] > _RANK[whole_says]
     best = box if box_decides else whole

@@ -7,6 +7,7 @@ Source: T. Akiba et al., Optuna: A Next-generation Hyperparameter Optimization F
 """
 
 import csv
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ def _run(study: Any, trial: Any, base: ClassifierConfig, space: Space) -> None:
         try:
             train(config, resume=(config.folder / "weights" / "last.pt").is_file(), ends=ends)
         except BadValue as error:  # such as losses that are no numbers
-            print(f"{config.name} failed: {error}")
+            logging.getLogger(__name__).warning("%s failed: %s", config.name, error)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return
     if pruned.is_file():

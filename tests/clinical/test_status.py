@@ -359,3 +359,13 @@ def test_of_a_film_that_cannot_be_read_no_box_decides_though_it_is_shown(flag):
     said = film(0.95, 0.3, flags=[flag])
     assert (said.status, said.deciding_box, said.shown) == (DOUBT, None, 1)
     assert said.certainty == ("suspicious",)
+
+
+def test_a_fusion_whose_score_is_its_best_boxs_is_decided_by_that_box():
+    """Ours moves the boxes' scores; another program's may have a score of its own."""
+    thresholds = Thresholds(0.3, 0.7)
+    ours, plain = (of_film([0.8], frozenset(), thresholds, 0.5, film=film) for film in (FilmScore(0.8, "fusion"), None))
+    assert ours == plain
+    assert ours.deciding_box == 0
+    other = of_film([0.8], frozenset(), thresholds, 0.5, film=FilmScore(0.4, "fusion"))
+    assert (other.status, other.deciding_box) == (Status.DOUBT, 0)
