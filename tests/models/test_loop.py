@@ -427,7 +427,7 @@ class TestStart:
             save = torch.save if suffix == ".pt" else save_file
             save(dict(given), file)
             net = retinanet.build(1)
-            assert checkpoint.begin_with(retinanet, net, file) > 300 - 50 * number
+            assert checkpoint.begin_with("retinanet", net, file, retinanet.fitting) > 300 - 50 * number
             assert torch.equal(net.state_dict()["backbone.body.conv1.weight"], coco["backbone.body.conv1.weight"])
 
     def test_weights_of_something_else_are_refused(self, tmp_path):
@@ -437,7 +437,7 @@ class TestStart:
         file = tmp_path / "other.pt"
         torch.save({"layer.weight": torch.zeros(3)}, file)
         with pytest.raises(BadValue, match=r"other\.pt: expected weights for retinanet, 0 of 1 tensors fit"):
-            checkpoint.begin_with(retinanet, retinanet.build(1), file)
+            checkpoint.begin_with("retinanet", retinanet.build(1), file, retinanet.fitting)
 
     def test_a_pickle_that_runs_code_is_refused(self, tmp_path):
         import pickle
