@@ -2,13 +2,14 @@
 
 import argparse
 
-from fracture.commands import run_flags, train_classifier
+from fracture.commands import train_classifier
 from fracture.core.command import arguments, command
 from fracture.core.errors import BadValue
 from fracture.models.detectors import shipped
 from fracture.models.detectors.config import SETTINGS, Config, settings
 from fracture.models.detectors.table import DETECTORS
 from fracture.models.detectors.train import train
+from fracture.training import run_flags
 from fracture.training.bundle import bundle
 
 

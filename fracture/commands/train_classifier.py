@@ -2,12 +2,12 @@
 
 import argparse
 
-from fracture.commands import run_flags
 from fracture.core.command import arguments, command
 from fracture.models.classifiers.config import BALANCES, LOSSES, ClassifierConfig
 from fracture.models.classifiers.networks import NETWORKS
 from fracture.models.classifiers.train import train
 from fracture.models.heads import NAMES
+from fracture.training import run_flags
 from fracture.training.bundle_classifier import bundle
 
 

@@ -152,6 +152,7 @@ def test_a_checkpoint_whose_bundle_has_a_head_is_read_through_its_export(tmp_pat
     np.testing.assert_array_equal(by_checkpoint.score, by_bundle.score)
 
 
+@pytest.mark.long
 def test_heads_are_compared_beside_none(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("fracture.training.film_head.FEWEST", 1)
     first, *others = film_heads.compare(tiny_run, (), None, tmp_path)

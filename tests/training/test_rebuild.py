@@ -227,6 +227,7 @@ def test_a_key_is_never_shown():
     assert "SECRET" not in repr(replace(PHANTOM, roboflow_key="SECRET"))
 
 
+@pytest.mark.long  # three minutes and more; its parts are tested here and in tests/models/test_yolo.py
 def test_trained_killed_resumed_and_judged(again):
     weights = again / "phantom/runs/fracture_phantom/weights/last.pt"
     process = start(again, "--phantom", *TINY)
