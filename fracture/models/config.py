@@ -16,7 +16,7 @@ class RunConfig:
     batches where they do not fit into one; with ``learning_rate`` 0 the training code chooses it. ``restate`` is the
     number of train films in whose statistics the weights to begin with are restated (`fracture.models.start`), 0 for
     as they are. ``other_looks`` is the share of train films that are given another hospital's look
-    (`fracture.models.randomise`). ``frozen_epochs`` epochs teach the last layers alone.
+    (`fracture.models.randomise`).
     """
 
     arch: str = ""
@@ -37,7 +37,6 @@ class RunConfig:
     device: str = ""
     restate: int = 0
     other_looks: float = 0.0
-    frozen_epochs: int = 0
 
     def __post_init__(self) -> None:
         for what, value in (("epochs", self.epochs), ("long-side", self.imgsz), ("batch", self.batch)):
@@ -48,7 +47,6 @@ class RunConfig:
             ("val-every", self.val_every, None),
             ("patience", self.patience, None),
             ("normals", self.normals, None),
-            ("frozen-epochs", self.frozen_epochs, None),
             ("other-looks", self.other_looks, 1),
         ):
             if number < 0 or (most is not None and number > most):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fracture.core.errors import BrokenAnswer
 from fracture.core.types import CLASSIFIER, FUSION, FilmScore, FrameMap, HeatMap, ModelInput
-from fracture.models.heads import OF_FILMS, REGION, Head
+from fracture.models.heads import OF_FILMS, REGION, Head, columns
 from fracture.models.network import check_numbers
 
 STRIDE = 32
@@ -58,13 +58,11 @@ def film_answer(raw: NDArray[np.float32], heads: Sequence[Head]) -> FilmAnswer:
     apart = np.abs(maps.mean(axis=(1, 2)) - logits)
     if (apart > _ROUNDING * (1 + np.abs(maps).max(axis=(1, 2)))).any():
         raise BrokenAnswer(f"the network's answer: expected logits that are the means of maps, got {apart.max():g} off")
-    probabilities, each, first = {}, {}, 0
-    for head in heads:
-        rows = range(first, first + len(head.classes))
-        first = rows.stop
-        shares = head.probabilities(logits[rows.start : rows.stop])
+    probabilities, each = {}, {}
+    for head, rows in columns(heads):
+        shares = head.probabilities(logits[rows])
         probabilities[head.name] = dict(zip(head.classes, shares.tolist(), strict=True))
-        each[head.name] = dict(zip(head.classes, maps[rows.start : rows.stop], strict=True))
+        each[head.name] = dict(zip(head.classes, maps[rows], strict=True))
     return FilmAnswer(probabilities, each)
 
 

@@ -3,7 +3,7 @@
 A film counts for a head where its label is known, and only there: nobody's silence is a normal film.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -64,12 +64,20 @@ class Head:
         return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
 
-def deciding(heads: Sequence[Head]) -> tuple[str, int]:
+def columns(heads: Sequence[Head]) -> Iterator[tuple[Head, slice]]:
+    """Give each head with its place among the classes of all heads, which stand one after the other."""
+    first = 0
+    for head in heads:
+        yield head, slice(first, first + len(head.classes))
+        first += len(head.classes)
+
+
+def score_head(heads: Sequence[Head]) -> tuple[str, int]:
     """Name the head that gives a film its score, and say which row of an answer is its. Raises BadValue without one."""
-    rows = [name for head in heads for name in head.classes]
+    rows = {head.name: place.start for head, place in columns(heads)}
     for name in OF_FILMS:
-        if any(head.name == name for head in heads):
-            return name, rows.index(name)
+        if name in rows:
+            return name, rows[name]
     raise BadValue(f"heads: expected {' or '.join(OF_FILMS)}, got {', '.join(head.name for head in heads)}")
 
 

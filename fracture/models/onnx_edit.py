@@ -37,8 +37,8 @@ def constants(model: Any, values: Mapping[str, Any]) -> None:
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
 
 
-def teller(model: Any, output: str) -> Callable[[Any], Any]:
-    """Give what tells one float32 edge of a network of a film, by ONNX Runtime, computing no more than that needs."""
+def edge_function(model: Any, output: str) -> Callable[[Any], Any]:
+    """Give the function from a film to one float32 edge of a network, by ONNX Runtime, which computes no more."""
     import onnxruntime
     from onnx import TensorProto, helper
 

@@ -15,7 +15,7 @@ def count_epochs(folder: Path) -> int:
     return max(0, len(curves.read_text(encoding="utf-8").splitlines()) - 1) if curves.is_file() else 0
 
 
-def finished_on(folder: Path) -> str | None:
+def ended_on(folder: Path) -> str | None:
     """Give the day one network's run came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
     file = folder / FINISHED
     date = json.loads(file.read_text(encoding="utf-8")).get("date") if file.is_file() else None

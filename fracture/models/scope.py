@@ -91,9 +91,9 @@ def describe(
     """
     model = onnx_edit.load(network)
     _add_description(model, stage)
-    tell = onnx_edit.teller(model, _DESCRIPTION)
+    edge = onnx_edit.edge_function(model, _DESCRIPTION)
     for pixels in films:
-        yield tell(network_tensor(pixels, divisor))[0].astype(np.float64)
+        yield edge(network_tensor(pixels, divisor))[0].astype(np.float64)
 
 
 def embed(network: Path, scope: Scope, stage: str) -> None:

@@ -17,10 +17,10 @@ from fracture.inference.batch import network_inputs
 from fracture.inference.reader import Reader
 from fracture.models import card as cards
 from fracture.models.card import ModelCard
-from fracture.models.classifiers.export import TorchClassifier, export_onnx
+from fracture.models.classifiers.export import export_onnx, torch_network
 from fracture.models.classifiers.runs import run_config
 from fracture.models.films import harmonise_config_of
-from fracture.models.runs import count_epochs, finished_on
+from fracture.models.runs import count_epochs, ended_on
 from fracture.models.runtime import OnnxNetwork
 from fracture.training.bundle import intended, known_by, splits_of
 from fracture.training.measure import measured
@@ -39,7 +39,7 @@ def bundle(run: Path, *, version: str = __version__) -> ModelCard:
     dataset = load_dataset(Path(config.data))
     records = load_records(dataset.root)
     best = run / "weights" / "best.pt"
-    network = TorchClassifier(config.arch, best)
+    network, heads = torch_network(config.arch, best)
     card = ModelCard(
         model_id=config.name,
         version=version,
@@ -51,13 +51,13 @@ def bundle(run: Path, *, version: str = __version__) -> ModelCard:
         files={best.relative_to(run).as_posix(): file_hash(best)},
         arch=config.arch,
         film_score=CLASSIFIER,
-        heads=network.heads,
+        heads=heads,
         intended=intended(films_of(records, "train")),
         training={
             # Names, not places: a card goes to other machines.
             "config": asdict(config) | {key: Path(getattr(config, key)).name for key in ("start", "runs")},
             "dataset_id": dataset_id(dataset.root),
-            "finished": finished_on(run),
+            "finished": ended_on(run),
             "epochs_run": count_epochs(run),
         },
     )

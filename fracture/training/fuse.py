@@ -28,7 +28,7 @@ from fracture.models import card as cards
 from fracture.models.card import INT8, ModelCard
 from fracture.models.film_answer import rows_of
 from fracture.models.fusion import LOGISTIC, PRODUCT, Fusion, fuse, logit
-from fracture.models.heads import deciding
+from fracture.models.heads import score_head
 from fracture.models.runtime import OnnxNetwork
 from fracture.training.measure import check_val, measured
 
@@ -69,7 +69,7 @@ def fuse_bundles(detector: Path, classifier: Path, root: Path, out: Path, kind: 
         chosen = choose(kind, *both)
         heads = film.card.heads
         model = made / "model.onnx"
-        rows = (rows_of(heads), deciding(heads)[1])
+        rows = (rows_of(heads), score_head(heads)[1])
         fuse(_onnx(detector), _onnx(classifier), model, chosen.fusion, len(boxes.card.classes), rows)
         films = cards.save_films(
             _splits(cards.films(_folder(boxes)), cards.films(_folder(film))),

@@ -23,7 +23,7 @@ from fracture.imaging.render import heat_on_film, heated
 from fracture.inference.reader import Reader
 from fracture.models.card import SHIPPED
 from fracture.models.classifiers.config import ClassifierConfig
-from fracture.models.classifiers.export import TorchClassifier, export_onnx, module
+from fracture.models.classifiers.export import export_onnx, module, torch_network
 from fracture.models.classifiers.films import film_set_class
 from fracture.models.classifiers.losses import losses
 from fracture.models.classifiers.networks import NETWORKS, build
@@ -252,14 +252,14 @@ def test_a_run_leaves_weights_curves_and_its_configuration(run):
 
 def test_three_engines_answer_alike_and_maps_have_the_logits_for_their_mean(run, tmp_path, pixels):
     best = run.folder / "weights/best.pt"
-    reference = TorchClassifier("cnn", best)
+    reference, heads = torch_network("cnn", best)
     exported = export_onnx("cnn", best, tmp_path / "model.onnx", 64)
     expected = reference(pixels)
-    classes = sum(len(head.classes) for head in reference.heads)
+    classes = sum(len(head.classes) for head in heads)
     assert expected.shape == (classes, 1 + (64 // STRIDE) ** 2)
     for engine in (OnnxNetwork, OpenVinoNetwork):
         np.testing.assert_allclose(engine(exported)(pixels), expected, atol=1e-3)
-    answer = film_answer(expected, reference.heads)
+    answer = film_answer(expected, heads)
     assert 0 < answer.probabilities["fracture"]["fracture"] < 1
     assert answer.maps["fracture"]["fracture"].shape == (2, 2)
 

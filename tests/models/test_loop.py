@@ -489,7 +489,7 @@ def test_the_mean_of_runs_is_a_checkpoint_of_theirs(toy, tmp_path):
     other = checkpoint.save(
         checkpoint.Checkpoint("toy", {"classes": ["wrist"]}, toy.build(1).state_dict()), tmp_path / "wrist.pt"
     )
-    with pytest.raises(BadValue, match="expected networks that tell of the same"):
+    with pytest.raises(BadValue, match="expected networks of the same labels"):
         table.DETECTORS["toy"].average([*files, other], tmp_path / "mean.pt")
 
 

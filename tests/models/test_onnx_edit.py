@@ -45,11 +45,11 @@ def network():
 
 @pytest.mark.parametrize(("film", "told"), [([1, 2], [2, 3]), ([-1, -2], [-2, -4])])
 def test_an_edge_is_told_with_what_branches_see_outside(film, told):
-    tell = onnx_edit.teller(network(), "y")
-    np.testing.assert_array_equal(tell(np.array(film, np.float32)), told)
+    edge = onnx_edit.edge_function(network(), "y")
+    np.testing.assert_array_equal(edge(np.array(film, np.float32)), told)
 
 
 def test_what_an_edge_does_not_need_is_not_computed():
     model = network()
-    onnx_edit.teller(model, "y")
+    onnx_edit.edge_function(model, "y")
     assert [node.name for node in model.graph.node] == ["sum", "below", "again", "y"]

@@ -18,8 +18,9 @@ class ClassifierConfig(RunConfig):
     `LOSSES`. ``balance`` says how the rarer kind of films is made up for: ``deal`` gives an epoch ``normals``
     negative films per positive one of the first head, others each time, and none of which that head's label is not
     known; ``weights`` gives all films, and positive ones of each class the weight that makes both kinds count alike;
-    ``none`` gives all films as they are. ``turn``, ``zoom`` and ``shift`` are the most that a train film is turned
-    (degrees), scaled and moved (shares of 1) by; half of the films are ``mirrored``.
+    ``none`` gives all films as they are. In ``frozen_epochs`` epochs the heads learn alone. ``turn``, ``zoom`` and
+    ``shift`` are the most that a train film is turned (degrees), scaled and moved (shares of 1) by; half of the films
+    are mirrored.
     """
 
     arch: str = "yolov8s"
@@ -30,10 +31,10 @@ class ClassifierConfig(RunConfig):
     heads: tuple[str, ...] = (FRACTURE, REGION)
     loss: str = LOSSES[0]
     balance: str = BALANCES[0]
+    frozen_epochs: int = 0
     turn: float = 15.0
     zoom: float = 0.2
     shift: float = 0.1
-    mirrored: bool = True
     task: str = "classify"
 
     def __post_init__(self) -> None:
@@ -48,6 +49,11 @@ class ClassifierConfig(RunConfig):
         for what, value, known in (("loss", self.loss, LOSSES), ("balance", self.balance, BALANCES)):
             if value not in known:
                 raise BadValue(f"--{what}: expected one of {', '.join(known)}, got {value!r}")
-        for what, number, most in (("turn", self.turn, 180), ("zoom", self.zoom, 0.9), ("shift", self.shift, 0.5)):
+        for what, number, most in (
+            ("frozen-epochs", self.frozen_epochs, self.epochs),
+            ("turn", self.turn, 180),
+            ("zoom", self.zoom, 0.9),
+            ("shift", self.shift, 0.5),
+        ):
             if not 0 <= number <= most:
                 raise BadValue(f"--{what}: expected 0 to {most:g}, got {number:g}")

@@ -25,13 +25,13 @@ def targets(heads: Sequence[Head], films: Sequence[ImageRecord]) -> NDArray[np.f
 
 
 def turned(film: Grey, config: ClassifierConfig, rng: np.random.Generator) -> Grey:
-    """Lay a film onto a square of the run's side, turned, scaled, moved and mirrored within the run's bounds."""
+    """Lay a film onto a square of the run's side, turned, scaled and moved within the bounds; mirror half of them."""
     side, (height, width) = config.imgsz, film.shape
     angle, zoom = rng.uniform(-config.turn, config.turn), 1 + rng.uniform(-config.zoom, config.zoom)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
     matrix[:, 2] += rng.uniform(-config.shift, config.shift, 2) * side + (side - np.array([width, height])) / 2
     moved = cv2.warpAffine(film, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=(PAD_VALUE,))
-    return np.asarray(moved[:, ::-1] if config.mirrored and rng.random() < 0.5 else moved, np.uint8)
+    return np.asarray(moved[:, ::-1] if rng.random() < 0.5 else moved, np.uint8)
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fracture.models.heads import Head
+from fracture.models.heads import Head, columns
 
 FOCUS = 2.0
 """The exponent by which the focal loss takes weight from films that are told well already.
@@ -26,23 +26,19 @@ def losses(heads: Sequence[Head], told: Any, known: Any, weights: Any, *, focal:
     import torch
     from torch.nn import functional
 
-    found, first = {}, 0
-    for head in heads:
-        columns = slice(first, first + len(head.classes))
-        first = columns.stop
-        rows = ~torch.isnan(known[:, columns]).any(dim=1)
-        said, truth = told[rows][:, columns], known[rows][:, columns]
+    found = {}
+    for head, place in columns(heads):
+        rows = ~torch.isnan(known[:, place]).any(dim=1)
+        said, truth = told[rows][:, place], known[rows][:, place]
         if not len(said):
-            found[head.name] = told[:, columns].sum() * 0
+            found[head.name] = told[:, place].sum() * 0
             continue
         if head.exclusive:
             true = truth.argmax(dim=1)
-            each = functional.cross_entropy(said, true, weight=weights[columns], reduction="none")
+            each = functional.cross_entropy(said, true, weight=weights[place], reduction="none")
             sure = said.softmax(dim=1).gather(1, true[:, None])[:, 0]
         else:
-            each = functional.binary_cross_entropy_with_logits(
-                said, truth, pos_weight=weights[columns], reduction="none"
-            )
+            each = functional.binary_cross_entropy_with_logits(said, truth, pos_weight=weights[place], reduction="none")
             sure = torch.where(truth > 0.5, said.sigmoid(), 1 - said.sigmoid())
         found[head.name] = (each * (1 - sure) ** FOCUS if focal else each).mean()
     return found

@@ -23,7 +23,7 @@ from fracture.models.classifiers.networks import build
 from fracture.models.classifiers.runs import run_config
 from fracture.models.classifiers.weights import fitting
 from fracture.models.films import EpochSampler, harmonise_config_of
-from fracture.models.heads import Head, heads_for
+from fracture.models.heads import Head, columns, heads_for
 from fracture.models.loader import loader_class
 from fracture.models.loop import checkpoint
 from fracture.models.loop.problem import Problem
@@ -40,10 +40,8 @@ def train(
 ) -> Path:
     """Train into the run's folder; give the best checkpoint. ``resume`` goes on from the last finished epoch.
 
-    ``ends`` is that of `Problem`.
-
-    Raises MissingData without a dataset, weights or a checkpoint to resume from, BadValue where the films were not
-    harmonised or teach a head nothing, or weights are another network's.
+    ``ends`` is that of `Problem`. Raises MissingData without a dataset, weights or a checkpoint to resume from,
+    BadValue where the films were not harmonised or teach a head nothing, or weights are another network's.
     """
     folder = config.folder
     last, best = folder / "weights" / "last.pt", folder / "weights" / "best.pt"
@@ -73,20 +71,21 @@ def train(
         checkpoint.begin_with(config.arch, net, Path(config.start), partial(fitting, config.arch))
     make = partial(film_set_class(), dataset.root, heads=heads, config=config, harmonise_config=harmonise_config)
     train_films = _dealt(heads[0], films["train"], config)
+    # A process that augments takes a core away from one that learns; a GPU leaves them all.
+    workers = 0 if gpu is None else min(8, cores())
     problem = Problem(
         config.arch,
         {"heads": [asdict(head) for head in heads]},
         net,
         partial(_losses, heads, config.loss == "focal", _weights(heads, train_films, config)),
         lambda network, pixels: network(pixels),
-        _loader(
-            make(films=train_films, augment=True), heads[0], train_films, config, 0 if gpu is None else min(8, cores())
-        ),
+        _loader(make(films=train_films, augment=True), heads[0], train_films, config, workers),
         lambda *_: None,
         partial(_judged, heads, films["val"], make(films=films["val"], augment=False)) if config.val_every else None,
         tuple(f"val/{head.name}_AUC" for head in heads),
         heavy=("features",),
         trunk="features",
+        frozen_epochs=config.frozen_epochs,
         ends=ends,
     )
     fit(problem, config, _some(make(films=train_films, augment=False), config), resume=resume, gpu=gpu)
@@ -108,10 +107,11 @@ def _weights(heads: Sequence[Head], films: Sequence[ImageRecord], config: Classi
     if config.balance != "weights":
         return np.ones(known.shape[1], np.float32)
     positive, labelled = np.maximum(np.nansum(known, axis=0), 1), (~np.isnan(known)).sum(axis=0)
-    classes = np.repeat([len(head.classes) for head in heads], [len(head.classes) for head in heads])
-    exclusive = np.repeat([head.exclusive for head in heads], [len(head.classes) for head in heads])
-    share = np.where(exclusive, labelled / (classes * positive), (labelled - positive) / positive)
-    return np.asarray(share, np.float32)
+    weights = (labelled - positive) / positive
+    for head, place in columns(heads):
+        if head.exclusive:
+            weights[place] = labelled[place] / (len(head.classes) * positive[place])
+    return np.asarray(weights, np.float32)
 
 
 def _check_val(first: Head, val: Sequence[ImageRecord]) -> None:
@@ -153,12 +153,10 @@ def _judged(heads: Sequence[Head], records: Sequence[ImageRecord], films: Any, n
     with torch.inference_mode():
         told = np.array([logits(net(films[i][0][None].to(device)).float())[0].cpu().numpy() for i in range(len(films))])
     known, groups = targets(heads, records), [film.group_id or film.image_id for film in records]
-    found, first = {}, 0
-    for head in heads:
-        columns = slice(first, first + len(head.classes))
-        first = columns.stop
+    found = {}
+    for head, place in columns(heads):
         areas = []
-        for scores, labels in zip(head.probabilities(told[:, columns]).T, known[:, columns].T, strict=True):
+        for scores, labels in zip(head.probabilities(told[:, place]).T, known[:, place].T, strict=True):
             rows = np.flatnonzero(~np.isnan(labels))
             area = auc(scores[rows], labels[rows] == 1, [groups[row] for row in rows]).value if len(rows) else None
             areas += [] if area is None else [area]

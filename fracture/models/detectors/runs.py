@@ -6,8 +6,7 @@ from typing import Any
 
 from fracture.core.errors import BadValue, MissingData
 from fracture.models.detectors.config import Config
-from fracture.models.runs import CONFIG, FINISHED, count_epochs
-from fracture.models.runs import finished_on as folder_finished_on
+from fracture.models.runs import CONFIG, FINISHED, count_epochs, ended_on
 
 AVERAGED = "averaged.json"
 """Where a run is the mean of two: which, and the share of the second."""
@@ -58,7 +57,7 @@ def finished_on(run: Path) -> str | None:
     """Give the day a run's training came to its end, as YYYY-MM-DD; None where it has not, or did not note it."""
     if not is_finished(run):
         return None
-    return max(filter(None, map(folder_finished_on, members(run))), default=None)
+    return max(filter(None, map(ended_on, members(run))), default=None)
 
 
 def can_resume(run: Path) -> bool:

@@ -81,7 +81,7 @@ def callback_class() -> Any:
                 last = trainer.should_stop = True
             if better or (last and self.best[1] == 0):
                 self.best = (reached, epoch)
-                made = Checkpoint(self.problem.arch, self.problem.told, _on_cpu(task.net.state_dict()))
+                made = Checkpoint(self.problem.arch, self.problem.labels, _on_cpu(task.net.state_dict()))
                 checkpoint.save(made, self.config.folder / "weights" / "best.pt")
             self._note(epoch, task.rate(), figures)
             if last:  # before last.pt: a kill between them would have a run that has ended learn on

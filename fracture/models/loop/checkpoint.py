@@ -12,10 +12,10 @@ from fracture.models.mean import mean
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained module: its architecture's name, what its answer tells of (its ``classes``, say), its state dict."""
+    """A trained module: its architecture's name, what its answer is of (its ``classes``, say), its state dict."""
 
     arch: str
-    told: Mapping[str, Any]
+    labels: Mapping[str, Any]
     state: Mapping[str, Any]
 
 
@@ -24,7 +24,7 @@ def save(made: Checkpoint, file: Path) -> Path:
     import torch
 
     state = {name: value.half() if value.is_floating_point() else value for name, value in made.state.items()}
-    content = {**made.told, "arch": made.arch, "state": state}
+    content = {**made.labels, "arch": made.arch, "state": state}
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name("partial_" + file.name)
     torch.save(content, partial)
@@ -73,10 +73,10 @@ def average(arch: str, files: Sequence[Path], out: Path, shares: Sequence[float]
     each = [(file, load(file, arch)) for file in files]
     _, last = each[-1]
     for file, one in each:
-        if one.told != last.told:
-            raise BadValue(f"expected networks that tell of the same, got {one.told} in {file} and {last.told}")
+        if one.labels != last.labels:
+            raise BadValue(f"expected networks of the same labels, got {one.labels} in {file} and {last.labels}")
     mixed = mean([(file, one.state) for file, one in each], shares)
-    return save(Checkpoint(last.arch, last.told, mixed), out)
+    return save(Checkpoint(last.arch, last.labels, mixed), out)
 
 
 def unpickled(file: Path) -> Any:

@@ -149,7 +149,7 @@ def task_class() -> Any:
         def on_train_epoch_start(self) -> None:
             """Let the trunk rest for the first epochs, its statistics too: what is on top of it is at random yet."""
             if self.problem.trunk:
-                rests = self.current_epoch < self.config.frozen_epochs
+                rests = self.current_epoch < self.problem.frozen_epochs
                 trunk = self.net.get_submodule(self.problem.trunk)
                 trunk.requires_grad_(not rests)
                 trunk.train(not rests)

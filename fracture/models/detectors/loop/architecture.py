@@ -47,7 +47,7 @@ def row(architecture: Architecture) -> Detector:
         partial(train, architecture),
         partial(export.export_onnx, architecture),
         partial(checkpoint.average, architecture.name),
-        partial(export.TorchNetwork, architecture),
+        partial(export.torch_network, architecture),
         stride=STRIDE,
         starts=frozenset(architecture.weights),
         scope_stage=architecture.stage,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def module(architecture: "Architecture", file: Path) -> tuple[Any, tuple[str, ...]]:
     """Build the module that a checkpoint is of, with its weights, ready to answer; give its classes too."""
     made = checkpoint.load(file, architecture.name)
-    classes = tuple(made.told["classes"])
+    classes = tuple(made.labels["classes"])
     net = architecture.build(len(classes))
     net.load_state_dict(made.state)
     return net.eval(), classes
@@ -23,6 +23,6 @@ def module(architecture: "Architecture", file: Path) -> tuple[Any, tuple[str, ..
 def begin_with_checkpoint(architecture: "Architecture", net: Any, file: Path, classes: Sequence[str]) -> None:
     """Give a network the weights of a checkpoint. Raises BadValue where its classes are others."""
     made = checkpoint.load(file, architecture.name)
-    if tuple(made.told["classes"]) != tuple(classes):
-        raise BadValue(f"{file}: expected the classes {tuple(classes)}, got {tuple(made.told['classes'])}")
+    if tuple(made.labels["classes"]) != tuple(classes):
+        raise BadValue(f"{file}: expected the classes {tuple(classes)}, got {tuple(made.labels['classes'])}")
     net.load_state_dict(made.state)
