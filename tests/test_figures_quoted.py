@@ -80,6 +80,8 @@ def test_the_headlines_are_the_reports():
     [second, away] = [rows("README.md", name)[-1][2] for name in ("AP at IoU 0.5", "film AUC")]
     assert second == quoted(REPORTS["second_source"]["box"]["ap50"])
     assert away == quoted(REPORTS["development"]["film"]["auc"])
+    for page in ("README.md", "MODEL_CARD.md", "docs/FIGURES.md"):  # what the development set's films give away
+        assert quoted(REPORTS["development"]["shortcuts"]["looks"]) in (ROOT / page).read_text()
     for name in ("hand", "leg", "hip", "shoulder"):
         at = REPORTS["test"]["slices"]["region"][name]["at"]["screening"]
         [row] = rows("docs/FIGURES.md", name)
